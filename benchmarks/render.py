@@ -1,0 +1,248 @@
+"""Render the results into the marked blocks of the README and the docs.
+
+A block is what stands between the lines ``<!-- benchmarks:begin NAME -->`` and
+``<!-- benchmarks:end NAME -->``; ``python -m benchmarks.render`` rewrites it, ``--check`` compares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .goals import GOALS, Goal, Python, figure
+
+ROOT = Path(__file__).parent.parent
+FILES = ("README.md", "docs/benchmarks.md")
+BLOCK = re.compile(r"(<!-- benchmarks:begin (\S+) -->\n).*?(<!-- benchmarks:end \2 -->)", re.DOTALL)
+MISSING = "-"
+SHOWN = ((3, 11), (3, 13))  # the Pythons whose figures are shown; the goals show all
+
+
+@dataclass(frozen=True)
+class Results:
+    """One results file: what one implementation gave on one Python."""
+
+    document: dict[str, Any]
+
+    @property
+    def python(self) -> Python:
+        """The Python's major and minor number."""
+        major, minor = self.document["python"].split(".")[:2]
+        return int(major), int(minor)
+
+    @property
+    def name(self) -> str:
+        """The column's head: implementation and Python."""
+        return f"{self.document['implementation']}, {self.python[0]}.{self.python[1]}"
+
+    def figure(self, table: str, row: str) -> float | None:
+        """Return a row's figure, in ns (imports: ms), None where the row is missing."""
+        return figure(self.document["tables"], table, row)
+
+
+class BlockError(Exception):
+    """A block names no table, or a file has an unclosed one."""
+
+
+def read_results(folder: Path) -> list[Results]:
+    """Read every results file of ``folder``, the oldest Python first."""
+    documents = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
+    results = [Results(document) for document in documents]
+    return sorted(results, key=lambda one: (one.document["implementation"], one.python))
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose first column is text and whose others are figures."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Return ``value`` with two to three digits that mean something."""
+    if value is None:
+        return MISSING
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def cases(title: str, *tables: tuple[str, str]) -> Callable[[list[Results]], str]:
+    """Return what renders a table: cases are its rows, ``tables`` of each file its columns."""
+
+    def render(results: list[Results]) -> str:
+        shown = [one for one in results if one.python in SHOWN]
+        columns = [(label, table, one) for label, table in tables for one in shown]
+        rows = dict.fromkeys(
+            row for _, table, one in columns for row in one.document["tables"].get(table, ())
+        )
+        return markdown(
+            [title, *(f"{label} {one.name}".strip() for label, _, one in columns)],
+            ([row, *(number(one.figure(table, row)) for _, table, one in columns)] for row in rows),
+        )
+
+    return render
+
+
+def goals(results: list[Results]) -> str:
+    """Render every goal with what was reached on each Python, met or not."""
+    names = [one.name for one in results]
+    rows = [
+        [goal.text, goal.scope(), *(_verdict(goal, one) for one in results)]
+        for implementation in dict.fromkeys(one.document["implementation"] for one in results)
+        for goal in GOALS.get(implementation, ())
+    ]
+    return markdown(["goal", "bound", *names], rows)
+
+
+def _verdict(goal: Goal, one: Results) -> str:
+    if goal not in GOALS.get(one.document["implementation"], ()) or not goal.holds_for(one.python):
+        return ""
+    reached = goal.figure(one.document["tables"])
+    if reached is None:
+        return MISSING
+    return f"{reached:.2f} {'met' if goal.is_met(reached) else '**not met**'}"
+
+
+def runs(results: list[Results]) -> str:
+    """Render what the figures were measured on and with."""
+    blocks = []
+    for one in results:
+        document = one.document
+        machine = document["machine"]
+        versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
+        cpu = f"{machine.get('cpu_model_name', 'unknown')}, {machine.get('cpu_count', '?')} cores"
+        where = f"Python {document['python']}, {cpu}, {machine['platform']}, {document['date']}"
+        how = f"{document['rounds']} rounds: `{document['command']}`"
+        lines = [f"- **{one.name}**: {where}; {versions}; {how}"]
+        lines += [
+            f"  - left out: {row} (no module {gap})" for row, gap in document["left_out"].items()
+        ]
+        blocks.append("\n".join(lines) + "\n")
+    return "".join(blocks)
+
+
+_LOCALS = ("asgiref.Local", "gevent.local", "eventlet.corolocal", "ContextVar")
+_C_PROXIES = ("wrapt (C)", "lazy-object-proxy (C)")
+_OURS, _WERKZEUG = "ctxlocal.Local", "werkzeug.Local"
+_STACKS = ("ctxlocal.LocalStack", "werkzeug.LocalStack", None, ("list",))
+SUMMARY: tuple[tuple[str, str, str, str, str | None, tuple[str, ...]], ...] = (
+    # what, table, ours, werkzeug's, threading's, the others
+    ("Local, get", "local-get", _OURS, _WERKZEUG, "threading.local", _LOCALS),
+    ("Local, set of 10", "local-set-10", _OURS, _WERKZEUG, "threading.local", _LOCALS),
+    ("Local, set of 1000", "local-set-1000", _OURS, _WERKZEUG, "threading.local", _LOCALS),
+    ("LocalStack, push+pop at depth 1", "stack-1", *_STACKS),
+    ("LocalStack, push+pop at depth 1000", "stack-1000", *_STACKS),
+    (
+        "LocalProxy, attribute get",
+        "proxy-attribute",
+        "ctxlocal.LocalProxy over a Local",
+        "werkzeug.LocalProxy over a Local",
+        None,
+        _C_PROXIES,
+    ),
+    ("request: 5 sets, 20 gets", "request", _OURS, _WERKZEUG, "threading.local", _LOCALS),
+)
+
+
+def summary(results: list[Results]) -> str:
+    """Render the README's table: a cell holds one figure for each of two Pythons."""
+    shown = [one for one in results if one.python in SHOWN]
+    pythons = " / ".join(f"{major}.{minor}" for major, minor in (one.python for one in shown))
+    implementations = ", ".join(dict.fromkeys(one.document["implementation"] for one in shown))
+    rows = []
+    for what, table, ours, werkzeug, threading, others in SUMMARY:
+
+        def cell(row: str | None, table: str = table) -> str:
+            if row is None:
+                return MISSING
+            return " / ".join(number(one.figure(table, row)) for one in shown)
+
+        found = [
+            min(
+                ((value, row) for row in others if (value := one.figure(table, row)) is not None),
+                default=None,
+            )
+            for one in shown
+        ]
+        best = " / ".join(number(pair and pair[0]) for pair in found)
+        names = " / ".join(dict.fromkeys(pair[1] for pair in found if pair))
+        rows.append([what, cell(ours), cell(werkzeug), cell(threading), f"{best} ({names})"])
+    head = f"ns, CPython {pythons}"
+    return markdown(
+        [head, f"ctxlocal ({implementations})", "werkzeug", "threading.local", "best other"], rows
+    )
+
+
+BLOCKS: dict[str, Callable[[list[Results]], str]] = {
+    "summary": summary,
+    "goals": goals,
+    "runs": runs,
+    "local-get": cases("get, ns", ("1:", "local-get"), ("1000:", "local-get-1000")),
+    "local-set": cases("set, ns", ("10:", "local-set-10"), ("1000:", "local-set-1000")),
+    "local-set-turns": cases("set in turn, ns", ("1000:", "local-set-turns")),
+    "stack": cases("push+pop, ns", ("1:", "stack-1"), ("1000:", "stack-1000")),
+    "proxy-attribute": cases("`p.x`, ns", ("", "proxy-attribute")),
+    "proxy-method": cases("`p.method()`, ns", ("", "proxy-method")),
+    "proxy-item": cases('`p["x"]`, ns', ("", "proxy-item")),
+    "proxy-add": cases("`p + 1`, ns", ("", "proxy-add")),
+    "request": cases("request, ns", ("", "request")),
+    "strategy": cases("ns", ("get:", "strategy-get"), ("set:", "strategy-set")),
+    "import": cases("import, ms", ("", "import")),
+}
+
+
+def render(text: str, results: list[Results]) -> str:
+    """Return ``text`` with every block as ``results`` give it.
+
+    :raises BlockError: a block's name is none of ours, or a block is not closed.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        begin, name, end = match.groups()
+        if name not in BLOCKS:
+            raise BlockError(f"no block is named {name!r}; the names are {', '.join(BLOCKS)}")
+        return f"{begin}\n{BLOCKS[name](results)}\n{end}"
+
+    rendered, count = BLOCK.subn(replace, text)
+    if count != text.count("<!-- benchmarks:begin "):
+        raise BlockError("a block has no end marker of its own name")
+    return rendered
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Rewrite the blocks, or with ``--check`` name the files whose blocks differ and return 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.render", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a block is stale"
+    )
+    parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds the files")
+    arguments = parser.parse_args(argv)
+    results = read_results(arguments.root / "benchmarks/results")
+    stale = False
+    for name in FILES:
+        path = arguments.root / name
+        if not path.exists():
+            continue
+        text = path.read_text("utf-8")
+        try:
+            rendered = render(text, results)
+        except BlockError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            stale = True
+            continue
+        if rendered == text:
+            continue
+        if arguments.check:
+            stale = True
+            print(f"{name}: stale; run python -m benchmarks.render", file=sys.stderr)
+        else:
+            path.write_text(rendered, "utf-8")
+    return int(stale)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

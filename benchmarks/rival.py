@@ -1,0 +1,49 @@
+"""The libraries the tables compare with: imported late, because each of them may be missing."""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module, metadata
+from typing import Any
+
+DISTRIBUTIONS = (
+    "werkzeug",
+    "gevent",
+    "greenlet",
+    "asgiref",
+    "eventlet",
+    "wrapt",
+    "lazy-object-proxy",
+    "pyperf",
+)
+
+
+def load(module: str) -> Any:
+    """Import ``module``.
+
+    :raises ImportError: it is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet announces its own deprecation
+        return import_module(module)
+
+
+def missing(modules: tuple[str, ...]) -> str | None:
+    """Return the first of ``modules`` that cannot be imported, None if all can."""
+    for module in modules:
+        try:
+            load(module)
+        except ImportError:
+            return module
+    return None
+
+
+def versions() -> dict[str, str]:
+    """Return the version of every rival that is installed, by distribution."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,135 @@
+"""What an owner holds, and the primitives that no monkey-patching reaches.
+
+Every owner but a Context keeps its values in a :class:`Record`: a thread in its
+thread state, a greenlet in its ``__dict__``, a task in its list of callbacks. No
+table of ours refers to a value, so a value may refer to its owner and both can
+still be collected. The only registry here is weak; it serves the few who must
+reach every owner: a Local that is dropped, a changed default, a forked child.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import weakref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _raw_local_type() -> type:
+    # gevent and eventlet replace the name in the module; the type itself stays.
+    if _thread._local.__module__ == "_thread":
+        return _thread._local
+    return next(
+        cls
+        for cls in object.__subclasses__()
+        if (cls.__module__, cls.__name__) == ("_thread", "_local")
+    )
+
+
+if TYPE_CHECKING:
+    from threading import local as RawLocal
+else:
+    RawLocal = _raw_local_type()
+
+
+class Cells(dict):  # type: ignore[type-arg]  # dict[int, Any] would need a subscript at run time
+    """One owner's values, each under the key of the storage it belongs to.
+
+    Equal to itself only: it is a place, not a value.
+    """
+
+    __slots__ = ("__weakref__", "thread")
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+    def __init__(self, thread: object = None) -> None:
+        self.thread = thread  # whom the values die with in a forked child; None: nobody
+        reference = _CellsRef(self, _forget)
+        reference.key = id(self)
+        _alive[reference.key] = reference
+
+
+class _CellsRef(weakref.ref["Cells"]):
+    __slots__ = ("key",)
+    key: int
+
+
+_alive: dict[int, _CellsRef] = {}
+
+
+def _forget(reference: _CellsRef) -> None:
+    _alive.pop(reference.key, None)
+
+
+def living_cells() -> list[Cells]:
+    """The values of every living owner and frame. O(owners)."""
+    return [cells for reference in list(_alive.values()) if (cells := reference()) is not None]
+
+
+class Identity:
+    """A hashable stand-in for an owner: unique, never reused, keeps nothing alive."""
+
+    __slots__ = ("__weakref__", "label")
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def __repr__(self) -> str:
+        return f"<identity of {self.label}>"
+
+
+class Record:
+    """What one owner holds.
+
+    ``fixed`` are the values that stay with the owner; ``carried`` those that
+    travel with snapshots and frames, which exchange the map whole. ``flow`` is
+    weakly the greenlet that has exchanged it last.
+    """
+
+    __slots__ = ("__weakref__", "carried", "fixed", "flow", "identity", "owner")
+
+    def __init__(self, owner: object = None, thread: object = None) -> None:
+        self.fixed = Cells(thread or self)
+        self.carried = Cells(thread or self)
+        self.flow: weakref.ref[Any] | None = None
+        self.identity: Identity | None = None
+        self.owner = None if owner is None else weakref.ref(owner)
+
+    def __reduce__(self) -> tuple[type[Record], tuple[()]]:
+        # It sits in the __dict__ of other people's objects: a pickled or deep-copied owner
+        # takes no values along.
+        return Record, ()
+
+    def end(self, *_: object) -> None:
+        """Drop everything: the owner has ended."""
+        self.fixed.clear()
+        self.carried.clear()
+
+
+class _Here(RawLocal):
+    def __init__(self) -> None:  # runs once in each thread
+        self.record = Record()
+
+
+_here = _Here()
+
+
+def thread_record() -> Record:
+    """The record of the OS thread that runs now."""
+    return _here.record
+
+
+def _after_fork_in_child() -> None:
+    """Only the forking thread goes on; greenlets and tasks of the others never will."""
+    mine = thread_record()
+    for cells in living_cells():
+        if cells.thread not in (None, mine):
+            cells.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,1 @@
+"""The reference twin, written to be read: storage, scope, local, proxy."""

@@ -1,0 +1,580 @@
+"""LocalProxy: stands for whatever the current owner has bound.
+
+Three parts: how a proxy finds its object (``_resolver_for``), where the result of
+an in-place operation goes (``_write_back``), and the table of special methods,
+which Python looks up in the class and which therefore have to stand there one by
+one. All else goes through ``__getattribute__``.
+
+The table follows the data model up to Python 3.14. Not proxied, and why:
+
+``__new__ __init__ __del__ __slots__ __weakref__``  are the proxy's own
+``__get__ __set__ __delete__ __set_name__ __objclass__``  a proxy in a class body
+    would otherwise turn into a descriptor whenever its target is one
+``__init_subclass__ __prepare__ __subclasshook__ __match_args__``  are looked up in
+    classes, and a proxy is an instance
+``__class_getitem__ __missing__``  come with ``__getitem__``
+``__getnewargs__ __getstate__ __setstate__``  come with ``__reduce_ex__``
+``__release_buffer__``  the memoryview that ``__buffer__`` returns releases itself
+``__sizeof__``  tells the memory of the proxy
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from contextvars import ContextVar
+
+from .. import ident as _ident
+from .._generic import Generic, T
+from ..errors import ResolverError, UnboundAttributeError, UnboundError
+from . import local as _local
+from .local import Local, LocalStack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, TypeAlias
+
+    from .storage import Slot
+
+    Method: TypeAlias = Callable[..., Any]
+    Source: TypeAlias = "Local | LocalStack[T] | ContextVar[T] | Callable[[], T]"
+
+_MISSING: Final = object()
+
+
+class BaseProxy:
+    """What every proxy has: attributes, and the special methods that every object has.
+
+    ``issubclass(type(x), BaseProxy)`` tells whether ``x`` is a proxy.
+    """
+
+    __slots__ = ("__weakref__", "_ctxlocal_origin", "_get_current_object")
+
+    _get_current_object: Callable[[], Any]
+    _ctxlocal_origin: tuple[Any, str | None]
+
+    def __init__(
+        self, local: Any, name: str | None = None, *, unbound_message: str | None = None
+    ) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"A proxy's name has to be a str or None, not {name!r}.")
+        resolver = _resolver_for(local, name, unbound_message)
+        object.__setattr__(self, "_get_current_object", resolver)
+        object.__setattr__(self, "_ctxlocal_origin", (local, name))
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # What a subclass defines is its own; everything else is the target's.
+        own = {name for base in cls.__mro__ for name in vars(base) if not _is_special(name)}
+        cls.__getattribute__ = _attribute_getter(_OWN | own)  # type: ignore[method-assign]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(_target_for_attribute(self, name), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_target_for_attribute(self, name), name)
+
+    def __repr__(self) -> str:
+        target = _target_or(self, _MISSING)
+        return f"<{type(self).__name__} unbound>" if target is _MISSING else repr(target)
+
+    def __bool__(self) -> bool:
+        return bool(_target_or(self, False))
+
+    def __dir__(self) -> list[str]:
+        target = _target_or(self, _MISSING)
+        return [] if target is _MISSING else dir(target)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # The target is pickled by its own rules, and loading it does not need ctxlocal.
+        return operator.getitem, ((_resolver(self)(),), 0)
+
+    def __copy__(self) -> Any:
+        from copy import copy
+
+        return copy(_resolver(self)())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        from copy import deepcopy
+
+        return deepcopy(_resolver(self)(), memo)
+
+
+# The names that are the proxy's own, also while it is bound.
+_OWN: Final = frozenset(
+    ("_get_current_object", "_ctxlocal_origin", "__reduce_ex__", "__copy__", "__deepcopy__")
+)
+# The names that an unbound proxy answers too.
+_OWN_UNBOUND: Final = frozenset(("__class__", "__doc__", "__repr__", "__bool__", "__dir__"))
+
+# proxy -> the callable that finds its object; past the proxy's own __getattribute__.
+_resolver: Callable[[Any], Callable[[], Any]] = BaseProxy.__dict__["_get_current_object"].__get__
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _target_or(proxy: BaseProxy, default: Any) -> Any:
+    """Return the target, or ``default`` where the proxy is unbound.
+
+    A plain RuntimeError is how resolvers of applications say so. Its other children
+    (RecursionError, NotImplementedError, ...) mean something else.
+    """
+    try:
+        return _resolver(proxy)()
+    except UnboundError:
+        return default
+    except RuntimeError as error:
+        if type(error) is not RuntimeError:
+            raise
+        return default
+
+
+def _target_for_attribute(proxy: BaseProxy, name: str) -> Any:
+    try:
+        return _resolver(proxy)()
+    except UnboundError as error:
+        raise _unbound_attribute(error, name) from None
+
+
+def _unbound_attribute(error: UnboundError, name: str) -> UnboundAttributeError:
+    attribute_error = UnboundAttributeError(
+        str(error), proxy=error.proxy, ident=error.ident, owner=error.owner
+    )
+    attribute_error.name = name
+    return attribute_error
+
+
+def _attribute_getter(own: frozenset[str]) -> Callable[[Any, str], Any]:
+    def __getattribute__(self: Any, name: str) -> Any:
+        if name in own:
+            return object.__getattribute__(self, name)
+        try:
+            target = _resolver(self)()
+        except RuntimeError as error:
+            return _attribute_without_target(self, name, error)
+        return getattr(target, name)
+
+    return __getattribute__
+
+
+def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) -> Any:
+    if isinstance(error, UnboundError) or type(error) is RuntimeError:
+        if name in _OWN_UNBOUND:
+            return object.__getattribute__(proxy, name)
+        if name == "__wrapped__":  # doctest and inspect ask for it
+            return object.__getattribute__(proxy, "_ctxlocal_origin")[0]
+    if isinstance(error, UnboundError):
+        raise _unbound_attribute(error, name) from None
+    raise error
+
+
+BaseProxy.__getattribute__ = _attribute_getter(_OWN)  # type: ignore[method-assign]
+
+
+# How a proxy finds its object
+
+
+def _resolver_for(local: Any, name: str | None, message: str | None) -> Callable[[], Any]:
+    if isinstance(local, Local):
+        if name is None:
+            raise TypeError("'name' is required when proxying a 'Local' object.")
+        return _from_local(local, name, message)
+    if isinstance(local, LocalStack):
+        return _from_stack(local, name, message)
+    if isinstance(local, ContextVar):
+        return _from_var(local, name, message)
+    if callable(local):
+        return _from_callable(local, name)
+    raise TypeError(
+        f"Don't know how to proxy {local!r}: a Local and a name, a LocalStack, a ContextVar "
+        "or a callable without arguments is expected."
+    )
+
+
+def _from_local(local: Local, name: str, message: str | None) -> Callable[[], Any]:
+    get_attribute = operator.attrgetter(name)
+
+    def resolve() -> Any:
+        try:
+            return local._ctxlocal_cells[name].get()[1]  # type: ignore[index]
+        except (KeyError, TypeError):  # no such cell, or nothing in it
+            pass
+        try:
+            return get_attribute(local)
+        except AttributeError:
+            pass
+        raise _unbound(local._ctxlocal_slot, name, message, f"Set its attribute {name!r}")
+
+    return resolve
+
+
+def _from_stack(stack: LocalStack[Any], name: str | None, message: str | None) -> Callable[[], Any]:
+    def resolve() -> Any:
+        top = stack.top
+        if top is None:
+            raise _unbound(stack._slot, name, message, "Push an object on it")
+        return top
+
+    return resolve if name is None else _named(resolve, name)
+
+
+def _from_var(var: ContextVar[Any], name: str | None, message: str | None) -> Callable[[], Any]:
+    def resolve() -> Any:
+        try:
+            return var.get()
+        except LookupError:
+            pass
+        raise _error(message, f"ContextVar {var.name!r}", name, _ident.resolve("context"), "Set it")
+
+    return resolve if name is None else _named(resolve, name)
+
+
+def _named(resolve: Callable[[], Any], name: str) -> Callable[[], Any]:
+    get_attribute = operator.attrgetter(name)
+
+    def resolve_named() -> Any:
+        found = resolve()
+        try:
+            return get_attribute(found)
+        except AttributeError as error:
+            raise UnboundError(
+                f"LocalProxy {name!r} is not bound: {type(found).__name__!r} object, to which it "
+                f"leads, has no attribute {name!r}. Set it there first."
+            ) from error
+
+    return resolve_named
+
+
+def _from_callable(function: Callable[[], Any], name: str | None) -> Callable[[], Any]:
+    get_attribute = None if name is None else operator.attrgetter(name)
+
+    def resolve() -> Any:
+        try:
+            found = function()
+            return found if get_attribute is None else get_attribute(found)
+        except UnboundAttributeError as error:  # another proxy, on the way
+            raise UnboundError(
+                str(error), proxy=error.proxy, ident=error.ident, owner=error.owner
+            ) from error
+        except AttributeError as error:
+            raise ResolverError(function) from error
+
+    return resolve
+
+
+def _unbound(slot: Slot, name: str | None, message: str | None, remedy: str) -> UnboundError:
+    return _error(message, slot.label, name, slot.strategy(), remedy)
+
+
+def _error(
+    message: str | None, source: str, name: str | None, strategy: Any, remedy: str
+) -> UnboundError:
+    proxy = f"LocalProxy of {source}" if name is None else f"LocalProxy {name!r} of {source}"
+    owner = strategy.describe()
+    return UnboundError(
+        message
+        or f"{proxy} is not bound in {owner} (identity strategy {strategy.name!r}). "
+        f"{remedy} there first, or carry it there with ctxlocal.flow.bind().",
+        proxy=proxy,
+        ident=strategy.name,
+        owner=owner,
+    )
+
+
+# Where the result of an in-place operation goes
+
+
+def _write_back(proxy: BaseProxy, result: Any) -> None:
+    local, name = object.__getattribute__(proxy, "_ctxlocal_origin")
+    if name is not None:
+        path, _, attribute = name.rpartition(".")
+        holder = local if isinstance(local, Local) else _resolver_for(local, None, None)()
+        setattr(operator.attrgetter(path)(holder) if path else holder, attribute, result)
+    elif isinstance(local, LocalStack):
+        local.pop()
+        local.push(result)
+    elif isinstance(local, ContextVar):
+        local.set(result)
+    else:
+        raise TypeError(
+            f"The in-place operation made a new object, {type(result).__name__!r}, and {local!r}, "
+            "which finds the object behind this proxy, offers no place to store it. Operate on "
+            "an object that changes in place, or proxy a Local, LocalStack or ContextVar."
+        )
+
+
+# The special methods
+
+
+def _unary(operation: Method) -> Method:
+    def method(self: Any) -> Any:
+        return operation(_resolver(self)())
+
+    return method
+
+
+def _binary(operation: Method) -> Method:
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, BaseProxy):
+            other = _resolver(other)()
+        return operation(_resolver(self)(), other)
+
+    return method
+
+
+def _reflected(operation: Method) -> Method:
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, BaseProxy):
+            other = _resolver(other)()
+        return operation(other, _resolver(self)())
+
+    return method
+
+
+def _in_place(operation: Method) -> Method:
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, BaseProxy):
+            other = _resolver(other)()
+        target = _resolver(self)()
+        result = operation(target, other)
+        if result is not target:
+            _write_back(self, result)
+        return self
+
+    return method
+
+
+def _with_arguments(operation: Method) -> Method:
+    def method(self: Any, *args: Any) -> Any:
+        return operation(_resolver(self)(), *args)
+
+    return method
+
+
+def _called(name: str) -> Method:
+    """Call the target's method by name: there is no function that does it."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_resolver(self)(), name)(*args, **kwargs)
+
+    return method
+
+
+def _call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return _resolver(self)()(*args, **kwargs)
+
+
+def _mro_entries(self: Any, bases: tuple[Any, ...]) -> tuple[Any, ...]:
+    target = _resolver(self)()
+    if isinstance(target, type):
+        return (target,)
+    return target.__mro_entries__(bases)  # type: ignore[no-any-return]
+
+
+# Those of every object.
+_OBJECT_METHODS: Final[dict[str, Method]] = {
+    "__str__": _unary(str),
+    "__format__": _with_arguments(format),
+    "__hash__": _unary(hash),
+    "__eq__": _binary(operator.eq),
+    "__ne__": _binary(operator.ne),
+    "__lt__": _binary(operator.lt),
+    "__le__": _binary(operator.le),
+    "__gt__": _binary(operator.gt),
+    "__ge__": _binary(operator.ge),
+}
+
+_BINARY: Final[dict[str, tuple[Method, Method]]] = {
+    "add": (operator.add, operator.iadd),
+    "sub": (operator.sub, operator.isub),
+    "mul": (operator.mul, operator.imul),
+    "matmul": (operator.matmul, operator.imatmul),
+    "truediv": (operator.truediv, operator.itruediv),
+    "floordiv": (operator.floordiv, operator.ifloordiv),
+    "mod": (operator.mod, operator.imod),
+    "lshift": (operator.lshift, operator.ilshift),
+    "rshift": (operator.rshift, operator.irshift),
+    "and": (operator.and_, operator.iand),
+    "xor": (operator.xor, operator.ixor),
+    "or": (operator.or_, operator.ior),
+}
+
+# Those that an object may have or not; proxy(..., like=T) takes those of T alone.
+_OPTIONAL_METHODS: Final[dict[str, Method]] = {
+    "__bytes__": _unary(bytes),
+    "__fspath__": _unary(os.fspath),
+    "__buffer__": lambda self, flags: memoryview(_resolver(self)()),  # PEP 688
+    "__call__": _call,
+    "__instancecheck__": lambda self, other: isinstance(other, _resolver(self)()),
+    "__subclasscheck__": lambda self, other: issubclass(other, _resolver(self)()),
+    "__mro_entries__": _mro_entries,  # PEP 560
+    "__replace__": _called("__replace__"),  # copy.replace() of 3.13
+    # containers and iterators
+    "__len__": _unary(len),
+    "__length_hint__": _unary(operator.length_hint),  # PEP 424
+    "__getitem__": _with_arguments(operator.getitem),
+    "__setitem__": _with_arguments(operator.setitem),
+    "__delitem__": _with_arguments(operator.delitem),
+    "__contains__": _with_arguments(operator.contains),
+    "__iter__": _unary(iter),
+    "__next__": _unary(next),
+    "__reversed__": _unary(reversed),
+    # numbers
+    "__neg__": _unary(operator.neg),
+    "__pos__": _unary(operator.pos),
+    "__abs__": _unary(abs),
+    "__invert__": _unary(operator.invert),
+    "__complex__": _unary(complex),
+    "__int__": _unary(int),
+    "__float__": _unary(float),
+    "__index__": _unary(operator.index),
+    "__round__": _with_arguments(round),
+    "__trunc__": _unary(math.trunc),
+    "__floor__": _unary(math.floor),
+    "__ceil__": _unary(math.ceil),
+    "__divmod__": _binary(divmod),
+    "__rdivmod__": _reflected(divmod),
+    "__pow__": lambda self, *args: pow(_resolver(self)(), *map(unwrap, args)),
+    "__rpow__": lambda self, base, *args: pow(unwrap(base), _resolver(self)(), *map(unwrap, args)),
+    "__ipow__": _in_place(operator.ipow),
+    **{f"__{name}__": _binary(both[0]) for name, both in _BINARY.items()},
+    **{f"__r{name}__": _reflected(both[0]) for name, both in _BINARY.items()},
+    **{f"__i{name}__": _in_place(both[1]) for name, both in _BINARY.items()},
+    # with and async
+    "__enter__": _called("__enter__"),
+    "__exit__": _called("__exit__"),
+    "__await__": _called("__await__"),
+    "__aiter__": _called("__aiter__"),
+    "__anext__": _called("__anext__"),
+    "__aenter__": _called("__aenter__"),
+    "__aexit__": _called("__aexit__"),
+}
+
+
+def _add_methods(cls: type, methods: dict[str, Method]) -> None:
+    for name, method in methods.items():
+        method.__name__ = name
+        method.__qualname__ = f"{cls.__name__}.{name}"
+        method.__module__ = cls.__module__
+        setattr(cls, name, method)
+
+
+_add_methods(BaseProxy, _OBJECT_METHODS)
+
+
+class LocalProxy(BaseProxy, Generic[T]):
+    """A proxy for the object that the current owner has bound, found anew at each use.
+
+    Drop-in for ``werkzeug.local.LocalProxy``.
+
+    :param local: a Local (then ``name`` is required), a LocalStack (its top), a
+        ContextVar, or a callable without arguments that returns the object, or raises
+        a plain RuntimeError where there is none.
+    :param name: the attribute of what ``local`` leads to; dots lead further.
+    :param unbound_message: the text of the error where nothing is bound.
+    :raises TypeError: none of these, or a Local without a name.
+
+    Unbound, it is falsy, has an empty ``dir()`` and the repr ``<LocalProxy unbound>``;
+    an attribute raises :class:`~ctxlocal.errors.UnboundAttributeError`, all else
+    :class:`~ctxlocal.errors.UnboundError`. ``p += x`` stores a new object where the old
+    one came from; the name stays the proxy's. Copying and pickling act on the target.
+
+    It claims every protocol (``callable(p)`` is true whatever the target); :func:`proxy`
+    makes proxies that do not. ``p is None`` and C code that asks for an exact type see the
+    proxy: hand them ``p._get_current_object()``.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        # What the table adds, for type checkers, which cannot see it.
+        _get_current_object: Callable[[], T]
+
+        def __init__(
+            self,
+            local: Source[T],
+            name: str | None = None,
+            *,
+            unbound_message: str | None = None,
+        ) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+
+_add_methods(LocalProxy, _OPTIONAL_METHODS)
+_local.make_proxy = LocalProxy
+
+
+def proxy(
+    local: Source[Any],
+    name: str | None = None,
+    *,
+    like: type[T],
+    unbound_message: str | None = None,
+) -> T:
+    """Make a proxy with exactly the special methods of ``like``, typed as ``like``.
+
+    So ``callable(p)``, ``isinstance(p, Awaitable)`` or ``Iterable`` tell the truth, also
+    while it is unbound. With a Mapping or Sequence type it works in ``match``, with a
+    dataclass in :func:`dataclasses.asdict`. The other parameters are LocalProxy's.
+
+    :param like: the class of what will be bound; ``dict[str, int]`` counts as ``dict``.
+    :raises TypeError: ``like`` is no class.
+
+    Makes a class for each call: meant for module level.
+    """
+    kind = getattr(like, "__origin__", like)
+    if not isinstance(kind, type):
+        raise TypeError(f"like has to be a class, not {like!r}.")
+    namespace: dict[str, Any] = {"__slots__": (), "__doc__": kind.__doc__}
+    if hasattr(kind, "__dataclass_fields__"):
+        namespace["__dataclass_fields__"] = kind.__dataclass_fields__
+    cls = type(f"{kind.__name__}Proxy", (BaseProxy,), namespace)
+    for method_name, method in _OPTIONAL_METHODS.items():
+        if _has_method(kind, method_name):
+            setattr(cls, method_name, method)
+    if kind.__hash__ is None:
+        cls.__hash__ = None  # type: ignore[assignment]
+    _register_collection(cls, kind)
+    return cls(local, name, unbound_message=unbound_message)  # type: ignore[return-value]
+
+
+def _has_method(kind: type, name: str) -> bool:
+    if name == "__mro_entries__" and issubclass(kind, type):
+        return True
+    found = next((vars(cls)[name] for cls in kind.__mro__ if name in vars(cls)), None)
+    if found is None and name.startswith("__i") and name[3:-2] in (*_BINARY, "pow"):
+        return _has_method(kind, f"__{name[3:]}")  # += is + for an immutable type
+    return found is not None
+
+
+def _register_collection(cls: type, kind: type) -> None:
+    """Let ``match`` see a mapping or a sequence: it asks for a flag that these set."""
+    from collections.abc import Mapping, Sequence
+
+    for collection in (Mapping, Sequence):
+        if issubclass(kind, collection) and not issubclass(kind, (str, bytes, bytearray)):
+            collection.register(cls)
+
+
+def unwrap(obj: Any) -> Any:
+    """Return the object behind a proxy, through proxies of proxies; anything else as it is.
+
+    :raises UnboundError: nothing is bound.
+    """
+    while isinstance(obj, BaseProxy):
+        obj = _resolver(obj)()
+    return obj
+
+
+def is_bound(proxy: Any) -> bool:
+    """Whether a use of ``proxy`` would find an object.
+
+    :raises TypeError: it is no proxy.
+    """
+    if not isinstance(proxy, BaseProxy):
+        raise TypeError(f"is_bound() takes a proxy, not {proxy!r}.")
+    return _target_or(proxy, _MISSING) is not _MISSING

@@ -1,0 +1,97 @@
+"""Scopes: with blocks that restore what was before, and never raise a token error.
+
+A scope leaves a mark in the owner that enters it. Left where its mark is not, it
+restores nothing there: a generator finalised on another thread, a middleware hook
+that runs in another task (cpython#118944). A Context copied inside the scope has a
+copy of the mark too, and restores its own copy.
+"""
+
+from __future__ import annotations
+
+from ..errors import ScopeLostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from .storage import Slot, Storage
+
+
+def _ignore(error: ScopeLostError) -> None:
+    """Let a lost scope pass: nothing was restored and nothing was harmed."""
+
+
+_hook: Callable[[ScopeLostError], object] = _ignore
+
+
+def set_lost_scope_hook(hook: Callable[[ScopeLostError], object] | None) -> None:
+    """Choose what is told of scopes that are left in an owner that had not entered them.
+
+    :param hook: called with a :class:`~ctxlocal.errors.ScopeLostError`, in the owner
+        that leaves the scope; it may raise. None, as at first: nobody is told.
+    """
+    global _hook
+    _hook = hook or _ignore
+
+
+class Scope:
+    """The mark of one with block. Enter it again only after it was left."""
+
+    __slots__ = ("_marks", "_slot", "_strict")
+
+    def __init__(self, slot: Slot, strict: bool) -> None:
+        self._slot = slot
+        self._strict = strict
+        self._marks: Storage | None = None
+
+    def __enter__(self) -> Self:
+        if self._marks is not None:
+            raise RuntimeError(
+                f"This scope of {self._slot.label} is entered already. Make a new one for "
+                "each with block."
+            )
+        marks = self._slot.mark_storage()
+        self._apply()
+        marks.set((self, marks.get()))
+        self._marks = marks
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        marks, self._marks = self._marks, None
+        if marks is not None and self._unmark(marks):
+            self._restore()
+            return
+        lost = ScopeLostError(self._slot.label, self._slot.strategy().describe())
+        _hook(lost)
+        if self._strict:
+            raise lost
+
+    def _unmark(self, marks: Storage) -> bool:
+        """Take the mark away, with those of scopes entered later; False where there is none."""
+        node: tuple[Any, Any] | None = marks.get()
+        while node is not None and node[0] is not self:
+            node = node[1]
+        if node is None:
+            return False
+        if node[1] is None:
+            marks.clear()
+        else:
+            marks.set(node[1])
+        return True
+
+    def _apply(self) -> None:
+        """Remember what is there, and put the scope's values in its place."""
+        raise NotImplementedError
+
+    def _restore(self) -> None:
+        """Put back what was there."""
+        raise NotImplementedError

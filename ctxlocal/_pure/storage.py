@@ -1,0 +1,395 @@
+"""One value for each owner: where a Local, a LocalStack or a scope keeps it.
+
+A storage holds at most one value (never None) for the current owner:
+
+=================  ==============================================================
+ContextStorage     in a ContextVar of its own
+VarStorage         in a ContextVar that the user gave, with werkzeug's contents
+ThreadStorage      in the thread state; a cycle through it is garbage-collected
+OwnerStorage       in the ``fixed`` map of the owner's Record
+CarriedStorage     in the ``carried`` map, which snapshots and frames exchange
+=================  ==============================================================
+
+In the first two a value is shared with every Context copied since, so it is
+never changed in place (``is_shared``): another value is set instead. A Slot puts a
+storage behind a Local, at once or, where it follows the application's default,
+at the first write.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from contextvars import Context, ContextVar
+
+from .. import ident as _ident
+from .._owner import RawLocal, Record, living_cells
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from ..ident import Ident, IdentLike
+
+    class CellHolder(Protocol):
+        """Something that keeps its attributes in cells."""
+
+        _ctxlocal_cells: dict[str, Any]
+
+    class Storage(Protocol):
+        """At most one value for the current owner."""
+
+        @property
+        def ident(self) -> Ident: ...
+        @property
+        def is_shared(self) -> bool: ...
+        def get(self) -> Any: ...
+        def set(self, value: Any) -> object: ...
+        def setdefault(self, value: Any) -> Any: ...
+        def clear(self) -> None: ...
+        def sibling(self) -> Storage: ...
+
+
+class Label(str):
+    """The name of a ContextVar of ours, by which a frame knows it among all others."""
+
+    __slots__ = ()
+
+
+class ContextStorage:
+    """A value in every Context that has one. A dropped Local's live as long as their Contexts.
+
+    ``add_var`` gives further variables that live and are cleared with the first.
+    """
+
+    __slots__ = ("_vars", "get", "ident", "set")
+    is_shared = True
+
+    def __init__(self, ident: Ident) -> None:
+        self.ident = ident
+        self._vars: list[ContextVar[Any]] = []
+        first = self.add_var()
+        self.get: Callable[[], Any] = first.get
+        self.set: Callable[[Any], object] = first.set
+
+    def add_var(self) -> ContextVar[Any]:
+        var: ContextVar[Any] = ContextVar(_LABEL, default=None)
+        self._vars.append(var)
+        return var
+
+    def setdefault(self, value: Any) -> Any:
+        if (found := self.get()) is None:
+            self.set(found := value)
+        return found
+
+    def clear(self) -> None:
+        for var in self._vars:
+            if var.get() is not None:
+                var.set(None)
+
+    def is_live(self) -> bool:
+        """Whether any living Context holds something. Walks all objects: for rare use."""
+        if any(var.get() for var in self._vars):
+            return True
+        gc.collect()  # a Context that is garbage already does not count
+        contexts = [found for found in gc.get_objects() if type(found) is Context]
+        return any(context.get(var) for context in contexts for var in self._vars)
+
+    def sibling(self) -> Storage:
+        return ContextStorage(self.ident)
+
+
+_LABEL = Label("ctxlocal")
+
+
+def clear_context(context: Context) -> Context:
+    """Take the values of all Locals out of a Context. O(its variables)."""
+    for var in list(context):
+        if type(var.name) is Label and context[var] is not None:
+            context.run(var.set, None)
+    return context
+
+
+class VarStorage:
+    """A ContextVar of the user's, which holds a dict or list and may be read by others."""
+
+    __slots__ = ("_empty", "ident", "var")
+    is_shared = True
+
+    def __init__(self, ident: Ident, var: ContextVar[Any], empty: type) -> None:
+        self.ident = ident
+        self.var = var
+        self._empty = empty
+
+    def get(self) -> Any:
+        return self.var.get(None)
+
+    def set(self, value: Any) -> None:
+        self.var.set(value)
+
+    def setdefault(self, value: Any) -> Any:
+        if (found := self.get()) is None:
+            self.var.set(found := value)
+        return found
+
+    def clear(self) -> None:
+        self.var.set(self._empty())
+
+    def sibling(self) -> Storage:
+        return ContextStorage(self.ident)
+
+
+class ThreadStorage:
+    """A value in the state of each OS thread that has one."""
+
+    __slots__ = ("_raw", "ident")
+    is_shared = False
+
+    def __init__(self, ident: Ident) -> None:
+        self.ident = ident
+        self._raw = _Raw()
+
+    def get(self) -> Any:
+        return self._raw.value
+
+    def set(self, value: Any) -> None:
+        self._raw.value = value
+
+    def setdefault(self, value: Any) -> Any:
+        if (found := self._raw.value) is None:
+            self._raw.value = found = value
+        return found
+
+    def clear(self) -> None:
+        self._raw.value = None
+
+    def sibling(self) -> Storage:
+        return ThreadStorage(self.ident)
+
+
+class _Raw(RawLocal):
+    value: Any = None
+
+
+_keys = itertools.count(1)  # never reused, unlike id()
+
+
+class _RecordStorage:
+    """What the two kinds that keep their values in Records have in common."""
+
+    __slots__ = ("__weakref__", "ident", "key")
+    is_shared = False
+
+    def __init__(self, ident: Ident) -> None:
+        self.ident = ident
+        self.key = next(_keys)
+
+    def sibling(self) -> Storage:
+        return type(self)(self.ident)  # type: ignore[return-value]  # both kinds are Storages
+
+    def __del__(self) -> None:
+        for cells in living_cells():
+            cells.pop(self.key, None)
+
+
+class OwnerStorage(_RecordStorage):
+    """A value in the Record of each owner; where the thread is the owner, in its state."""
+
+    __slots__ = ("_thread",)
+
+    def __init__(self, ident: Ident) -> None:
+        super().__init__(ident)
+        self._thread = ThreadStorage(ident)
+
+    def get(self) -> Any:
+        owner = self.ident.owner()
+        if owner is _ident.THREAD:
+            return self._thread.get()
+        record = self.ident.find_record(owner)
+        return None if record is None else record.fixed.get(self.key)
+
+    def set(self, value: Any) -> None:
+        owner = self.ident.owner()
+        if owner is _ident.THREAD:
+            self._thread.set(value)
+        else:
+            self._record(owner).fixed[self.key] = value
+
+    def setdefault(self, value: Any) -> Any:
+        owner = self.ident.owner()
+        if owner is _ident.THREAD:
+            return self._thread.setdefault(value)
+        return self._record(owner).fixed.setdefault(self.key, value)
+
+    def clear(self) -> None:
+        owner = self.ident.owner()
+        if owner is _ident.THREAD:
+            self._thread.clear()
+        elif (record := self.ident.find_record(owner)) is not None:
+            record.fixed.pop(self.key, None)
+            self.ident.prune()
+
+    def _record(self, owner: object) -> Record:
+        return self.ident.find_record(owner) or self.ident.make_record(owner)
+
+
+class CarriedStorage(_RecordStorage):
+    """A value that goes along with snapshots and frames."""
+
+    __slots__ = ()
+
+    def __init__(self, ident: Ident) -> None:
+        super().__init__(ident)
+        carriers[self.key] = ident
+
+    def get(self) -> Any:
+        record = self.ident.existing_record()
+        return None if record is None else record.carried.get(self.key)
+
+    def set(self, value: Any) -> None:
+        self.ident.record().carried[self.key] = value
+
+    def setdefault(self, value: Any) -> Any:
+        return self.ident.record().carried.setdefault(self.key, value)
+
+    def clear(self) -> None:
+        if (record := self.ident.existing_record()) is not None:
+            record.carried.pop(self.key, None)
+            self.ident.prune()
+
+    def is_live(self) -> bool:
+        """Whether any living owner, frame or snapshot holds something. O(owners)."""
+        return any(cells.get(self.key) for cells in living_cells())
+
+    def __del__(self) -> None:
+        carriers.pop(self.key, None)
+        super().__del__()
+
+
+# The strategies whose maps a frame has to exchange, by the key of the storage under each.
+carriers: dict[int, Ident] = {}
+
+
+def _nothing() -> None:
+    """Read a slot to which nothing was ever written."""
+
+
+class Slot:
+    """The storage behind a Local, which may be chosen late.
+
+    :param label: names the Local in messages.
+    :param storage: None follows the application's default.
+    """
+
+    storage: Storage | None
+    marks: Storage | None
+
+    def __init__(self, label: str, storage: Storage | None) -> None:
+        self.label = label
+        self.follows = storage is None
+        self._holder: weakref.ref[CellHolder] | None = None
+        self.unbind()
+        if storage is None:
+            _ident.follow(self)
+        else:
+            self._bind(storage)
+
+    def twin(self) -> Slot:
+        """Return another slot of the same strategy."""
+        return Slot(self.label, None if self.follows else self.bound().sibling())
+
+    def unbind(self) -> None:
+        """Forget the strategy and the values; the next write asks for the default anew."""
+        self.marks = None
+        self.storage = None
+        self.get: Callable[[], Any] = _nothing
+        self._chosen: dict[str, Storage] = {}
+        self._renew_cells()
+
+    def bound(self) -> Storage:
+        """Return the storage; the first time, the application's default decides which."""
+        if self.storage is not None:
+            return self.storage
+        # Several threads may write first at once; setdefault lets one decide for all.
+        made = _make_storage(_ident.get_default(), carry=True)
+        return self._bind(self._chosen.setdefault("storage", made))
+
+    def _bind(self, storage: Storage) -> Storage:
+        self.storage = storage
+        self.get = storage.get
+        return storage
+
+    def serve(self, holder: CellHolder) -> None:
+        """Give ``holder`` a dict for its cells, and another one whenever the strategy changes."""
+        self._holder = weakref.ref(holder)
+        self._renew_cells()
+
+    def _renew_cells(self) -> None:
+        holder = None if self._holder is None else self._holder()
+        if holder is not None:
+            object.__setattr__(holder, "_ctxlocal_cells", {})
+
+    def set(self, value: Any) -> None:
+        """Give the current owner another value."""
+        self.bound().set(value)
+
+    def clear(self) -> None:
+        """Take the current owner's value away."""
+        if self.storage is not None:
+            self.storage.clear()
+
+    def is_live(self) -> bool:
+        """Whether any living owner has a value. Only for slots that follow the default."""
+        return self.storage is not None and self.storage.is_live()  # type: ignore[attr-defined]
+
+    def strategy(self) -> Ident:
+        """Return the strategy for a message; asks for no decision that a write would."""
+        if self.storage is not None:
+            return self.storage.ident
+        return _ident.decided_default() or _ident.resolve("context")
+
+    def mark_storage(self) -> Storage:
+        """Return where scopes put their marks: the same owners, another value."""
+        if self.marks is None:
+            self.marks = self.bound().sibling()
+        return self.marks
+
+
+def make_slot(
+    label: str,
+    var: ContextVar[Any] | None,
+    ident: IdentLike | None,
+    carry: bool,
+    empty: type,
+) -> Slot:
+    """Make the slot that a Local's arguments mean.
+
+    :param var: a ContextVar of the user's, or None.
+    :param ident: as in :func:`ctxlocal.ident.resolve`; None follows the default.
+    :param carry: whether the values travel with snapshots and frames although
+        ``ident`` is given.
+    :param empty: what the user's ContextVar holds when it holds nothing.
+    """
+    if var is None:
+        return Slot(label, None if ident is None else _make_storage(_ident.resolve(ident), carry))
+    if not isinstance(var, ContextVar):
+        raise TypeError(
+            f"The first argument of {label} has to be a ContextVar, not {var!r}. "
+            "An identity strategy is given by name: ident=..."
+        )
+    if ident is not None:
+        raise TypeError(
+            f"{label} takes a ContextVar or an ident, not both: with a ContextVar the "
+            "strategy is context."
+        )
+    return Slot(label, VarStorage(_ident.resolve("context"), var, empty))
+
+
+def _make_storage(ident: Ident, carry: bool) -> Storage:
+    if isinstance(ident, _ident.ContextIdent):
+        return ContextStorage(ident)
+    if carry:
+        return CarriedStorage(ident)
+    return ThreadStorage(ident) if isinstance(ident, _ident.ThreadIdent) else OwnerStorage(ident)

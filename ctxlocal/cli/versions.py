@@ -1,0 +1,20 @@
+"""The versions of what decides about isolation, without importing it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import ctxlocal
+
+LIBRARIES = ("greenlet", "gevent", "eventlet", "asgiref", "trio", "anyio", "uvloop")
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the version of ctxlocal and of each installed library."""
+    found = {"ctxlocal": ctxlocal.__version__}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,179 @@
+"""Every error ctxlocal raises on purpose.
+
+Each one is a :class:`CtxLocalError` and also the built-in that a caller would
+expect there. What the message says stands in attributes too.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "CtxLocalError",
+    "FrameBusyError",
+    "FrameClosedError",
+    "HubMismatchError",
+    "IdentCallableError",
+    "IdentInUseError",
+    "MissingDependencyError",
+    "ResolverError",
+    "ScopeLostError",
+    "UnboundAttributeError",
+    "UnboundError",
+    "UnknownIdentError",
+]
+
+
+class CtxLocalError(Exception):
+    """The root of all errors of this package."""
+
+
+class UnknownIdentError(CtxLocalError, ValueError):
+    """An identity strategy was asked for that does not exist.
+
+    ``ident`` is what was given, ``source`` where it came from, ``known`` the
+    names that exist.
+    """
+
+    def __init__(self, ident: object, source: str, known: Sequence[str]) -> None:
+        self.ident = ident
+        self.source = source
+        self.known = tuple(known)
+        super().__init__(
+            f"{source} is {ident!r}, which is no identity strategy. Use one of "
+            f"{', '.join(map(repr, self.known))}, a strategy object of ctxlocal.ident, "
+            "or a callable without arguments that returns the owner."
+        )
+
+
+class IdentCallableError(CtxLocalError, TypeError):
+    """A callable cannot serve as an identity: it needs arguments, or returned an unusable value.
+
+    ``function`` is the callable.
+    """
+
+    def __init__(self, function: object, problem: str) -> None:
+        self.function = function
+        super().__init__(
+            f"{function!r} cannot serve as an identity: {problem}. It is called without "
+            "arguments and has to return the owner: any object that can be weakly "
+            "referenced, or else a hashable value."
+        )
+
+
+class MissingDependencyError(CtxLocalError, ImportError):
+    """A strategy or a part needs a package that is not installed.
+
+    ``package`` is its name, ``extra`` the extra of ctxlocal that brings it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            f"{what} needs {package}, which is not installed. "
+            f'Install it with: pip install "ctxlocal[{extra}]"'
+        )
+
+
+class HubMismatchError(CtxLocalError, RuntimeError):
+    """The strategy names one hub, but another one runs the current greenlet.
+
+    ``expected`` and ``running`` are "gevent" or "eventlet".
+    """
+
+    def __init__(self, expected: str, running: str) -> None:
+        self.expected = expected
+        self.running = running
+        super().__init__(
+            f"The identity strategy is {expected!r}, but the hub of this thread is "
+            f"{running}'s. Use ident={running!r}, or 'greenlet', which serves both."
+        )
+
+
+class IdentInUseError(CtxLocalError, RuntimeError):
+    """The application's default strategy was changed while values are stored under the old one.
+
+    ``locals`` are the names of the locals that hold values.
+    """
+
+    def __init__(self, old: str, new: str, locals: Sequence[str]) -> None:
+        self.old = old
+        self.new = new
+        self.locals = tuple(locals)
+        super().__init__(
+            f"The default strategy cannot change from {old!r} to {new!r}: values are stored in "
+            f"{', '.join(self.locals)}. Call set_default() before the first value is stored, "
+            "release these locals first, or pass discard=True to drop their values."
+        )
+
+
+class UnboundError(CtxLocalError, RuntimeError):
+    """A proxy was used where the current owner has bound nothing to it.
+
+    ``proxy`` describes the proxy, ``ident`` is the strategy's name and
+    ``owner`` describes the owner; they are None where a message of the
+    application's own (``unbound_message``) takes their place.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        proxy: str | None = None,
+        ident: str | None = None,
+        owner: str | None = None,
+    ) -> None:
+        self.proxy = proxy
+        self.ident = ident
+        self.owner = owner
+        super().__init__(message)
+
+
+class UnboundAttributeError(UnboundError, AttributeError):
+    """An attribute of an unbound proxy was asked for.
+
+    It is an AttributeError too, so that ``hasattr`` and ``getattr`` with a
+    default work on an unbound proxy. ``name`` is the attribute.
+    """
+
+
+class ResolverError(CtxLocalError, RuntimeError):
+    """The callable behind a proxy raised AttributeError.
+
+    It is not passed on as it is, because it would be mistaken for a missing
+    attribute of the target. The original is the ``__cause__``.
+    """
+
+    def __init__(self, resolver: object) -> None:
+        self.resolver = resolver
+        super().__init__(
+            f"{resolver!r}, which finds the object behind a proxy, raised AttributeError "
+            "itself; see the cause."
+        )
+
+
+class ScopeLostError(CtxLocalError, RuntimeError):
+    """A strict scope was left in an owner that had not entered it; nothing was restored there.
+
+    ``target`` describes the Local or LocalStack.
+    """
+
+    def __init__(self, target: str, owner: str) -> None:
+        self.target = target
+        self.owner = owner
+        super().__init__(
+            f"A scope of {target} was left in {owner}, where it is not (or no longer) entered. "
+            "Nothing was restored there. Leave a scope in the owner that entered it, and "
+            "nested scopes in reverse order."
+        )
+
+
+class FrameBusyError(CtxLocalError, RuntimeError):
+    """A Frame was entered while it, or another owner's frame on the same thread, is active."""
+
+
+class FrameClosedError(CtxLocalError, RuntimeError):
+    """A Frame was entered after it had been closed."""

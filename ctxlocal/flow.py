@@ -1,0 +1,99 @@
+"""Carrying state across owners: a job keeps the context of the code that started it.
+
+What travels: the context variables, and the values of each Local that follows the
+application's default or was made with ``carry=True``. A Local with a strategy of
+its own stays at home; people choose "thread" for what must not leave its thread.
+"""
+
+from __future__ import annotations
+
+from ._frame import Frame as Frame
+from ._frame import Snapshot as Snapshot
+from ._impl import Scoped, set_lost_scope_hook
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, ParamSpec, TypeVar
+
+    from ._executor import ContextThreadPoolExecutor as ContextThreadPoolExecutor
+    from ._impl import Local
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+__all__ = [
+    "ContextThreadPoolExecutor",
+    "Frame",
+    "Snapshot",
+    "bind",
+    "scoped",
+    "set_lost_scope_hook",
+    "snapshot",
+]
+
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
+
+
+def scoped(local: Local, /, *, strict: bool = False, **values: Any) -> Scoped:
+    """Give a Local other values for the length of a ``with`` block.
+
+    Leaving the block restores what these names were before, in the owner that entered
+    it. Left in another owner, it restores nothing there and raises no token error; see
+    :func:`set_lost_scope_hook`. A Context copied inside restores its own copy.
+
+    :param strict: raise :class:`~ctxlocal.errors.ScopeLostError` in that case.
+    :param values: the names and their values.
+    """
+    return Scoped(local, values, strict)
+
+
+def snapshot() -> Snapshot:
+    """Capture what travels, as it is now in the current owner.
+
+    Namespaces are copied, the objects in them are not; a Local that is dropped takes its
+    values out of the snapshot. O(values captured).
+    """
+    return Snapshot()
+
+
+def bind(function: Callable[P, R]) -> Callable[P, R]:
+    """Return ``function`` so that it runs with what travels now, wherever it is called.
+
+    For threads, timers, executors, callbacks, ``gevent.spawn`` and ``eventlet.spawn``.
+    Usable from many threads at once; each call starts from a copy and leaves nothing.
+    Of an ``async def`` each step runs so. Generators are not driven: their bodies run
+    wherever they are iterated.
+    """
+    from functools import wraps
+
+    captured = Snapshot()
+    if not _is_coroutine_function(function):
+
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            return captured.run(function, *args, **kwargs)
+
+        return run
+
+    @wraps(function)
+    async def drive(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return await captured.frame().drive(function(*args, **kwargs))  # type: ignore[arg-type]
+
+    return drive  # type: ignore[return-value]
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & _CO_COROUTINE)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ContextThreadPoolExecutor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._executor import ContextThreadPoolExecutor  # concurrent.futures takes 10 ms
+
+    globals()[name] = ContextThreadPoolExecutor
+    return ContextThreadPoolExecutor

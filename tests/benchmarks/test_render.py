@@ -1,0 +1,171 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.cases import GROUPS
+from benchmarks.goals import GOALS, Goal
+from benchmarks.render import BLOCKS, ROOT, main
+
+DOCS = ROOT / "docs/benchmarks.md"
+
+
+def make_document(**figures: float) -> dict[str, Any]:
+    """Return a results file whose Local get table has these rows."""
+    rows = {f"{name}.Local": {"ns": ns} for name, ns in figures.items()}
+    return {
+        "command": "python -m benchmarks.run",
+        "date": "2026-01-31",
+        "implementation": "pure",
+        "python": "3.11.7",
+        "machine": {"cpu_model_name": "A CPU", "cpu_count": 2, "platform": "Linux"},
+        "versions": {"werkzeug": "3.1.9"},
+        "rounds": 100,
+        "tables": {"local-get": rows},
+        "left_out": {},
+    }
+
+
+class Checkout:
+    """A folder with one results file and one page that has one block."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.page = root / "docs/benchmarks.md"
+        self.results = root / "benchmarks/results/pure-cpython311.json"
+        self.page.parent.mkdir()
+        self.results.parent.mkdir(parents=True)
+
+    def write(self, block: str, **figures: float) -> None:
+        self.page.write_text(
+            f"before\n<!-- benchmarks:begin {block} -->\n<!-- benchmarks:end {block} -->\nafter\n"
+        )
+        self.measure(**figures)
+
+    def measure(self, **figures: float) -> None:
+        self.results.write_text(json.dumps(make_document(**figures)))
+
+    def render(self, *arguments: str) -> int:
+        return main(["--root", str(self.root), *arguments])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_rendered_files_are_not_stale() -> None:
+    assert main(["--check"]) == 0
+
+
+def test_docs_show_every_block_but_the_summary() -> None:
+    text = DOCS.read_text("utf-8")
+    assert [name for name in BLOCKS if f"<!-- benchmarks:begin {name} -->" not in text] == [
+        "summary"
+    ]
+
+
+def test_block_is_replaced_and_the_text_around_it_kept(checkout: Checkout) -> None:
+    checkout.write("local-get", ctxlocal=50, werkzeug=400)
+    assert checkout.render() == 0
+    assert checkout.page.read_text() == (
+        "before\n<!-- benchmarks:begin local-get -->\n\n"
+        "| get, ns | 1: pure, 3.11 | 1000: pure, 3.11 |\n"
+        "| --- | ---: | ---: |\n"
+        "| ctxlocal.Local | 50 | - |\n"
+        "| werkzeug.Local | 400 | - |\n"
+        "\n<!-- benchmarks:end local-get -->\nafter\n"
+    )
+
+
+def test_check_passes_after_rendering(checkout: Checkout) -> None:
+    checkout.write("local-get", ctxlocal=50)
+    checkout.render()
+    assert checkout.render("--check") == 0
+
+
+def test_check_names_the_stale_file_and_leaves_it(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.write("local-get", ctxlocal=50)
+    checkout.render()
+    before = checkout.page.read_text()
+    checkout.measure(ctxlocal=60)
+    assert checkout.render("--check") == 1
+    assert "docs/benchmarks.md: stale" in capsys.readouterr().err
+    assert checkout.page.read_text() == before
+
+
+def test_unknown_block_fails_the_check(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.write("no-such-block", ctxlocal=50)
+    assert checkout.render("--check") == 1
+    assert "no block is named 'no-such-block'" in capsys.readouterr().err
+
+
+def test_unclosed_block_fails_the_check(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.write("local-get", ctxlocal=50)
+    checkout.page.write_text("<!-- benchmarks:begin local-get -->\n")
+    assert checkout.render("--check") == 1
+    assert "no end marker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ns", "cell"), [(50, "8.00 met"), (100, "4.00 **not met**")], ids=["met", "not met"]
+)
+def test_goal_shows_what_was_reached(checkout: Checkout, ns: float, cell: str) -> None:
+    checkout.write("goals", ctxlocal=ns, werkzeug=400)
+    checkout.render()
+    assert f"| get, times werkzeug's speed | ≥ 6 (to 3.11) | {cell} |" in checkout.page.read_text(
+        "utf-8"
+    )
+
+
+def test_goal_without_its_rows_is_not_called_met(checkout: Checkout) -> None:
+    checkout.write("goals", werkzeug=400)
+    checkout.render()
+    assert "| get, times werkzeug's speed | ≥ 6 (to 3.11) | - |" in checkout.page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("goal", GOALS["pure"], ids=lambda goal: goal.text)
+def test_goal_names_rows_that_are_measured(goal: Goal) -> None:
+    measured = {(case.table, case.row) for cases in GROUPS.values() for case in cases}
+    measured |= {("import", "ctxlocal"), ("import", "bare interpreter")}
+    assert {goal.over, goal.under} <= measured
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_rows_of_a_table_have_names_of_their_own(group: str) -> None:
+    names = [(case.table, case.row) for case in GROUPS[group]]
+    assert len(set(names)) == len(names)
+
+
+def test_every_case_runs(tmp_path: Path) -> None:
+    pytest.importorskip("pyperf")
+    output = tmp_path / "results.json"
+    # A process of its own, because some of the rivals change the one they are imported in.
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.run",
+            "--rounds=1",
+            "--sample-ms=0",
+            f"--output={output}",
+        ],
+        cwd=ROOT,
+        check=True,
+    )
+    document = json.loads(output.read_text())
+    ran = {(table, row) for table, rows in document["tables"].items() for row in rows}
+    for cases in GROUPS.values():
+        for case in cases:
+            assert (case.table, case.row) in ran or case.row in document["left_out"]
+    assert "ctxlocal" not in document["left_out"].values()
+    assert str(tmp_path) not in output.read_text()

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ctxlocal.cli.doctor import diagnose
+from ctxlocal.cli.doctor.advice import SERVERS, advise
+from ctxlocal.cli.doctor.facts import Default, Facts, Patch
+
+ALL = {"ctxlocal": "1", "greenlet": "3", "gevent": "26", "eventlet": "0.41", "trio": "0.35"}
+HEALTHY = Facts(
+    python="3.11.7",
+    free_threaded=False,
+    thread_inherit_context=None,
+    twin="pure",
+    twin_reason="",
+    default=Default("context", "context", None, "built-in"),
+    greenlet_contexts=True,
+    versions=ALL,
+)
+
+
+def under(strategy: str, hub: str | None = None, **changes: Any) -> Facts:
+    default = Default(hub or strategy, strategy, hub, "set_default")
+    return replace(HEALTHY, default=default, **changes)
+
+
+def errors(facts: Facts, server: str | None = None) -> list[str]:
+    return [finding.text for finding in advise(facts, server) if finding.level == "error"]
+
+
+def notes(facts: Facts, server: str | None = None) -> str:
+    return "\n".join(f.text for f in advise(facts, server) if f.level == "note")
+
+
+def doctor(*arguments: str, code: str | None = None, **environ: str) -> Any:
+    command = [sys.executable, "-W", "ignore"]
+    command += ["-c", code] if code else ["-m", "ctxlocal", "doctor", *arguments]
+    inherited = {k: v for k, v in os.environ.items() if k != "CTXLOCAL_IDENT"}
+    inherited["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    return subprocess.run(command, capture_output=True, text=True, env={**inherited, **environ})
+
+
+def facts_after(code: str) -> dict[str, Any]:
+    """What diagnose() sees in a process that has run ``code``."""
+    ending = "import json; from ctxlocal.cli.doctor import diagnose\n"
+    ending += "print(json.dumps(diagnose().as_dict()['facts']))"
+    done = doctor(code=f"{code}\n{ending}")
+    assert done.returncode == 0, done.stderr
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+class TestAdvice:
+    @pytest.mark.parametrize(
+        ("strategy", "isolating"),
+        [
+            ("context", {"asyncio", "trio", "gevent", "eventlet", "threads"}),
+            ("thread", {"threads"}),
+            ("greenlet", {"gevent", "eventlet", "threads"}),
+            ("task", {"asyncio", "threads"}),
+        ],
+    )
+    def test_which_strategy_isolates_where(self, strategy: str, isolating: set[str]) -> None:
+        assert {name for name in SERVERS if not errors(under(strategy), name)} == isolating
+
+    def test_it_says_what_to_use_instead(self) -> None:
+        assert errors(under("thread"), "asyncio") == [
+            "Under asyncio concurrent requests share a thread, and the strategy 'thread' gives "
+            "them one set of values. Use 'context' or 'task': set CTXLOCAL_IDENT, or call "
+            "ctxlocal.ident.set_default()."
+        ]
+
+    def test_what_runs_decides_where_no_server_is_named(self) -> None:
+        assert errors(under("thread", running={"asyncio": "uvloop.Loop"}))
+        assert not errors(under("thread"))
+        assert "Nothing in this process tells" in notes(under("thread"))
+
+    def test_patched_threads_are_greenlets(self) -> None:
+        patched = under("thread", patches=(Patch("gevent", ("threading",), ()),))
+        assert errors(patched, "threads")[0].startswith("Under gevent concurrent requests")
+
+    def test_the_other_hub_has_patched(self) -> None:
+        patched = under("greenlet", patches=(Patch("gevent", ("threading",), ()),))
+        assert errors(patched, "eventlet") == [
+            "This process is patched by gevent, but the server is eventlet. Patch with eventlet, "
+            "or run it under gevent."
+        ]
+
+    def test_both_hubs_have_patched(self) -> None:
+        patches = (Patch("gevent", ("os",), ()), Patch("eventlet", ("os",), ()))
+        found = errors(under("greenlet", patches=patches))
+        assert found == ["gevent and eventlet have both patched this process. Remove one."]
+
+    def test_the_strategy_insists_on_the_other_hub(self) -> None:
+        found = errors(under("greenlet", hub="gevent"), "eventlet")
+        assert found[0].startswith("The strategy 'gevent' refuses greenlets of eventlet.")
+
+    def test_the_library_is_missing(self) -> None:
+        found = errors(replace(HEALTHY, versions={}), "gevent")
+        assert found == ['gevent is not installed: pip install "ctxlocal[gevent]"']
+
+    def test_greenlets_without_contexts(self) -> None:
+        found = errors(replace(HEALTHY, greenlet_contexts=False), "gevent")
+        assert found[0].endswith('pip install "greenlet>=1.1.3"')
+        assert not errors(replace(HEALTHY, greenlet_contexts=False), "asyncio")
+
+    def test_a_callable_is_not_judged(self) -> None:
+        assert not errors(under("callable"), "asyncio")
+        assert "Only callable itself knows" in notes(under("callable"), "asyncio")
+
+    def test_notes(self) -> None:
+        facts = under("greenlet", has_flask_proxies=True, environment_ident="thread")
+        assert "flask's own request" in notes(facts)
+        assert "CTXLOCAL_IDENT=thread is overruled" in notes(facts)
+        assert "copy of their starter's" in notes(replace(HEALTHY, thread_inherit_context=True))
+
+
+class TestDiagnose:
+    def test_the_running_loop_is_seen(self) -> None:
+        async def inside() -> dict[str, str]:
+            return diagnose().facts.running
+
+        assert set(asyncio.run(inside())) == {"asyncio"}
+
+    def test_an_unknown_server_is_refused(self) -> None:
+        message = "^server is 'twisted'; expected one of asyncio, trio, gevent, eventlet, threads"
+        with pytest.raises(ValueError, match=message):
+            diagnose(server="twisted")
+
+    def test_flask_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "flask.globals", ModuleType("flask.globals"))
+        assert diagnose().facts.has_flask_proxies
+
+    def test_it_needs_neither_click_nor_rich(self) -> None:
+        facts = facts_after("import sys; sys.modules['click'] = sys.modules['rich'] = None")
+        assert facts["default"]["name"] == "context"
+
+    def test_gevent_patched_first(self) -> None:
+        facts = facts_after("import gevent.monkey; gevent.monkey.patch_all()")
+        (patch,) = facts["patches"]
+        assert patch["library"] == "gevent"
+        assert "threading" in patch["modules"]
+        assert patch["too_early"] == []
+
+    def test_gevent_patched_after_others(self) -> None:
+        facts = facts_after("import ctxlocal, asyncio, gevent.monkey; gevent.monkey.patch_all()")
+        early = facts["patches"][0]["too_early"]
+        assert {"ctxlocal", "asyncio", "threading"} <= set(early)
+
+    def test_eventlet_patched(self) -> None:
+        facts = facts_after("import eventlet; eventlet.monkey_patch(); import ctxlocal")
+        assert facts["patches"][0]["library"] == "eventlet"
+        assert facts["patches"][0]["too_early"] == []
+
+    def test_a_partial_patch(self) -> None:
+        facts = facts_after("import gevent.monkey; gevent.monkey.patch_socket()")
+        assert facts["patches"][0]["modules"] == ["socket"]
+
+    @pytest.mark.parametrize(
+        ("code", "library"),
+        [
+            ("import gevent; gevent.sleep(0)", "gevent"),
+            ("import eventlet; eventlet.sleep(0)", "eventlet"),
+        ],
+    )
+    def test_a_running_hub_is_seen(self, code: str, library: str) -> None:
+        assert list(facts_after(code)["running"]) == [library]
+
+
+class TestCommand:
+    def test_the_built_in_default_is_healthy(self) -> None:
+        done = doctor()
+        assert done.returncode == 0
+        assert "context, from built-in" in done.stdout
+
+    def test_asyncio_under_the_thread_strategy(self) -> None:
+        done = doctor("--server", "asyncio", CTXLOCAL_IDENT="thread")
+        assert done.returncode == 1
+        assert "thread, from CTXLOCAL_IDENT" in done.stdout
+        assert "Use 'context' or 'task'" in " ".join(done.stdout.split())
+
+    def test_a_wrong_name_in_the_environment(self) -> None:
+        done = doctor("--json", CTXLOCAL_IDENT="gevnt")
+        report = json.loads(done.stdout)
+        assert done.returncode == 1
+        assert not report["healthy"]
+        assert report["findings"][0]["level"] == "error"
+        assert report["findings"][0]["text"].startswith(
+            "The environment variable CTXLOCAL_IDENT is 'gevnt', which is no identity strategy."
+        )
+
+    def test_the_application_is_imported_first(self, tmp_path: Path) -> None:
+        app = (
+            "import gevent.monkey; gevent.monkey.patch_all()\n"
+            "import ctxlocal; ctxlocal.ident.set_default('task')\n"
+        )
+        (tmp_path / "its_app.py").write_text(app)
+        code = (
+            f"import os, sys; os.chdir({str(tmp_path)!r})\n"
+            "sys.argv[1:] = ['doctor', '--import', 'its_app:application']\n"
+            "from ctxlocal.cli import main; main()"
+        )
+        done = doctor(code=code)
+        assert done.returncode == 1
+        assert "task, from set_default" in done.stdout
+        assert "gevent: os" in done.stdout
+        assert "Use 'context' or 'greenlet'" in " ".join(done.stdout.split())
+
+    def test_an_application_that_cannot_be_imported(self) -> None:
+        done = doctor("--import", "no_such_application")
+        assert done.returncode == 2
+        assert "No module named 'no_such_application'" in done.stderr
+
+    def test_an_unknown_server(self) -> None:
+        done = doctor("--server", "twisted")
+        assert done.returncode == 2
+        assert "'twisted' is not one of" in done.stderr

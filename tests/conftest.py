@@ -1,0 +1,67 @@
+"""Fixtures: each test runs on every implementation, and where it says so under every strategy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import ctxlocal
+from ctxlocal import ident as ident_module
+
+IMPLEMENTATIONS = {"pure": ctxlocal}
+STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task", "callable")
+
+
+class Owner:
+    """What the callable strategy of the tests returns."""
+
+
+THE_OWNER = Owner()
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def impl(request: pytest.FixtureRequest) -> ModuleType:
+    """The package under test, with each of its twins."""
+    return IMPLEMENTATIONS[request.param]
+
+
+@pytest.fixture(params=STRATEGIES)
+def ident(request: pytest.FixtureRequest) -> Any:
+    """What ``Local(ident=...)`` takes, for each strategy."""
+    if request.param == "callable":
+        return lambda: THE_OWNER
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _default_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start and end each test with an undecided default."""
+    monkeypatch.delenv("CTXLOCAL_IDENT", raising=False)
+    ident_module.set_default(None, discard=True)
+    yield
+    ident_module.set_default(None, discard=True)
+
+
+@pytest.fixture
+def run_python() -> Callable[..., str]:
+    """Run code in a Python of its own and return what it prints; for whatever monkey-patches."""
+
+    def run(code: str, *, status: int = 0, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+    return run
