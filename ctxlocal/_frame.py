@@ -79,7 +79,8 @@ class Frame:
 
         A ``with`` around awaits cannot do that: other tasks run between the steps.
         """
-        return await _Driven(self, coroutine)
+        result: R = await _Driven(self, coroutine)
+        return result
 
     def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call ``function`` in the frame when it is closed; the last one registered first.

@@ -30,7 +30,9 @@ def _raw_local_type() -> type:
 
 
 if TYPE_CHECKING:
-    from threading import local as RawLocal
+    from threading import local
+
+    RawLocal = local
 else:
     RawLocal = _raw_local_type()
 
@@ -42,7 +44,7 @@ class Cells(dict):  # type: ignore[type-arg]  # dict[int, Any] would need a subs
     """
 
     __slots__ = ("__weakref__", "thread")
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__
 

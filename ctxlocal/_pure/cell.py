@@ -66,7 +66,7 @@ class OverflowCell(ItemCell):
     __slots__ = ()
 
     def get(self) -> Pair | None:
-        return (self._storage.get() or {}).get(self._name)  # type: ignore[no-any-return]
+        return (self._storage.get() or {}).get(self._name)
 
     def set(self, pair: Pair | None) -> None:
         pairs = (self._storage.get() or {}).copy()

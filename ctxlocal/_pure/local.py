@@ -88,24 +88,24 @@ class Local:
     _ctxlocal_cells: dict[str, Cell]  # by name, under the strategy of now
     _ctxlocal_init: tuple[tuple[Any, ...], dict[str, Any]] | None
     _ctxlocal_properties: set[str]  # of each leaf: the names that have a property there
+    _ctxlocal_leaf: type[Local]
     _ctxlocal_shadows = False  # of each leaf: whether all class attributes have one
-    _ctxlocal_ident: IdentLike | None = None
-    _ctxlocal_carry: bool = False
+    _ctxlocal_options: tuple[IdentLike | None, bool] = (None, False)  # the class keywords
 
     def __init_subclass__(
         cls, *, ident: IdentLike | None = None, carry: bool = False, **keywords: Any
     ) -> None:
         super().__init_subclass__(**keywords)
         if ident is not None:
-            cls._ctxlocal_ident = ident
-            cls._ctxlocal_carry = carry
+            cls._ctxlocal_options = (ident, carry)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self: Self = object.__new__(_leaf_of(cls))
+        self: Self = object.__new__(_leaf_of(cls))  # type: ignore[assignment]
         object.__setattr__(self, "_ctxlocal_init", None)
         if cls.__init__ is Local.__init__:
             return self
-        _prepare(self, None, cls._ctxlocal_ident, None, cls._ctxlocal_carry)
+        ident, carry = cls._ctxlocal_options
+        _prepare(self, None, ident, None, carry)
         object.__setattr__(self, "_ctxlocal_init", (args, kwargs))
         self._ctxlocal_slot.bound().setdefault({})  # __init__ is about to run for this owner
         return self
@@ -120,15 +120,10 @@ class Local:
         carry: bool = False,
     ) -> None:
         if self._ctxlocal_init is None:
-            given = context_var is not None or ident is not None
-            cls = type(self)
-            _prepare(
-                self,
-                context_var,
-                ident if given else cls._ctxlocal_ident,
-                name,
-                carry or (not given and cls._ctxlocal_carry),
-            )
+            if context_var is None and ident is None:
+                ident, carried = type(self)._ctxlocal_options
+                carry = carry or carried
+            _prepare(self, context_var, ident, name, carry)
         elif (context_var, ident, name, carry) != (None, None, None, False):
             raise TypeError(
                 f"{type(self).__name__} defines __init__, which runs anew in each owner, so its "
@@ -144,8 +139,8 @@ class Local:
         try:
             cell = self._ctxlocal_cells[name]
         except KeyError:
+            _refuse_dict(self, name)
             if not _admit(type(self), name):
-                _refuse_dict(self, name)
                 object.__setattr__(self, name, value)
                 return
             cell = _cell(self, name)
@@ -163,21 +158,6 @@ class Local:
             raise _no_attribute(self, name)
         else:
             _cell(self, name).set(None)
-
-    @property
-    def __dict__(self) -> MutableMapping[str, Any]:  # type: ignore[override]
-        """The current owner's values: a real dict where it is the owner's alone, else a view."""
-        storage = self._ctxlocal_slot.bound()
-        _begin(self)
-        if storage.is_shared:
-            from .mapping import ValuesView  # collections.abc: for those only who ask
-
-            return ValuesView(self, lambda name: _value(self, name))
-        leaf = type(self)
-        _add_fallback(leaf)
-        _shadow_class_attributes(leaf)
-        values: dict[str, Any] = storage.setdefault({})
-        return values
 
     def __dir__(self) -> list[str]:
         return sorted({*dir(self.__class__), *(name for name, _ in self)})
@@ -232,6 +212,21 @@ def _prepare(
 def _install(local: Local, slot: Slot) -> None:
     object.__setattr__(local, "_ctxlocal_slot", slot)
     slot.serve(local)
+
+
+def _dict(local: Local) -> MutableMapping[str, Any]:
+    """The current owner's values: a real dict where it is the owner's alone, else a view."""
+    storage = local._ctxlocal_slot.bound()
+    _begin(local)
+    if storage.is_shared:
+        from .mapping import ValuesView  # collections.abc: for those only who ask
+
+        return ValuesView(local, lambda name: _value(local, name))
+    leaf = type(local)
+    _add_fallback(leaf)
+    _shadow_class_attributes(leaf)
+    values: dict[str, Any] = storage.setdefault({})
+    return values
 
 
 def _refuse_dict(local: Local, name: str) -> None:
@@ -318,7 +313,7 @@ def _data_descriptor(leaf: type, name: str) -> object | None:
 def _leaf_of(cls: type[Local]) -> type[Local]:
     leaf: type[Local] | None = cls.__dict__.get("_ctxlocal_leaf")
     if leaf is None:
-        leaf = type(cls)(
+        leaf = type(cls)(  # type: ignore[misc]  # the metaclass, called like type
             cls.__name__,
             (cls,),
             {
@@ -327,14 +322,13 @@ def _leaf_of(cls: type[Local]) -> type[Local]:
                 "__module__": cls.__module__,
                 "__qualname__": cls.__qualname__,
                 "__class__": property(lambda self: cls),
-                "__dict__": Local.__dict__["__dict__"],
+                "__dict__": property(_dict),
                 "_ctxlocal_properties": set(),
             },
         )
         if cls.__init__ is not Local.__init__:
             _add_fallback(leaf)
-        leaf._ctxlocal_leaf = leaf  # type: ignore[attr-defined]  # type(local)() is of the class too
-        cls._ctxlocal_leaf = leaf  # type: ignore[attr-defined]
+        leaf._ctxlocal_leaf = cls._ctxlocal_leaf = leaf  # type(local)() is of the class too
     return leaf
 
 
@@ -579,9 +573,9 @@ class LocalManager:
         if locals is None:
             self.locals = []
         elif hasattr(locals, "__release_local__"):
-            self.locals = [locals]
+            self.locals = [locals]  # type: ignore[list-item]
         else:
-            self.locals = list(locals)  # type: ignore[arg-type]  # an iterable then
+            self.locals = list(locals)
 
     def cleanup(self) -> None:
         """Release the current owner's values in all the locals."""

@@ -532,14 +532,15 @@ def proxy(
     namespace: dict[str, Any] = {"__slots__": (), "__doc__": kind.__doc__}
     if hasattr(kind, "__dataclass_fields__"):
         namespace["__dataclass_fields__"] = kind.__dataclass_fields__
-    cls = type(f"{kind.__name__}Proxy", (BaseProxy,), namespace)
+    cls: Any = type(f"{kind.__name__}Proxy", (BaseProxy,), namespace)
     for method_name, method in _OPTIONAL_METHODS.items():
         if _has_method(kind, method_name):
             setattr(cls, method_name, method)
     if kind.__hash__ is None:
-        cls.__hash__ = None  # type: ignore[assignment]
+        setattr(cls, "__hash__", None)  # noqa: B010  # mypy takes it for a method
     _register_collection(cls, kind)
-    return cls(local, name, unbound_message=unbound_message)  # type: ignore[return-value]
+    stand_in: T = cls(local, name, unbound_message=unbound_message)
+    return stand_in
 
 
 def _has_method(kind: type, name: str) -> bool:
