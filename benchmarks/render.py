@@ -178,7 +178,7 @@ def summary(results: list[Results]) -> str:
 
 
 BLOCKS: dict[str, Callable[[list[Results]], str]] = {
-    "summary": summary,
+    "readme": summary,
     "goals": goals,
     "runs": runs,
     "local-get": cases("get, ns", ("1:", "local-get"), ("1000:", "local-get-1000")),

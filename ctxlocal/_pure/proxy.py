@@ -34,12 +34,12 @@ from .local import Local, LocalStack
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Final, TypeAlias
+    from typing import Any, Final, TypeAlias, overload
 
     from .storage import Slot
 
     Method: TypeAlias = Callable[..., Any]
-    Source: TypeAlias = "Local | LocalStack[T] | ContextVar[T] | Callable[[], T]"
+    Source: TypeAlias = "Local | LocalStack[Any] | ContextVar[Any] | Callable[[], Any]"
 
 _MISSING: Final = object()
 
@@ -494,12 +494,24 @@ class LocalProxy(BaseProxy, Generic[T]):
         # What the table adds, for type checkers, which cannot see it.
         _get_current_object: Callable[[], T]
 
+        @overload
+        def __init__(self, local: LocalStack[T], *, unbound_message: str | None = None) -> None: ...
+        @overload
+        def __init__(self, local: ContextVar[T], *, unbound_message: str | None = None) -> None: ...
+        @overload
         def __init__(
-            self,
-            local: Source[T],
+            self, local: Callable[[], T], *, unbound_message: str | None = None
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: LocalProxy[Any],
+            local: Source,
             name: str | None = None,
             *,
             unbound_message: str | None = None,
+        ) -> None: ...
+        def __init__(
+            self, local: Any, name: Any = None, *, unbound_message: Any = None
         ) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
 
@@ -509,7 +521,7 @@ _local.make_proxy = LocalProxy
 
 
 def proxy(
-    local: Source[Any],
+    local: Source,
     name: str | None = None,
     *,
     like: type[T],

@@ -61,10 +61,10 @@ def test_rendered_files_are_not_stale() -> None:
     assert main(["--check"]) == 0
 
 
-def test_docs_show_every_block_but_the_summary() -> None:
+def test_docs_show_every_block_but_the_readmes() -> None:
     text = DOCS.read_text("utf-8")
     assert [name for name in BLOCKS if f"<!-- benchmarks:begin {name} -->" not in text] == [
-        "summary"
+        "readme"
     ]
 
 
