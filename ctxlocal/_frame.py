@@ -9,7 +9,7 @@ current owner under each strategy that carries something.
 from __future__ import annotations
 
 import sys
-import weakref
+from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
 from ._owner import Cells
@@ -207,12 +207,12 @@ def _call_with(cells: Cells, function: Callable[..., R], args: Any, kwargs: Any)
                 record.carried, record.flow = carried, former_flow
 
 
-def _current_flow() -> weakref.ref[Any] | None:
+def _current_flow() -> ref[Any] | None:
     greenlet = sys.modules.get("greenlet")
-    return None if greenlet is None else weakref.ref(greenlet.getcurrent())
+    return None if greenlet is None else ref(greenlet.getcurrent())
 
 
-def _refuse_second_owner(record: Record, flow: weakref.ref[Any] | None) -> None:
+def _refuse_second_owner(record: Record, flow: ref[Any] | None) -> None:
     inside = None if record.flow is None else record.flow()
     if inside is None or flow is None or inside is flow() or inside.dead:
         return

@@ -8,8 +8,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 else:
-    from types import GenericAlias
-
+    GenericAlias = type(list[int])  # types has it too, and takes a millisecond
     T = None
 
     class Generic:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import weakref
 from _thread import get_ident
+from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
 from ._owner import Identity, Record, thread_record
@@ -70,7 +70,7 @@ class Ident:
     name = "custom"
 
     def __init__(self) -> None:
-        self._by_id: dict[int, tuple[weakref.ref[Any], Record]] = {}
+        self._by_id: dict[int, tuple[ref[Any], Record]] = {}
         self._by_value: dict[Hashable, Record] = {}
 
     def __repr__(self) -> str:
@@ -124,10 +124,10 @@ class Ident:
     def make_record(self, owner: Any) -> Record:
         """Give ``owner`` an empty record."""
         try:
-            reference = weakref.ref(owner, self._forget_id(id(owner)))
+            reference = ref(owner, self._forget_id(id(owner)))
         except TypeError:
             return self._record_by_value(owner)
-        record = Record(owner, thread_record())
+        record = Record(owner)
         attributes = getattr(owner, "__dict__", None)
         # setdefault, because several threads may have one owner in common.
         if type(attributes) is not dict:
@@ -167,7 +167,7 @@ class ContextIdent(Ident):
 
     def __init__(self) -> None:
         super().__init__()
-        self._identities: dict[int, tuple[weakref.ref[Context], Identity]] = {}
+        self._identities: dict[int, tuple[ref[Context], Identity]] = {}
 
     def owner(self) -> Context:
         """Return the current Context itself, not a copy. CPython only; about 1 microsecond."""
@@ -185,7 +185,7 @@ class ContextIdent(Ident):
         if entry is None:
             key, table = id(context), self._identities
             entry = (
-                weakref.ref(context, lambda _: table.pop(key, None)),
+                ref(context, lambda _: table.pop(key, None)),
                 Identity(self.describe()),
             )
             table[key] = entry
@@ -235,7 +235,7 @@ class GreenletIdent(Ident):
         from collections import deque  # 2 ms, which only those pay who use greenlets
 
         self._getcurrent = getcurrent
-        self._raw: deque[weakref.ref[Any]] = deque()
+        self._raw: deque[ref[Any]] = deque()
 
     def owner(self) -> object:
         """Return the current greenlet, or THREAD in a main greenlet."""
@@ -251,14 +251,14 @@ class GreenletIdent(Ident):
         """Give the greenlet a record that is dropped when the greenlet ends."""
         if self.hub is not None:
             self._check_hub(owner)
-        record = owner.__dict__[_KEY] = Record(owner, thread_record())
+        record = owner.__dict__[_KEY] = Record(owner)
         # gevent's greenlets have rawlink, eventlet's link; both call back at the end.
         link = getattr(owner, "rawlink", None) or getattr(owner, "link", None)
         if link is not None:
             link(_end_greenlet)
         else:
             self._sweep_ended()
-            self._raw.append(weakref.ref(owner))
+            self._raw.append(ref(owner))
         return record
 
     def _sweep_ended(self) -> None:
@@ -312,7 +312,7 @@ class TaskIdent(Ident):
     def __init__(self) -> None:
         super().__init__()
         # A task has no __dict__ and keeps its record as a callback; so this table is weak.
-        self._records: dict[int, weakref.ref[Record]] = {}
+        self._records: dict[int, ref[Record]] = {}
 
     def owner(self) -> object:
         """Return the running task, or THREAD."""
@@ -329,16 +329,16 @@ class TaskIdent(Ident):
 
     def make_record(self, owner: Any) -> Record:
         """Give the task a record, as a callback that empties it when the task is done."""
-        record = Record(owner, thread_record())
+        record = Record(owner)
         key, table = id(owner), self._records
 
-        def forget(reference: weakref.ref[Record]) -> None:
+        def forget(reference: ref[Record]) -> None:
             if table.get(key) is reference:
                 del table[key]
 
         # In a Context of its own, or the callback would keep the values of this one.
         owner.add_done_callback(record.end, context=Context())
-        table[key] = weakref.ref(record, forget)
+        table[key] = ref(record, forget)
         return record
 
     def describe(self) -> str:
@@ -444,7 +444,7 @@ def _well_known(function: Any) -> str | None:
 
 _default: Ident | None = None  # None until the first write, get_default() or set_default()
 _default_source = "built-in"
-_followers: weakref.WeakSet[Follower] = weakref.WeakSet()
+_followers: dict[int, ref[Follower]] = {}
 
 
 def get_default() -> Ident:
@@ -494,7 +494,7 @@ def set_default(ident: IdentLike | None, *, discard: bool = False) -> None:
 
 
 def _release_followers(new: Ident | None, discard: bool) -> None:
-    followers = list(_followers)
+    followers = [found for known in list(_followers.values()) if (found := known()) is not None]
     live = [] if discard else sorted(f.label for f in followers if f.is_live())
     if live:
         raise IdentInUseError(
@@ -506,7 +506,8 @@ def _release_followers(new: Ident | None, discard: bool) -> None:
 
 def follow(follower: Follower) -> None:
     """Register something that follows the default; weakly."""
-    _followers.add(follower)
+    key = id(follower)
+    _followers[key] = ref(follower, lambda _: _followers.pop(key, None))
 
 
 def current(ident: IdentLike | None = None) -> Hashable:

@@ -19,6 +19,7 @@ from .storage import ContextStorage, VarStorage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final, Protocol, TypeAlias
 
     from .storage import Storage
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     class Cell(Protocol):
         """One attribute of the current owner."""
 
-        def get(self) -> Pair | None: ...
+        @property
+        def get(self) -> Callable[[], Pair | None]: ...
         def set(self, pair: Pair | None, /) -> object: ...
 
 
@@ -40,20 +42,27 @@ next_rank = itertools.count(1).__next__
 class ItemCell:
     """An item of a dict that is the owner's alone."""
 
-    __slots__ = ("_name", "_storage")
+    __slots__ = ("_name", "_storage", "get")
 
     def __init__(self, storage: Storage, name: str) -> None:
         self._storage = storage
         self._name = name
+        self.get = self._getter(storage.get, name)
 
-    def get(self) -> Pair | None:
-        values = self._storage.get()
-        if values is None or self._name not in values:
-            return None
-        return 0, values[self._name]
+    @staticmethod
+    def _getter(get_values: Callable[[], Any], name: str) -> Callable[[], Pair | None]:
+        def get() -> Pair | None:
+            try:
+                return 0, get_values()[name]
+            except (KeyError, TypeError):  # no such value, or no values at all
+                return None
+
+        return get
 
     def set(self, pair: Pair | None) -> None:
-        values = self._storage.setdefault({})
+        values = self._storage.get()
+        if values is None:
+            values = self._storage.setdefault({})
         if pair is None:
             values.pop(self._name, None)
         else:
@@ -65,8 +74,9 @@ class OverflowCell(ItemCell):
 
     __slots__ = ()
 
-    def get(self) -> Pair | None:
-        return (self._storage.get() or {}).get(self._name)
+    @staticmethod
+    def _getter(get_values: Callable[[], Any], name: str) -> Callable[[], Pair | None]:
+        return lambda: (get_values() or {}).get(name)
 
     def set(self, pair: Pair | None) -> None:
         pairs = (self._storage.get() or {}).copy()
@@ -91,22 +101,25 @@ class GivenCell(ItemCell):
         self._storage.set(values)
 
 
-def cell_for(storage: Storage, cells: dict[str, Cell], name: str) -> Cell:
-    """Return the cell of ``name``; it stays in ``cells`` while there is room."""
-    found = cells.get(name)
-    if found is None:
-        found = _make(storage, name, len(cells) < MOST_CELLS)
-        if len(cells) < MOST_CELLS:
-            found = cells.setdefault(name, found)  # another thread may have been first
-    return found
+def cell_for(storage: Storage, cells: dict[str, Cell], name: str, *, keep: bool = True) -> Cell:
+    """Return the cell of ``name``.
+
+    :param keep: let a new one stay in ``cells``, if there is room.
+    """
+    if (found := cells.get(name)) is not None:
+        return found
+    keep = keep and len(cells) < MOST_CELLS
+    made = _make(storage, name, keep)
+    # Another thread may have been first.
+    return cells.setdefault(name, made) if keep else made
 
 
-def _make(storage: Storage, name: str, has_room: bool) -> Cell:
+def _make(storage: Storage, name: str, is_kept: bool) -> Cell:
     if isinstance(storage, VarStorage):
         return GivenCell(storage, name)
     if not isinstance(storage, ContextStorage):
         return ItemCell(storage, name)
-    return storage.add_var() if has_room else OverflowCell(storage, name)
+    return storage.add_var() if is_kept else OverflowCell(storage, name)
 
 
 def items(storage: Storage, cells: dict[str, Cell]) -> list[tuple[str, Any]]:

@@ -20,16 +20,16 @@ The table follows the data model up to Python 3.14. Not proxied, and why:
 
 from __future__ import annotations
 
-import math
-import operator
+import _operator as operator  # all of operator that is needed, without the Python part
 import os
 from contextvars import ContextVar
 
 from .. import ident as _ident
 from .._generic import Generic, T
 from ..errors import ResolverError, UnboundAttributeError, UnboundError
-from . import local as _local
-from .local import Local, LocalStack
+from .hook import register_proxy
+from .local import Local
+from .stack import LocalStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _from_local(local: Local, name: str, message: str | None) -> Callable[[], An
 
     def resolve() -> Any:
         try:
-            return local._ctxlocal_cells[name].get()[1]  # type: ignore[index]
+            return local._ctxlocal_gets[name]()[1]  # type: ignore[index]
         except (KeyError, TypeError):  # no such cell, or nothing in it
             pass
         try:
@@ -364,6 +364,15 @@ def _called(name: str) -> Method:
     return method
 
 
+def _math(name: str) -> Method:
+    def method(self: Any) -> Any:
+        import math  # an extension module; loaded by those only who round a proxy
+
+        return getattr(math, name)(_resolver(self)())
+
+    return method
+
+
 def _call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
     return _resolver(self)()(*args, **kwargs)
 
@@ -433,9 +442,9 @@ _OPTIONAL_METHODS: Final[dict[str, Method]] = {
     "__float__": _unary(float),
     "__index__": _unary(operator.index),
     "__round__": _with_arguments(round),
-    "__trunc__": _unary(math.trunc),
-    "__floor__": _unary(math.floor),
-    "__ceil__": _unary(math.ceil),
+    "__trunc__": _math("trunc"),
+    "__floor__": _math("floor"),
+    "__ceil__": _math("ceil"),
     "__divmod__": _binary(divmod),
     "__rdivmod__": _reflected(divmod),
     "__pow__": lambda self, *args: pow(_resolver(self)(), *map(unwrap, args)),
@@ -517,7 +526,7 @@ class LocalProxy(BaseProxy, Generic[T]):
 
 
 _add_methods(LocalProxy, _OPTIONAL_METHODS)
-_local.make_proxy = LocalProxy
+register_proxy(LocalProxy)
 
 
 def proxy(

@@ -1,6 +1,6 @@
 """One value for each owner: where a Local, a LocalStack or a scope keeps it.
 
-A storage holds at most one value (never None) for the current owner:
+A storage holds at most one value for the current owner; None means none:
 
 =================  ==============================================================
 ContextStorage     in a ContextVar of its own
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-import weakref
+from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
 from .. import ident as _ident
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         """Something that keeps its attributes in cells."""
 
         _ctxlocal_cells: dict[str, Any]
+        _ctxlocal_gets: dict[str, Callable[[], Any]]
 
     class Storage(Protocol):
         """At most one value for the current owner."""
@@ -214,6 +215,8 @@ class OwnerStorage(_RecordStorage):
         owner = self.ident.owner()
         if owner is _ident.THREAD:
             self._thread.set(value)
+        elif value is None:
+            self.clear()
         else:
             self._record(owner).fixed[self.key] = value
 
@@ -249,7 +252,10 @@ class CarriedStorage(_RecordStorage):
         return None if record is None else record.carried.get(self.key)
 
     def set(self, value: Any) -> None:
-        self.ident.record().carried[self.key] = value
+        if value is None:
+            self.clear()
+        else:
+            self.ident.record().carried[self.key] = value
 
     def setdefault(self, value: Any) -> Any:
         return self.ident.record().carried.setdefault(self.key, value)
@@ -289,7 +295,7 @@ class Slot:
     def __init__(self, label: str, storage: Storage | None) -> None:
         self.label = label
         self.follows = storage is None
-        self._holder: weakref.ref[CellHolder] | None = None
+        self._holder: ref[CellHolder] | None = None
         self.unbind()
         if storage is None:
             _ident.follow(self)
@@ -322,14 +328,15 @@ class Slot:
         return storage
 
     def serve(self, holder: CellHolder) -> None:
-        """Give ``holder`` a dict for its cells, and another one whenever the strategy changes."""
-        self._holder = weakref.ref(holder)
+        """Give ``holder`` dicts for its cells, and others whenever the strategy changes."""
+        self._holder = ref(holder)
         self._renew_cells()
 
     def _renew_cells(self) -> None:
         holder = None if self._holder is None else self._holder()
         if holder is not None:
             object.__setattr__(holder, "_ctxlocal_cells", {})
+            object.__setattr__(holder, "_ctxlocal_gets", {})
 
     def set(self, value: Any) -> None:
         """Give the current owner another value."""

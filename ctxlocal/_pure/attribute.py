@@ -1,0 +1,183 @@
+"""How a Local finds an attribute.
+
+The rule is threading.local's: data descriptor, value of the current owner, class
+attribute, ``__getattr__``; ``lookup`` states it. To reach it at the price of one
+function call, each Local class has a hidden subclass, its *leaf*, of which its
+instances are. A name gets a property there when it is first set, and a property of
+the most derived class comes before everything else, as a value should; where the
+property finds no value, ``lookup`` decides. A ``__getattr__`` or ``__getattribute__``
+would be called for every access, at three times the price. The names of data
+descriptors never become values.
+
+Where values can appear that were never set as an attribute, a Local is moved to the
+*open leaf*, a subclass of the leaf that has a ``__getattr__`` too: one over a
+ContextVar of the user's, one whose real ``__dict__`` was handed out, one with more
+names than a class can have properties for, and one with an ``__init__``, which has to
+run before the first miss in a new owner.
+"""
+
+from __future__ import annotations
+
+from .cell import cell_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from .cell import Cell, Pair
+
+_MISSING: Final = object()
+_MOST_PROPERTIES: Final = 512  # CPython 3.13 caches lookups for 1000 changes of a class
+
+_set_class: Callable[[object, type], None] = object.__dict__["__class__"].__set__
+
+
+def leaf_for(cls: Any, is_open: bool, namespace: dict[str, Any]) -> Any:
+    """Return the leaf, or the open leaf, of a Local class; the first call makes both.
+
+    :param namespace: what leaves have and a Local class cannot, such as ``__dict__``.
+    """
+    if "_ctxlocal_leaves" not in cls.__dict__:
+        leaf = _derive(cls, cls, {**namespace, "_ctxlocal_names": set()})
+        open_leaf = _derive(cls, leaf, {**namespace, "__getattr__": _fallback(cls)})
+        # Of a leaf too, so that type(local)() is of the class.
+        cls._ctxlocal_leaves = leaf._ctxlocal_leaves = open_leaf._ctxlocal_leaves = leaf, open_leaf
+    return cls._ctxlocal_leaves[is_open]
+
+
+def _derive(cls: Any, base: Any, namespace: dict[str, Any]) -> Any:
+    named = {name: getattr(cls, name) for name in ("__doc__", "__module__", "__qualname__")}
+    hidden = {"__slots__": (), "__class__": property(lambda self: cls), "_ctxlocal_class": cls}
+    return type(cls)(cls.__name__, (base,), {**named, **hidden, **namespace})
+
+
+def _fallback(cls: Any) -> Callable[[Any, str], Any]:
+    inherited = getattr(cls, "__getattr__", None)
+
+    def fallback(self: Any, name: str) -> Any:
+        try:
+            return self._ctxlocal_gets[name]()[1]
+        except (KeyError, TypeError):  # no such cell, or nothing in it
+            pass
+        try:
+            return lookup(self, name)
+        except AttributeError:
+            if inherited is None:
+                raise
+        return inherited(self, name)
+
+    return fallback
+
+
+def open_up(local: Any) -> None:
+    """Move a Local to the open leaf, where values need not have been set as attributes."""
+    open_leaf = type(local)._ctxlocal_leaves[1]
+    if type(local) is not open_leaf:
+        _set_class(local, open_leaf)
+
+
+def shadow_class_attributes(local: Any) -> None:
+    """Let values that were never set as attributes come before class attributes too."""
+    open_leaf = type(local)._ctxlocal_leaves[1]
+    for name in dir(open_leaf._ctxlocal_class):
+        hidden = name.startswith(("__", "_ctxlocal_"))
+        if not hidden and name not in vars(open_leaf) and not is_data_descriptor(open_leaf, name):
+            setattr(open_leaf, name, _value_property(name))
+
+
+def admit(local: Any, name: str) -> bool:
+    """Let ``name`` be a value's, with a property to find it by; False for a data descriptor's."""
+    leaf = type(local)._ctxlocal_leaves[0]
+    if name in leaf._ctxlocal_names:
+        return True
+    if is_data_descriptor(leaf, name):
+        return False
+    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES:
+        setattr(leaf, name, _value_property(name))
+        leaf._ctxlocal_names.add(name)
+    else:
+        open_up(local)
+    return True
+
+
+def _value_property(name: str) -> property:
+    def get(local: Any) -> Any:
+        try:
+            return local._ctxlocal_gets[name]()[1]
+        except (KeyError, TypeError):  # no such cell, or nothing in it
+            pass
+        return lookup(local, name)
+
+    return property(get)
+
+
+def lookup(local: Any, name: str) -> Any:
+    """Find an attribute by the rule: data descriptor, value, class attribute."""
+    leaf = type(local)
+    found = _class_attribute(leaf, name)
+    getter = getattr(type(found), "__get__", None)
+    if getter is not None and _is_data(found):
+        return getter(found, local, leaf)
+    if (pair := find(local, name)) is not None:
+        return pair[1]
+    if found is _MISSING:
+        raise no_attribute(local, name)
+    return found if getter is None else getter(found, local, leaf)
+
+
+def is_data_descriptor(leaf: Any, name: str) -> bool:
+    """Whether the class has a data descriptor of that name, which comes before a value."""
+    return _is_data(_class_attribute(leaf, name))
+
+
+def _is_data(found: object) -> bool:
+    return hasattr(type(found), "__set__") or hasattr(type(found), "__delete__")
+
+
+def _class_attribute(leaf: Any, name: str) -> Any:
+    for cls in leaf._ctxlocal_class.__mro__:
+        if name in cls.__dict__:
+            return cls.__dict__[name]
+    return _MISSING
+
+
+def no_attribute(local: Any, name: str) -> AttributeError:
+    """Return the error that Python would raise."""
+    return AttributeError(
+        f"{type(local).__name__!r} object has no attribute {name!r}", name=name, obj=local
+    )
+
+
+def cell_of(local: Any, name: str) -> Cell:
+    """Return the cell of a name that is about to be set; the strategy is decided by now."""
+    cells = local._ctxlocal_cells
+    cell = cell_for(local._ctxlocal_slot.bound(), cells, name)
+    if name in cells:
+        local._ctxlocal_gets[name] = cell.get
+    return cell
+
+
+def find(local: Any, name: str) -> Pair | None:
+    """Return (rank, value) of the current owner, or None; it is initialised if it is new."""
+    begin(local)
+    storage = local._ctxlocal_slot.storage
+    if storage is None:  # nothing was ever written
+        return None
+    return cell_for(storage, local._ctxlocal_cells, name, keep=False).get()
+
+
+def begin(local: Any) -> None:
+    """Run a subclass's ``__init__`` if the current owner is new to the Local."""
+    if local._ctxlocal_init is None:
+        return
+    storage = local._ctxlocal_slot.bound()
+    if storage.get() is not None:
+        return
+    storage.setdefault({})  # the mark of a known owner
+    args, kwargs = local._ctxlocal_init
+    try:
+        type(local).__init__(local, *args, **kwargs)
+    except BaseException:
+        storage.clear()  # so that the next use tries again
+        raise
