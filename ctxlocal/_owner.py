@@ -119,7 +119,7 @@ _here = RawLocal()
 def _thread_token() -> object:
     # Not the thread's record: a greenlet's would keep that, and its values, beyond the thread.
     try:
-        return _here.token  # type: ignore[no-any-return]
+        return _here.token
     except AttributeError:
         token = _here.token = object()
         return token

@@ -1,9 +1,7 @@
 """LocalProxy: stands for whatever the current owner has bound.
 
-Three parts: how a proxy finds its object (``_resolver_for``), where the result of
-an in-place operation goes (``_write_back``), and the table of special methods,
-which Python looks up in the class and which therefore have to stand there one by
-one. All else goes through ``__getattribute__``.
+Special methods are looked up in the class and so have to stand there one by one; all else
+goes through ``__getattribute__``.
 
 The table follows the data model up to Python 3.14. Not proxied, and why:
 
@@ -22,21 +20,20 @@ from __future__ import annotations
 
 import _operator as operator  # all of operator that is needed, without the Python part
 import os
-from contextvars import ContextVar
 
-from .. import ident as _ident
 from .._generic import Generic, T
-from ..errors import ResolverError, UnboundAttributeError, UnboundError
+from ..errors import UnboundAttributeError, UnboundError
 from .hook import register_proxy
-from .local import Local
-from .stack import LocalStack
+from .resolver import resolver_for, write_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import ContextVar
     from typing import Any, Final, TypeAlias, overload
 
-    from .storage import Slot
+    from .local import Local
+    from .stack import LocalStack
 
     Method: TypeAlias = Callable[..., Any]
     Source: TypeAlias = "Local | LocalStack[Any] | ContextVar[Any] | Callable[[], Any]"
@@ -60,7 +57,7 @@ class BaseProxy:
     ) -> None:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"A proxy's name has to be a str or None, not {name!r}.")
-        resolver = _resolver_for(local, name, unbound_message)
+        resolver = resolver_for(local, name, unbound_message)
         object.__setattr__(self, "_get_current_object", resolver)
         object.__setattr__(self, "_ctxlocal_origin", (local, name))
 
@@ -175,138 +172,6 @@ def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) 
 BaseProxy.__getattribute__ = _attribute_getter(_OWN)  # type: ignore[method-assign]
 
 
-# How a proxy finds its object
-
-
-def _resolver_for(local: Any, name: str | None, message: str | None) -> Callable[[], Any]:
-    if isinstance(local, Local):
-        if name is None:
-            raise TypeError("'name' is required when proxying a 'Local' object.")
-        return _from_local(local, name, message)
-    if isinstance(local, LocalStack):
-        return _from_stack(local, name, message)
-    if isinstance(local, ContextVar):
-        return _from_var(local, name, message)
-    if callable(local):
-        return _from_callable(local, name)
-    raise TypeError(
-        f"Don't know how to proxy {local!r}: a Local and a name, a LocalStack, a ContextVar "
-        "or a callable without arguments is expected."
-    )
-
-
-def _from_local(local: Local, name: str, message: str | None) -> Callable[[], Any]:
-    get_attribute = operator.attrgetter(name)
-
-    def resolve() -> Any:
-        try:
-            return local._ctxlocal_gets[name]()[1]  # type: ignore[index]
-        except (KeyError, TypeError):  # no such cell, or nothing in it
-            pass
-        try:
-            return get_attribute(local)
-        except AttributeError:
-            pass
-        raise _unbound(local._ctxlocal_slot, name, message, f"Set its attribute {name!r}")
-
-    return resolve
-
-
-def _from_stack(stack: LocalStack[Any], name: str | None, message: str | None) -> Callable[[], Any]:
-    def resolve() -> Any:
-        top = stack.top
-        if top is None:
-            raise _unbound(stack._slot, name, message, "Push an object on it")
-        return top
-
-    return resolve if name is None else _named(resolve, name)
-
-
-def _from_var(var: ContextVar[Any], name: str | None, message: str | None) -> Callable[[], Any]:
-    def resolve() -> Any:
-        try:
-            return var.get()
-        except LookupError:
-            pass
-        raise _error(message, f"ContextVar {var.name!r}", name, _ident.resolve("context"), "Set it")
-
-    return resolve if name is None else _named(resolve, name)
-
-
-def _named(resolve: Callable[[], Any], name: str) -> Callable[[], Any]:
-    get_attribute = operator.attrgetter(name)
-
-    def resolve_named() -> Any:
-        found = resolve()
-        try:
-            return get_attribute(found)
-        except AttributeError as error:
-            raise UnboundError(
-                f"LocalProxy {name!r} is not bound: {type(found).__name__!r} object, to which it "
-                f"leads, has no attribute {name!r}. Set it there first."
-            ) from error
-
-    return resolve_named
-
-
-def _from_callable(function: Callable[[], Any], name: str | None) -> Callable[[], Any]:
-    get_attribute = None if name is None else operator.attrgetter(name)
-
-    def resolve() -> Any:
-        try:
-            found = function()
-            return found if get_attribute is None else get_attribute(found)
-        except UnboundAttributeError as error:  # another proxy, on the way
-            raise UnboundError(
-                str(error), proxy=error.proxy, ident=error.ident, owner=error.owner
-            ) from error
-        except AttributeError as error:
-            raise ResolverError(function) from error
-
-    return resolve
-
-
-def _unbound(slot: Slot, name: str | None, message: str | None, remedy: str) -> UnboundError:
-    return _error(message, slot.label, name, slot.strategy(), remedy)
-
-
-def _error(
-    message: str | None, source: str, name: str | None, strategy: Any, remedy: str
-) -> UnboundError:
-    proxy = f"LocalProxy of {source}" if name is None else f"LocalProxy {name!r} of {source}"
-    owner = strategy.describe()
-    return UnboundError(
-        message
-        or f"{proxy} is not bound in {owner} (identity strategy {strategy.name!r}). "
-        f"{remedy} there first, or carry it there with ctxlocal.flow.bind().",
-        proxy=proxy,
-        ident=strategy.name,
-        owner=owner,
-    )
-
-
-# Where the result of an in-place operation goes
-
-
-def _write_back(proxy: BaseProxy, result: Any) -> None:
-    local, name = object.__getattribute__(proxy, "_ctxlocal_origin")
-    if name is not None:
-        path, _, attribute = name.rpartition(".")
-        holder = local if isinstance(local, Local) else _resolver_for(local, None, None)()
-        setattr(operator.attrgetter(path)(holder) if path else holder, attribute, result)
-    elif isinstance(local, LocalStack):
-        local.pop()
-        local.push(result)
-    elif isinstance(local, ContextVar):
-        local.set(result)
-    else:
-        raise TypeError(
-            f"The in-place operation made a new object, {type(result).__name__!r}, and {local!r}, "
-            "which finds the object behind this proxy, offers no place to store it. Operate on "
-            "an object that changes in place, or proxy a Local, LocalStack or ContextVar."
-        )
-
-
 # The special methods
 
 
@@ -342,7 +207,8 @@ def _in_place(operation: Method) -> Method:
         target = _resolver(self)()
         result = operation(target, other)
         if result is not target:
-            _write_back(self, result)
+            local, name = object.__getattribute__(self, "_ctxlocal_origin")
+            write_back(local, name, result)
         return self
 
     return method
