@@ -60,14 +60,17 @@ class Frame:
             thread strategy, another greenlet of this thread is inside a frame.
         :raises FrameClosedError: the frame was closed.
         """
+        if self._closed:
+            raise FrameClosedError(
+                f"{self!r} is closed; its values are gone. Make a new one.", frame=self
+            )
         if not self._take():
             raise FrameBusyError(
                 f"{self!r} is active already: it can be entered once at a time. Make a Frame for "
-                "each request or job."
+                "each request or job.",
+                frame=self,
             )
         try:
-            if self._closed:
-                raise FrameClosedError(f"{self!r} is closed; its values are gone. Make a new one.")
             return call_in(self._context, self._cells, function, args, kwargs)
         finally:
             self._entry.append(None)
@@ -88,7 +91,9 @@ class Frame:
         :raises FrameClosedError: the frame was closed.
         """
         if self._closed:
-            raise FrameClosedError(f"{self!r} is closed; {function!r} would never be called.")
+            raise FrameClosedError(
+                f"{self!r} is closed; {function!r} would never be called.", frame=self
+            )
         self._teardowns.append(lambda: function(*args, **kwargs))
 
     def close(self) -> None:
@@ -97,6 +102,8 @@ class Frame:
         All callbacks run, even if some raise; then the last error is raised, with the
         others as its ``__context__``. While a step runs, here or elsewhere, this only marks
         the frame, and the callbacks run when the step ends.
+
+        :raises FrameBusyError: as in :meth:`run`; no callback ran, and the next close tries again.
         """
         self._closed = True
         self._finish()
@@ -116,14 +123,15 @@ class Frame:
     def _finish(self) -> None:
         if not self._take():  # a step runs, and finishes when it ends; or all is finished
             return
-        teardowns, self._teardowns = self._teardowns, []
-        context, cells = self._context, self._cells
         try:
-            if teardowns:
-                call_in(context, cells, _run_all, (teardowns,), {})
+            if self._teardowns:
+                call_in(self._context, self._cells, _run_all, (self._teardowns,), {})
         finally:
-            cells.clear()
-            self._context = Context()
+            if self._teardowns:  # another greenlet has the thread: none ran, close() may try again
+                self._entry.append(None)
+            else:
+                self._cells.clear()
+                self._context = Context()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x}>"
@@ -219,7 +227,8 @@ def _refuse_second_owner(record: Record, flow: ref[Any] | None) -> None:
     raise FrameBusyError(
         f"{inside!r} is inside a frame on this thread, and {flow()!r} would enter another: under "
         "the thread strategy they would see each other's values. Use the greenlet strategy: "
-        "ctxlocal.ident.set_default('greenlet') or CTXLOCAL_IDENT=greenlet."
+        "ctxlocal.ident.set_default('greenlet') or CTXLOCAL_IDENT=greenlet.",
+        greenlet=inside,
     )
 
 

@@ -172,8 +172,21 @@ class ScopeLostError(CtxLocalError, RuntimeError):
 
 
 class FrameBusyError(CtxLocalError, RuntimeError):
-    """A Frame was entered while it, or another owner's frame on the same thread, is active."""
+    """A Frame was entered while it, or another greenlet's frame on the same thread, is active.
+
+    ``frame`` is the frame that is active, ``greenlet`` the one that holds the thread; the
+    other of the two is None.
+    """
+
+    def __init__(self, message: str, *, frame: object = None, greenlet: object = None) -> None:
+        self.frame = frame
+        self.greenlet = greenlet
+        super().__init__(message)
 
 
 class FrameClosedError(CtxLocalError, RuntimeError):
-    """A Frame was entered after it had been closed."""
+    """A Frame was entered after it had been closed. ``frame`` is the frame."""
+
+    def __init__(self, message: str, *, frame: object) -> None:
+        self.frame = frame
+        super().__init__(message)

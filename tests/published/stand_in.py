@@ -52,7 +52,7 @@ def thread_suite() -> unittest.TestSuite:
     import _thread
     import doctest
 
-    class local(ctxlocal.Local, ident="thread"):  # noqa: N801
+    class local(ctxlocal.Local, ident="thread"):
         pass
 
     _thread._local = threading.local = local  # type: ignore[misc,assignment]
@@ -67,7 +67,7 @@ def gevent_suite() -> unittest.TestSuite:
     """Make gevent's tests of gevent.local, which monkey-patch, for a greenlet Local."""
     import gevent.local
 
-    class local(ctxlocal.Local, ident="greenlet"):  # noqa: N801
+    class local(ctxlocal.Local, ident="greenlet"):
         pass
 
     gevent.local.local = local  # before gevent.monkey hands it to threading
