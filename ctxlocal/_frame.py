@@ -60,16 +60,8 @@ class Frame:
             thread strategy, another greenlet of this thread is inside a frame.
         :raises FrameClosedError: the frame was closed.
         """
-        if self._closed:
-            raise FrameClosedError(
-                f"{self!r} is closed; its values are gone. Make a new one.", frame=self
-            )
-        if not self._take():
-            raise FrameBusyError(
-                f"{self!r} is active already: it can be entered once at a time. Make a Frame for "
-                "each request or job.",
-                frame=self,
-            )
+        if self._closed or not self._take():
+            raise self._refusal()
         try:
             return call_in(self._context, self._cells, function, args, kwargs)
         finally:
@@ -112,6 +104,16 @@ class Frame:
     def is_closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._closed
+
+    def _refusal(self) -> Exception:
+        if self._closed:
+            text = f"{self!r} is closed; its values are gone. Make a new one."
+            return FrameClosedError(text, frame=self)
+        return FrameBusyError(
+            f"{self!r} is active already: it can be entered once at a time. Make a Frame for "
+            "each request or job.",
+            frame=self,
+        )
 
     def _take(self) -> bool:
         try:
