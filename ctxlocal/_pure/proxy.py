@@ -11,7 +11,7 @@ The table follows the data model up to Python 3.14. Not proxied, and why:
 ``__init_subclass__ __prepare__ __subclasshook__ __match_args__``  are looked up in
     classes, and a proxy is an instance
 ``__class_getitem__ __missing__``  come with ``__getitem__``
-``__getnewargs__ __getstate__ __setstate__``  come with ``__reduce_ex__``
+``__getnewargs__ __getnewargs_ex__ __getstate__ __setstate__``  come with ``__reduce_ex__``
 ``__release_buffer__``  the memoryview that ``__buffer__`` returns releases itself
 ``__sizeof__``  tells the memory of the proxy
 """
@@ -51,6 +51,7 @@ class BaseProxy:
 
     _get_current_object: Callable[[], Any]
     _ctxlocal_origin: tuple[Any, str | None]
+    _ctxlocal_own: frozenset[str] = frozenset()  # the names that a subclass defines
 
     def __init__(
         self, local: Any, name: str | None = None, *, unbound_message: str | None = None
@@ -64,14 +65,24 @@ class BaseProxy:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         # What a subclass defines is its own; everything else is the target's.
-        own = {name for base in cls.__mro__ for name in vars(base) if not _is_special(name)}
-        cls.__getattribute__ = _attribute_getter(_OWN | own)  # type: ignore[method-assign]
+        named = {name for base in cls.__mro__ for name in vars(base) if not _is_special(name)}
+        cls._ctxlocal_own = frozenset(named - set(vars(BaseProxy)))
+        if cls._ctxlocal_own and "__getattribute__" not in vars(cls):
+            cls.__getattribute__ = _attribute_getter(  # type: ignore[method-assign]
+                _OWN | cls._ctxlocal_own
+            )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(_target_for_attribute(self, name), name, value)
+        if name in type(self)._ctxlocal_own:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(_target_for_attribute(self, name), name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(_target_for_attribute(self, name), name)
+        if name in type(self)._ctxlocal_own:
+            object.__delattr__(self, name)
+        else:
+            delattr(_target_for_attribute(self, name), name)
 
     def __repr__(self) -> str:
         target = _target_or(self, _MISSING)
@@ -101,7 +112,14 @@ class BaseProxy:
 
 # The names that are the proxy's own, also while it is bound.
 _OWN: Final = frozenset(
-    ("_get_current_object", "_ctxlocal_origin", "__reduce_ex__", "__copy__", "__deepcopy__")
+    (
+        "_get_current_object",
+        "_ctxlocal_origin",
+        "__reduce_ex__",
+        "__copy__",
+        "__deepcopy__",
+        "__mro_entries__",  # looked up in the instance: class C(p)
+    )
 )
 # The names that an unbound proxy answers too.
 _OWN_UNBOUND: Final = frozenset(("__class__", "__doc__", "__repr__", "__bool__", "__dir__"))
@@ -133,14 +151,19 @@ def _target_or(proxy: BaseProxy, default: Any) -> Any:
 def _target_for_attribute(proxy: BaseProxy, name: str) -> Any:
     try:
         return _resolver(proxy)()
-    except UnboundError as error:
-        raise _unbound_attribute(error, name) from None
+    except RuntimeError as error:
+        raise _unbound_attribute(error, name) from error.__cause__
 
 
-def _unbound_attribute(error: UnboundError, name: str) -> UnboundAttributeError:
-    attribute_error = UnboundAttributeError(
-        str(error), proxy=error.proxy, ident=error.ident, owner=error.owner
-    )
+def _unbound_attribute(error: RuntimeError, name: str) -> RuntimeError:
+    """Return what an attribute's use raises: where it says unbound, an AttributeError too."""
+    if isinstance(error, UnboundError):
+        known = {"proxy": error.proxy, "ident": error.ident, "owner": error.owner}
+    elif type(error) is RuntimeError:
+        known = {}
+    else:
+        return error
+    attribute_error = UnboundAttributeError(str(error), **known)
     attribute_error.name = name
     return attribute_error
 
@@ -159,14 +182,13 @@ def _attribute_getter(own: frozenset[str]) -> Callable[[Any, str], Any]:
 
 
 def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) -> Any:
-    if isinstance(error, UnboundError) or type(error) is RuntimeError:
+    raised = _unbound_attribute(error, name)
+    if raised is not error:
         if name in _OWN_UNBOUND:
             return object.__getattribute__(proxy, name)
         if name == "__wrapped__":  # doctest and inspect ask for it
             return object.__getattribute__(proxy, "_ctxlocal_origin")[0]
-    if isinstance(error, UnboundError):
-        raise _unbound_attribute(error, name) from None
-    raise error
+    raise raised from error.__cause__
 
 
 BaseProxy.__getattribute__ = _attribute_getter(_OWN)  # type: ignore[method-assign]
@@ -413,7 +435,9 @@ def proxy(
 
     Makes a class for each call: meant for module level.
     """
-    kind = getattr(like, "__origin__", like)
+    kind: Any = like
+    while hasattr(kind, "__origin__"):
+        kind = kind.__origin__
     if not isinstance(kind, type):
         raise TypeError(f"like has to be a class, not {like!r}.")
     namespace: dict[str, Any] = {"__slots__": (), "__doc__": kind.__doc__}
@@ -431,11 +455,12 @@ def proxy(
 
 
 def _has_method(kind: type, name: str) -> bool:
-    if name == "__mro_entries__" and issubclass(kind, type):
-        return True
+    if name == "__mro_entries__":
+        return issubclass(kind, type)
     found = next((vars(cls)[name] for cls in kind.__mro__ if name in vars(cls)), None)
-    if found is None and name.startswith("__i") and name[3:-2] in (*_BINARY, "pow"):
-        return _has_method(kind, f"__{name[3:]}")  # += is + for an immutable type
+    if found is None and name[:3] in ("__i", "__r") and name[3:-2] in (*_BINARY, "pow"):
+        # += is + for an immutable type, and a real list follows [1] + without a method for it.
+        return _has_method(kind, f"__{name[3:]}")
     return found is not None
 
 

@@ -65,7 +65,7 @@ def _from_stack(stack: LocalStack[Any], name: str | None, message: str | None) -
             raise _unbound(stack._slot, name, message, "Push an object on it")
         return top
 
-    return resolve if name is None else _named(resolve, name)
+    return resolve if name is None else _named(resolve, name, message)
 
 
 def _from_var(var: ContextVar[Any], name: str | None, message: str | None) -> Callable[[], Any]:
@@ -76,10 +76,10 @@ def _from_var(var: ContextVar[Any], name: str | None, message: str | None) -> Ca
             pass
         raise _error(message, f"ContextVar {var.name!r}", name, _ident.resolve("context"), "Set it")
 
-    return resolve if name is None else _named(resolve, name)
+    return resolve if name is None else _named(resolve, name, message)
 
 
-def _named(resolve: Callable[[], Any], name: str) -> Callable[[], Any]:
+def _named(resolve: Callable[[], Any], name: str, message: str | None) -> Callable[[], Any]:
     get_attribute = operator.attrgetter(name)
 
     def resolve_named() -> Any:
@@ -88,8 +88,9 @@ def _named(resolve: Callable[[], Any], name: str) -> Callable[[], Any]:
             return get_attribute(found)
         except AttributeError as error:
             raise UnboundError(
-                f"LocalProxy {name!r} is not bound: {type(found).__name__!r} object, to which it "
-                f"leads, has no attribute {name!r}. Set it there first."
+                message
+                or f"LocalProxy {name!r} is not bound: the {type(found).__name__!r} object it "
+                f"leads to has no attribute {name!r}. Set it there first."
             ) from error
 
     return resolve_named
