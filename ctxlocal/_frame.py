@@ -12,8 +12,10 @@ import sys
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
+from . import ident as _ident
 from ._owner import Cells
 from ._pure.storage import carriers, clear_context
+from ._strategy import ContextIdent
 from .errors import FrameBusyError, FrameClosedError
 
 TYPE_CHECKING = False
@@ -186,23 +188,29 @@ def _copy(source: Cells, target: Cells) -> None:
 
 
 def _records() -> list[Record]:
-    """Return the current owner's record under each strategy that carries something."""
-    found = {id(record): record for ident in set(carriers.values()) for record in [ident.record()]}
-    return list(found.values())
+    """Return the current owner's record under each strategy that carries something.
+
+    The default does so even if nothing follows it yet: the first write may come inside.
+    """
+    strategies = {*carriers.values(), _ident.get_default()}
+    records = [ident.record() for ident in strategies if not isinstance(ident, ContextIdent)]
+    return list({id(record): record for record in records}.values())
 
 
 def call_in(
     context: Context, cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     """Call ``function`` in ``context``, with ``cells`` exchanged for what the owner carries."""
-    if not carriers:
-        return context.run(function, *args, **kwargs)
-    return context.run(_call_with, cells, function, args, kwargs)
-
-
-def _call_with(cells: Cells, function: Callable[..., R], args: Any, kwargs: Any) -> R:
-    flow = _current_flow()
     records = _records()
+    if not records:
+        return context.run(function, *args, **kwargs)
+    return context.run(_call_with, records, cells, function, args, kwargs)
+
+
+def _call_with(
+    records: list[Record], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+) -> R:
+    flow = _current_flow()
     for record in records:
         _refuse_second_owner(record, flow)
     former = [(record, record.carried, record.flow) for record in records]

@@ -16,6 +16,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar, Token, copy_context
+from functools import partial
 from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
@@ -358,7 +359,7 @@ class ContextModel(RuleBasedStateMachine):
         if found is None:
             return
         for index, token, former in found[1]:
-            actor.call(lambda index=index, token=token: FOREIGN[index].reset(token))
+            actor.call(partial(FOREIGN[index].reset, token))
             if former is None:
                 actor.scene.foreign.pop(index, None)
             else:
@@ -387,7 +388,7 @@ class ContextModel(RuleBasedStateMachine):
         if found is None:
             return
         for var, token in found[1]:
-            actor.call(lambda var=var, token=token: var.reset(token))
+            actor.call(partial(var.reset, token))
         actor.scene.own = dict(found[2])
         actor.scene.version += 1
 
@@ -548,7 +549,7 @@ class ContextModel(RuleBasedStateMachine):
     @invariant()
     def everything_reads_as_in_the_model(self) -> None:
         for actor in self.actors:
-            actor.call(lambda scene=actor.scene: self.compare(scene))
+            actor.call(partial(self.compare, actor.scene))
         for scene in self.scenes:
             if not scene.is_active:
                 scene.context.run(self.compare, scene)
@@ -596,7 +597,7 @@ def _pop_all(stack: Any) -> list[Any]:
 
 def _run(family: Family, examples: int, *, find_only: bool = False) -> None:
     machine = type("Machine", (ContextModel,), {"family": family})
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,

@@ -39,17 +39,26 @@ def leaf_for(cls: Any, is_open: bool, namespace: dict[str, Any]) -> Any:
     :param namespace: what leaves have and a Local class cannot, such as ``__dict__``.
     """
     if "_ctxlocal_leaves" not in cls.__dict__:
-        leaf = _derive(cls, cls, {**namespace, "_ctxlocal_names": set()})
-        open_leaf = _derive(cls, leaf, {**namespace, "__getattr__": _fallback(cls)})
+        leaf = _derive(cls, (_Quiet, cls), {**namespace, "_ctxlocal_names": set()})
+        open_leaf = _derive(cls, (leaf,), {**namespace, "__getattr__": _fallback(cls)})
         # Of a leaf too, so that type(local)() is of the class.
         cls._ctxlocal_leaves = leaf._ctxlocal_leaves = open_leaf._ctxlocal_leaves = leaf, open_leaf
     return cls._ctxlocal_leaves[is_open]
 
 
-def _derive(cls: Any, base: Any, namespace: dict[str, Any]) -> Any:
+class _Quiet:
+    """Stands before the class in a leaf, so that its __init_subclass__ is not called for it."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        pass
+
+
+def _derive(cls: Any, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:
     named = {name: getattr(cls, name) for name in ("__doc__", "__module__", "__qualname__")}
     hidden = {"__slots__": (), "__class__": property(lambda self: cls), "_ctxlocal_class": cls}
-    return type(cls)(cls.__name__, (base,), {**named, **hidden, **namespace})
+    return type(cls)(cls.__name__, bases, {**named, **hidden, **namespace})
 
 
 def _fallback(cls: Any) -> Callable[[Any, str], Any]:
@@ -98,6 +107,7 @@ def admit(local: Any, name: str) -> bool:
         leaf._ctxlocal_names.add(name)
     else:
         open_up(local)
+        shadow_class_attributes(local)
     return True
 
 

@@ -139,13 +139,11 @@ class Local:
             cell_of(self, name).set(None)
 
     def __dir__(self) -> list[str]:
-        return sorted({*dir(self.__class__), *(name for name, _ in self)})
+        return sorted({*dir(self.__class__), *(name for name, _ in _items(self))})
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Iterate over (name, value) pairs of the current owner, as of now."""
-        begin(self)
-        storage = self._ctxlocal_slot.storage
-        return iter([] if storage is None else items(storage, self._ctxlocal_cells))
+        return iter(_items(self))
 
     def __call__(self, name: str, *, unbound_message: str | None = None) -> Any:
         """Return a LocalProxy for the attribute ``name``."""
@@ -166,7 +164,7 @@ class Local:
         else:
             other = cls.__new__(cls)
             _install(other, self._ctxlocal_slot.twin())
-        for name, value in self:
+        for name, value in _items(self):
             setattr(other, name, value)
         return other
 
@@ -201,12 +199,26 @@ def _dict(local: Local) -> Any:
     storage = local._ctxlocal_slot.bound()
     begin(local)
     if storage.is_shared:
-        from .mapping import ValuesView  # collections.abc: for those only who ask
+        from functools import partial  # both imports take milliseconds: for those only who ask
 
-        return ValuesView(local, lambda name: _value(local, name))
+        from .mapping import ValuesView
+
+        # Local's own methods: a subclass's __setattr__ may have come here itself.
+        return ValuesView(
+            partial(_items, local),
+            partial(_value, local),
+            partial(Local.__setattr__, local),
+            partial(Local.__delattr__, local),
+        )
     open_up(local)
     shadow_class_attributes(local)
     return storage.setdefault({})
+
+
+def _items(local: Local) -> list[tuple[str, Any]]:
+    begin(local)
+    storage = local._ctxlocal_slot.storage
+    return [] if storage is None else items(storage, local._ctxlocal_cells)
 
 
 def _value(local: Local, name: str) -> Any:

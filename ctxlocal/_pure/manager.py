@@ -65,12 +65,13 @@ class LocalManager:
         """
 
         def application(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            body: Iterable[bytes] = ()
             try:
                 body = app(environ, start_response)
+                return _ClosingBody(body, self.cleanup)
             except BaseException:
-                self.cleanup()
+                _close(body, self.cleanup)
                 raise
-            return _ClosingBody(body, self.cleanup)
 
         return application
 
@@ -99,8 +100,12 @@ class _ClosingBody:
         return next(self._iterator)
 
     def close(self) -> None:
-        try:
-            if hasattr(self._body, "close"):
-                self._body.close()
-        finally:
-            self._cleanup()
+        _close(self._body, self._cleanup)
+
+
+def _close(body: Any, cleanup: Callable[[], None]) -> None:
+    try:
+        if hasattr(body, "close"):
+            body.close()
+    finally:
+        cleanup()

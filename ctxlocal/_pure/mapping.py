@@ -13,25 +13,35 @@ if TYPE_CHECKING:
 class ValuesView(MutableMapping):  # type: ignore[type-arg]  # a subscript would cost at run time
     """The current owner's values, always as they are now; a write is a write to the Local.
 
-    :param local: where writes go.
+    :param items: returns all (name, value) pairs.
     :param find: returns the value of a name, or raises KeyError.
+    :param store: sets a name's value.
+    :param remove: takes a name away that is there.
     """
 
-    __slots__ = ("_find", "_local")
+    __slots__ = ("_find", "_items", "_remove", "_store")
 
-    def __init__(self, local: Any, find: Callable[[str], Any]) -> None:
-        self._local = local
+    def __init__(
+        self,
+        items: Callable[[], list[tuple[str, Any]]],
+        find: Callable[[str], Any],
+        store: Callable[[str, Any], None],
+        remove: Callable[[str], None],
+    ) -> None:
+        self._items = items
         self._find = find
+        self._store = store
+        self._remove = remove
 
     def __getitem__(self, name: str) -> Any:
         return self._find(name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        setattr(self._local, name, value)
+        self._store(name, value)
 
     def __delitem__(self, name: str) -> None:
         self._find(name)  # a KeyError where there is none
-        delattr(self._local, name)
+        self._remove(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.copy())
@@ -44,4 +54,4 @@ class ValuesView(MutableMapping):  # type: ignore[type-arg]  # a subscript would
 
     def copy(self) -> dict[str, Any]:
         """Return the values as of now."""
-        return dict(self._local)
+        return dict(self._items())

@@ -8,6 +8,7 @@ to fail, or the run fails.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -56,8 +57,7 @@ def thread_suite() -> unittest.TestSuite:
         pass
 
     _thread._local = threading.local = local  # type: ignore[misc,assignment]
-    from test import test_threading_local as published
-
+    published = importlib.import_module("test.test_threading_local")
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(published.ThreadLocalTest)
     suite.addTest(doctest.DocTestSuite("_threading_local", extraglobs={"local": local}))
     return suite
@@ -70,9 +70,8 @@ def gevent_suite() -> unittest.TestSuite:
     class local(ctxlocal.Local, ident="greenlet"):
         pass
 
-    gevent.local.local = local  # before gevent.monkey hands it to threading
-    import gevent.tests.test__local as published
-
+    gevent.local.local = local  # type: ignore[misc,assignment]  # monkey gives it to threading
+    published = importlib.import_module("gevent.tests.test__local")
     assert published.local is local
     return unittest.defaultTestLoader.loadTestsFromModule(published)
 

@@ -1,0 +1,166 @@
+"""Dependencies point one way only, and importing the core loads the core alone."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import ctxlocal
+
+PACKAGE = Path(ctxlocal.__file__).parent
+
+# Each module may import those of earlier lines; those of its own line it may not.
+ORDER = (
+    ("ctxlocal.errors", "ctxlocal._generic"),
+    ("ctxlocal._owner",),
+    ("ctxlocal._strategy",),
+    ("ctxlocal.ident",),
+    ("ctxlocal._pure.storage", "ctxlocal._pure.hook"),
+    ("ctxlocal._pure.scope", "ctxlocal._pure.cell", "ctxlocal._pure.mapping"),
+    ("ctxlocal._pure.attribute",),
+    ("ctxlocal._pure.local", "ctxlocal._pure.stack", "ctxlocal._pure.manager"),
+    ("ctxlocal._pure.resolver",),
+    ("ctxlocal._pure.proxy",),
+    ("ctxlocal._impl",),
+    ("ctxlocal._frame",),
+    ("ctxlocal._executor",),
+    ("ctxlocal.flow",),
+    ("ctxlocal._pure",),
+    ("ctxlocal",),
+    ("ctxlocal.cli",),  # and all that is in it, whose own order is its own affair
+    ("ctxlocal.__main__",),
+)
+RANK = {module: rank for rank, line in enumerate(ORDER) for module in line}
+FOREIGN_TO_THE_CORE = {
+    "asyncio",
+    "dataclasses",
+    "eventlet",
+    "gevent",
+    "greenlet",
+    "http",
+    "inspect",
+    "typing",
+    "werkzeug",
+    "wsgiref",
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(module: str, source: str, *, at_run_time: bool = False) -> Iterator[str]:
+    """Name what a module imports, also inside functions and for type checkers."""
+    is_package = MODULES.get(module, Path()).name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    for node in _nodes(ast.parse(source), at_run_time):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            origin = ".".join([*base, node.module] if node.module else base)
+            for alias in node.names:
+                name = f"{origin}.{alias.name}"
+                yield name if name in MODULES else origin
+
+
+def _nodes(tree: ast.AST, at_run_time: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if at_run_time and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            yield from (found for other in node.orelse for found in _nodes(other, at_run_time))
+            continue
+        yield node
+        yield from _nodes(node, at_run_time)
+
+
+def rank(module: str) -> int | None:
+    """Return a module's place, None where it has none."""
+    return RANK.get("ctxlocal.cli" if module.startswith("ctxlocal.cli.") else module)
+
+
+def wrong_arrows(module: str, source: str) -> list[str]:
+    own = rank(module)
+    assert own is not None, f"{module} has no place in ORDER; DESIGN.md says where it belongs"
+    found = []
+    for imported in imports_of(module, source):
+        if imported.partition(".")[0] != "ctxlocal":
+            continue
+        other = rank(imported)
+        is_cli = own == other == RANK["ctxlocal.cli"]
+        if other is None or not (other < own or is_cli):
+            found.append(f"{module} imports {imported}")
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_those_below_it(module: str) -> None:
+    assert wrong_arrows(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_the_walk_sees_imports_of_every_kind() -> None:
+    wrong = """
+from ..flow import bind
+def function():
+    import ctxlocal.cli
+    from .. import flow
+    from . import proxy as p
+if TYPE_CHECKING:
+    from .local import Local
+from ..errors import CtxLocalError
+from .. import ident
+import os
+"""
+    assert wrong_arrows("ctxlocal._pure.storage", wrong) == [
+        "ctxlocal._pure.storage imports ctxlocal.flow",
+        "ctxlocal._pure.storage imports ctxlocal.cli",
+        "ctxlocal._pure.storage imports ctxlocal.flow",
+        "ctxlocal._pure.storage imports ctxlocal._pure.proxy",
+        "ctxlocal._pure.storage imports ctxlocal._pure.local",
+    ]
+    with pytest.raises(AssertionError, match=r"^ctxlocal\.unknown has no place in ORDER"):
+        wrong_arrows("ctxlocal.unknown", "")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if ".cli" not in name])
+def test_the_core_needs_the_standard_library_only(module: str) -> None:
+    # greenlet is found only where a strategy asks for it.
+    allowed = {*sys.stdlib_module_names, "ctxlocal"}
+    if module == "ctxlocal._strategy":
+        allowed.add("greenlet")
+    source = MODULES[module].read_text(encoding="utf-8")
+    imported = {name.partition(".")[0] for name in imports_of(module, source, at_run_time=True)}
+    assert imported <= allowed
+
+
+def test_import_loads_the_core_alone(run_python: Callable[..., str]) -> None:
+    printed = run_python("""
+        import sys
+        before = set(sys.modules)
+        import ctxlocal
+        print(*sorted(set(sys.modules) - before))
+    """)
+    loaded = set(printed.split())
+    assert not {name.partition(".")[0] for name in loaded} & FOREIGN_TO_THE_CORE
+    core = {name for name in loaded if name.partition(".")[0] == "ctxlocal"}
+    assert core <= RANK.keys() - {"ctxlocal.cli", "ctxlocal.__main__", "ctxlocal._executor"}
+    assert not {name for name in loaded if "concurrent" in name or "site-packages" in name}
+
+
+def test_import_loads_nothing_but_the_standard_library(run_python: Callable[..., str]) -> None:
+    printed = run_python("""
+        import sys
+        before = set(sys.modules)
+        import ctxlocal
+        new = {name.partition(".")[0] for name in set(sys.modules) - before}
+        print(*sorted(new - set(sys.stdlib_module_names)))
+    """)
+    assert printed == "ctxlocal\n"
