@@ -192,6 +192,8 @@ class GreenletIdent(Ident):
             raise UnknownIdentError(hub, "GreenletIdent's hub", ("gevent", "eventlet"))
         self.hub = hub
         self.name = hub or "greenlet"
+        # Of its own, so that no record made under another name spares the check of the hub.
+        self._key = _KEY if hub is None else f"{_KEY}_{hub}"
         try:
             if hub is not None:
                 __import__(hub)
@@ -212,22 +214,25 @@ class GreenletIdent(Ident):
 
     def find_record(self, owner: Any) -> Record | None:
         """Return the record in the greenlet's ``__dict__``."""
-        record: Record | None = owner.__dict__.get(_KEY)
+        record: Record | None = owner.__dict__.get(self._key)
         return record
 
     def make_record(self, owner: Any) -> Record:
         """Give the greenlet a record that is dropped when the greenlet ends."""
         if self.hub is not None:
             self._check_hub(owner)
-        record = owner.__dict__[_KEY] = Record(owner)
+        record = owner.__dict__[self._key] = Record(owner)
         # gevent's greenlets have rawlink, eventlet's link; both call back at the end.
         link = getattr(owner, "rawlink", None) or getattr(owner, "link", None)
         if link is not None:
-            link(_end_greenlet)
+            link(self._end)
         else:
             self._sweep_ended()
             self._raw.append(ref(owner))
         return record
+
+    def _end(self, greenlet: Any, *_: object) -> None:
+        greenlet.__dict__.pop(self._key, None)
 
     def _sweep_ended(self) -> None:
         """Drop what ended raw greenlets still hold: nothing calls back at their end.
@@ -243,7 +248,7 @@ class GreenletIdent(Ident):
             if greenlet is None:
                 continue
             if greenlet.dead:
-                _end_greenlet(greenlet)
+                self._end(greenlet)
             else:
                 self._raw.append(reference)
 
@@ -254,10 +259,6 @@ class GreenletIdent(Ident):
 
 
 _SWEPT_AT_ONCE: Final = 64
-
-
-def _end_greenlet(greenlet: Any, *_: object) -> None:
-    greenlet.__dict__.pop(_KEY, None)
 
 
 def _hub_of(greenlet: Any) -> str | None:

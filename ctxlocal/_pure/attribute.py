@@ -46,6 +46,17 @@ def leaf_for(cls: Any, is_open: bool, namespace: dict[str, Any]) -> Any:
     return cls._ctxlocal_leaves[is_open]
 
 
+class _OfClass:
+    """A classmethod that gets the class when it is called on an instance, and not its leaf."""
+
+    def __init__(self, cls: Any, name: str) -> None:
+        self._cls = cls
+        self._name = name
+
+    def __get__(self, local: object, leaf: type) -> Any:
+        return getattr(self._cls, self._name)
+
+
 class _Quiet:
     """Stands before the class in a leaf, so that its __init_subclass__ is not called for it."""
 
@@ -56,9 +67,17 @@ class _Quiet:
 
 
 def _derive(cls: Any, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:
-    named = {name: getattr(cls, name) for name in ("__doc__", "__module__", "__qualname__")}
-    hidden = {"__slots__": (), "__class__": property(lambda self: cls), "_ctxlocal_class": cls}
-    return type(cls)(cls.__name__, bases, {**named, **hidden, **namespace})
+    attributes: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        attributes.update(vars(base))
+    hidden: dict[str, Any] = {
+        name: _OfClass(cls, name)
+        for name, found in attributes.items()
+        if isinstance(found, classmethod) and not name.startswith("__")
+    }
+    hidden.update((name, getattr(cls, name)) for name in ("__doc__", "__module__", "__qualname__"))
+    hidden.update(__slots__=(), __class__=property(lambda self: cls), _ctxlocal_class=cls)
+    return type(cls)(cls.__name__, bases, {**hidden, **namespace})
 
 
 def _fallback(cls: Any) -> Callable[[Any, str], Any]:

@@ -136,7 +136,7 @@ class Local:
         elif find(self, name) is None:
             raise no_attribute(self, name)
         else:
-            cell_of(self, name).set(None)
+            _remove(self, name)
 
     def __dir__(self) -> list[str]:
         return sorted({*dir(self.__class__), *(name for name, _ in _items(self))})
@@ -203,12 +203,11 @@ def _dict(local: Local) -> Any:
 
         from .mapping import ValuesView
 
-        # Local's own methods: a subclass's __setattr__ may have come here itself.
         return ValuesView(
             partial(_items, local),
             partial(_value, local),
-            partial(Local.__setattr__, local),
-            partial(Local.__delattr__, local),
+            partial(_store, local),
+            partial(_remove, local),
         )
     open_up(local)
     shadow_class_attributes(local)
@@ -219,6 +218,17 @@ def _items(local: Local) -> list[tuple[str, Any]]:
     begin(local)
     storage = local._ctxlocal_slot.storage
     return [] if storage is None else items(storage, local._ctxlocal_cells)
+
+
+def _store(local: Local, name: str, value: Any) -> None:
+    """Set a value past ``__setattr__`` and data descriptors, as a write to a real dict does."""
+    admit(local, name)
+    pair = find(local, name)
+    cell_of(local, name).set((next_rank() if pair is None else pair[0], value))
+
+
+def _remove(local: Local, name: str) -> None:
+    cell_of(local, name).set(None)
 
 
 def _value(local: Local, name: str) -> Any:

@@ -186,8 +186,10 @@ def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) 
     if raised is not error:
         if name in _OWN_UNBOUND:
             return object.__getattribute__(proxy, name)
-        if name == "__wrapped__":  # doctest and inspect ask for it
-            return object.__getattribute__(proxy, "_ctxlocal_origin")[0]
+        origin = object.__getattribute__(proxy, "_ctxlocal_origin")[0]
+        # doctest and inspect ask for it; a function they would take for what the proxy is.
+        if name == "__wrapped__" and not hasattr(origin, "__code__"):
+            return origin
     raise raised from error.__cause__
 
 
