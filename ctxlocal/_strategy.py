@@ -209,7 +209,10 @@ class GreenletIdent(Ident):
 
     def owner(self) -> object:
         """Return the current greenlet, or THREAD in a main greenlet."""
-        greenlet = self._getcurrent()
+        try:
+            greenlet = self._getcurrent()
+        except RuntimeError:  # the interpreter is ending; a finaliser asks
+            return THREAD
         return THREAD if greenlet.parent is None else greenlet
 
     def find_record(self, owner: Any) -> Record | None:

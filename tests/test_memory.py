@@ -351,6 +351,9 @@ def test_values_that_refer_to_their_owner_die_with_it(
     impl: ModuleType, strategy: Any, at_once: AtOnce
 ) -> None:
     references = hold_a_thousand(impl, strategy, at_once, with_owner=True)
+    if strategy == "greenlet" and sys.version_info < (3, 11):
+        # There, an ended greenlet in a cycle through its __dict__ is never garbage; it is swept.
+        greenlets_in_turn(20, lambda: setattr(kept[0], "value", 1))
     gc.collect()
     assert [reference for reference in references if reference() is not None] == []
 

@@ -33,8 +33,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ctxlocal._pure import cell
-from ctxlocal._pure import local as local_module
+from ctxlocal._pure import attribute, cell
 
 EXAMPLES = int(os.environ.get("CTXLOCAL_MODEL_EXAMPLES", "100"))
 STEPS = int(os.environ.get("CTXLOCAL_MODEL_STEPS", "50"))
@@ -625,7 +624,7 @@ def test_the_many_names_of_one_local_behave_as_the_model_says(
     """With room for two names only, the others take the paths meant for thousands."""
     gc.collect()
     monkeypatch.setattr(cell, "MOST_CELLS", 2)
-    monkeypatch.setattr(local_module, "_MOST_PROPERTIES", 1)
+    monkeypatch.setattr(attribute, "_MOST_PROPERTIES", 1)
 
     _run(CtxlocalFamily(impl), EXAMPLES // 2)
 
