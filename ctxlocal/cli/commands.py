@@ -70,7 +70,7 @@ def _plans(strategies: Sequence[str], terms: Sequence[str]) -> list[Plan]:
     names = {probe: f"{probe.group.name} {probe.way}".casefold() for probe in all_probes()}
     for term in terms:
         if not any(term.casefold() in name for name in names.values()):
-            groups = ", ".join(group.name for group in GROUPS)
+            groups = "; ".join(group.name for group in GROUPS)
             raise click.BadParameter(
                 f"no way of starting work contains {term!r}. The groups are: {groups}.",
                 param_hint="--only",

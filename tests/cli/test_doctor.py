@@ -181,12 +181,12 @@ class TestCommand:
     def test_the_built_in_default_is_healthy(self) -> None:
         done = doctor()
         assert done.returncode == 0
-        assert "context, from built-in" in done.stdout
+        assert "context (built-in)" in done.stdout
 
     def test_asyncio_under_the_thread_strategy(self) -> None:
         done = doctor("--server", "asyncio", CTXLOCAL_IDENT="thread")
         assert done.returncode == 1
-        assert "thread, from CTXLOCAL_IDENT" in done.stdout
+        assert "thread (CTXLOCAL_IDENT)" in done.stdout
         assert "Use 'context' or 'task'" in " ".join(done.stdout.split())
 
     def test_a_wrong_name_in_the_environment(self) -> None:
@@ -212,7 +212,7 @@ class TestCommand:
         )
         done = doctor(code=code)
         assert done.returncode == 1
-        assert "task, from set_default" in done.stdout
+        assert "task (set_default)" in done.stdout
         assert "gevent: os" in done.stdout
         assert "Use 'context' or 'greenlet'" in " ".join(done.stdout.split())
 

@@ -35,8 +35,8 @@ def _grid(rows: Iterator[tuple[str | Text, Text]]) -> Table:
 def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "python", facts.python + (", free-threaded" if facts.free_threaded else "")
     yield "versions", ", ".join(f"{name} {number}" for name, number in facts.versions.items())
-    yield "twin", f"{facts.twin} ({facts.twin_reason})"
-    yield "default strategy", f"{facts.default.name or 'none'}, from {facts.default.source}"
+    yield "implementation", f"{facts.twin} ({facts.twin_reason})"
+    yield "default strategy", f"{facts.default.name or 'none'} ({facts.default.source})"
     for patch in facts.patches:
         yield "patched by", f"{patch.library}: {', '.join(patch.modules)}"
         yield "  imported before", ", ".join(patch.too_early) or "nothing that matters"

@@ -90,7 +90,7 @@ class Report:
         """Count, in one line."""
         kept = sum(cell.as_promised for cell in self.cells)
         reasons = Counter(cell.note for cell in self.cells if not cell.is_applicable)
-        missing = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common())
+        missing = ", ".join(f"{count}: {reason}" for reason, count in reasons.most_common())
         return (
             f"{len(self.cells)} cells: {kept} as promised, {len(self.unexpected)} unexpected, "
             f"{reasons.total()} not applicable" + (f" ({missing})" if missing else "")

@@ -45,7 +45,7 @@ def show(report: Report, console: Console) -> None:
 def _versions() -> Text:
     versions = {"Python": platform.python_version(), **installed_versions()}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return Text(f"{listed}; {ctxlocal.IMPLEMENTATION} twin")
+    return Text(f"{listed}; {ctxlocal.IMPLEMENTATION} implementation")
 
 
 def _table(cells: Sequence[Cell]) -> Padding:
