@@ -13,7 +13,7 @@ from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
 from . import ident as _ident
-from ._owner import Cells
+from ._owner import Cells, thread_record, thread_token
 from ._pure.storage import carriers, clear_context
 from ._strategy import ContextIdent
 from .errors import FrameBusyError, FrameClosedError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeVar
 
     from ._owner import Record
+    from ._strategy import Ident
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -188,58 +189,80 @@ def _copy(source: Cells, target: Cells) -> None:
 
 
 def _records() -> list[Record]:
-    """Return the current owner's record under each strategy that carries something.
+    """Return the current owner's record under each strategy that carries something."""
+    return list({id(record): record for _, _, record in _borrowed()}.values())
+
+
+def _borrowed() -> list[tuple[Ident, object, Record]]:
+    """Return (strategy, owner, record) under each strategy that carries something.
 
     The default does so even if nothing follows it yet: the first write may come inside.
     """
-    strategies = {*carriers.values(), _ident.get_default()}
-    records = [ident.record() for ident in strategies if not isinstance(ident, ContextIdent)]
-    return list({id(record): record for record in records}.values())
+    strategies = {*list(carriers.values()), _ident.get_default()}
+    found = [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
+    return [(ident, owner, ident.record_of(owner)) for ident, owner in found]
 
 
 def call_in(
     context: Context, cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     """Call ``function`` in ``context``, with ``cells`` exchanged for what the owner carries."""
-    records = _records()
-    if not records:
+    borrowed = _borrowed()
+    if not borrowed:
         return context.run(function, *args, **kwargs)
-    return context.run(_call_with, records, cells, function, args, kwargs)
+    return context.run(_call_with, borrowed, cells, function, args, kwargs)
 
 
 def _call_with(
-    records: list[Record], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+    borrowed: list[tuple[Ident, object, Record]],
+    cells: Cells,
+    function: Callable[..., R],
+    args: Any,
+    kwargs: Any,
 ) -> R:
-    flow = _current_flow()
-    for record in records:
+    flow = (thread_token(), _current_greenlet())
+    for _, _, record in borrowed:
         _refuse_second_owner(record, flow)
-    former = [(record, record.carried, record.flow) for record in records]
-    for record in records:
+    former = []
+    for _, _, record in borrowed:
+        former.append((record, record.carried, record.flow))
         record.carried, record.flow = cells, flow
     try:
         return function(*args, **kwargs)
     finally:
-        for record, carried, former_flow in former:
+        for record, carried, former_flow in reversed(former):
             # An abandoned greenlet may come here late, when the thread has gone on.
             if record.carried is cells:
                 record.carried, record.flow = carried, former_flow
+        for ident, owner, record in borrowed:
+            ident.prune(owner, record)
 
 
-def _current_flow() -> ref[Any] | None:
+def _current_greenlet() -> ref[Any] | None:
     greenlet = sys.modules.get("greenlet")
     return None if greenlet is None else ref(greenlet.getcurrent())
 
 
-def _refuse_second_owner(record: Record, flow: ref[Any] | None) -> None:
-    inside = None if record.flow is None else record.flow()
-    if inside is None or flow is None or inside is flow() or inside.dead:
+def _refuse_second_owner(record: Record, flow: tuple[object, ref[Any] | None]) -> None:
+    """Refuse a frame where another one's values are in place that somebody still needs."""
+    if record.flow is None:
         return
-    raise FrameBusyError(
-        f"{inside!r} is inside a frame on this thread, and {flow()!r} would enter another: under "
-        "the thread strategy they would see each other's values. Use the greenlet strategy: "
-        "ctxlocal.ident.set_default('greenlet') or CTXLOCAL_IDENT=greenlet.",
-        greenlet=inside,
-    )
+    thread, inside = record.flow
+    if thread is not flow[0]:
+        raise FrameBusyError(
+            "Another thread, which has the same owner, is inside a frame: the two would see each "
+            "other's values. Use an identity strategy that tells threads apart."
+        )
+    greenlet = None if inside is None else inside()
+    if record is not thread_record() or greenlet is None or greenlet.dead or flow[1] is None:
+        return
+    if greenlet is not flow[1]():
+        raise FrameBusyError(
+            f"{greenlet!r} is inside a frame on this thread, and {flow[1]()!r} would enter "
+            "another: under the thread strategy they would see each other's values. Use the "
+            "greenlet strategy: ctxlocal.ident.set_default('greenlet') or CTXLOCAL_IDENT=greenlet.",
+            greenlet=greenlet,
+        )
 
 
 class _Driven:

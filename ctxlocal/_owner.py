@@ -89,16 +89,18 @@ class Record:
 
     ``fixed`` are the values that stay with the owner; ``carried`` those that
     travel with snapshots and frames, which exchange the map whole. ``flow`` is
-    weakly the greenlet that has exchanged it last.
+    the (thread, weakly greenlet) inside a frame that has exchanged it, or None.
+
+    :param owner: whose it is; None for a thread, and for an owner known by equality.
+    :param thread: whom the values die with in a forked child; None: nobody.
     """
 
     __slots__ = ("__weakref__", "carried", "fixed", "flow", "identity", "owner")
 
-    def __init__(self, owner: object = None) -> None:
-        thread = _thread_token()
+    def __init__(self, owner: object = None, thread: object = None) -> None:
         self.fixed = Cells(thread)
         self.carried = Cells(thread)
-        self.flow: ref[Any] | None = None
+        self.flow: tuple[object, ref[Any] | None] | None = None
         self.identity: Identity | None = None
         self.owner = None if owner is None else ref(owner)
 
@@ -106,6 +108,11 @@ class Record:
         # It sits in the __dict__ of other people's objects: a pickled or deep-copied owner
         # takes no values along.
         return Record, ()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody would miss it."""
+        return not (self.fixed or self.carried or self.flow or self.identity)
 
     def end(self, *_: object) -> None:
         """Drop everything: the owner has ended."""
@@ -116,7 +123,8 @@ class Record:
 _here = RawLocal()
 
 
-def _thread_token() -> object:
+def thread_token() -> object:
+    """Return what stands for the OS thread that runs now, and keeps nothing alive."""
     # Not the thread's record: a greenlet's would keep that, and its values, beyond the thread.
     try:
         return _here.token
@@ -130,13 +138,13 @@ def thread_record() -> Record:
     try:
         return _here.record  # type: ignore[no-any-return]
     except AttributeError:
-        record = _here.record = Record()
+        record = _here.record = Record(thread=thread_token())
         return record
 
 
 def _after_fork_in_child() -> None:
     """Only the forking thread goes on; greenlets and tasks of the others never will."""
-    mine = _thread_token()
+    mine = thread_token()
     for cells in living_cells():
         if cells.thread not in (None, mine):
             cells.clear()

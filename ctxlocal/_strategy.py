@@ -8,7 +8,7 @@ from _thread import get_ident
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
-from ._owner import Identity, Record, thread_record
+from ._owner import Identity, Record, thread_record, thread_token
 from .errors import (
     HubMismatchError,
     IdentCallableError,
@@ -65,14 +65,14 @@ class Ident:
 
     def record(self) -> Record:
         """Return the current owner's record; it is made where there is none."""
-        owner = self.owner()
-        if owner is THREAD:
-            return thread_record()
-        return self.find_record(owner) or self.make_record(owner)
+        return self.record_of(self.owner())
 
-    def existing_record(self) -> Record | None:
-        """Return the current owner's record, or None."""
-        owner = self.owner()
+    def record_of(self, owner: Any) -> Record:
+        """Return the record of ``owner``; it is made where there is none."""
+        return self.existing_record(owner) or self.make_record(owner)
+
+    def existing_record(self, owner: Any) -> Record | None:
+        """Return the record of ``owner``, which may be THREAD, or None."""
         return thread_record() if owner is THREAD else self.find_record(owner)
 
     def find_record(self, owner: Any) -> Record | None:
@@ -87,7 +87,9 @@ class Ident:
         try:
             return self._by_value.get(owner)
         except TypeError:
-            return None
+            if hasattr(type(owner), "__weakref__") or owner.__hash__ is not None:
+                return None  # by identity, and without a record so far
+            raise self._unusable(owner) from None
 
     def make_record(self, owner: Any) -> Record:
         """Give ``owner`` an empty record."""
@@ -95,7 +97,7 @@ class Ident:
             reference = ref(owner, self._forget_id(id(owner)))
         except TypeError:
             return self._record_by_value(owner)
-        record = Record(owner)
+        record = Record(owner, thread_token())
         attributes = getattr(owner, "__dict__", None)
         # setdefault, because several threads may have one owner in common.
         if type(attributes) is not dict:
@@ -111,17 +113,35 @@ class Ident:
 
     def _record_by_value(self, value: Hashable) -> Record:
         try:
-            return self._by_value.setdefault(value, Record())
+            return self._by_value.setdefault(value, Record(thread=thread_token()))
         except TypeError:
-            raise IdentCallableError(
-                self, f"it returned {value!r}, which is neither weakly referenceable nor hashable"
-            ) from None
+            raise self._unusable(value) from None
 
-    def prune(self) -> None:
-        """Forget the owners known by equality that hold nothing any more."""
-        for value, record in list(self._by_value.items()):
-            if not record.fixed and not record.carried:
-                self._by_value.pop(value, None)
+    def _unusable(self, value: object) -> IdentCallableError:
+        return IdentCallableError(
+            self, f"it returned {value!r}, which is neither weakly referenceable nor hashable"
+        )
+
+    def holds(self, owner: Any, record: Record) -> bool:
+        """Whether ``record`` is still the owner's: another thread may have pruned it."""
+        if owner is THREAD or record.owner is not None:
+            return True
+        return self._by_value.get(owner) is record
+
+    def prune(self, owner: Any, record: Record) -> None:
+        """Forget an owner known by equality that holds nothing any more.
+
+        Without a lock: what another thread puts in meanwhile is put back, and a writer
+        asks ``holds`` afterwards.
+        """
+        if owner is THREAD or record.owner is not None or not record.is_idle:
+            return
+        self._by_value.pop(owner, None)
+        if not record.is_idle:
+            now = self._by_value.setdefault(owner, record)
+            if now is not record:
+                now.fixed.update(record.fixed)
+                now.carried.update(record.carried)
 
 
 class ContextIdent(Ident):
@@ -224,7 +244,7 @@ class GreenletIdent(Ident):
         """Give the greenlet a record that is dropped when the greenlet ends."""
         if self.hub is not None:
             self._check_hub(owner)
-        record = owner.__dict__[self._key] = Record(owner)
+        record = owner.__dict__[self._key] = Record(owner, thread_token())
         # gevent's greenlets have rawlink, eventlet's link; both call back at the end.
         link = getattr(owner, "rawlink", None) or getattr(owner, "link", None)
         if link is not None:
@@ -301,7 +321,7 @@ class TaskIdent(Ident):
 
     def make_record(self, owner: Any) -> Record:
         """Give the task a record, as a callback that empties it when the task is done."""
-        record = Record(owner)
+        record = Record(owner, thread_token())
         key, table = id(owner), self._records
 
         def forget(reference: ref[Record]) -> None:
@@ -320,8 +340,10 @@ class TaskIdent(Ident):
 
 
 def _current_task() -> Any:
-    asyncio = sys.modules.get("asyncio")  # where it was never imported there is no task
-    if asyncio is None or (loop := asyncio._get_running_loop()) is None:
+    asyncio: Any = sys.modules.get("asyncio")  # where it was never imported there is no task
+    if not hasattr(asyncio, "current_task"):  # or it is only just being imported
+        return None
+    if (loop := asyncio._get_running_loop()) is None:
         return None
     return asyncio.current_task(loop)
 
@@ -341,14 +363,11 @@ class CallableIdent(Ident):
         _refuse_required_arguments(function)
 
     def owner(self) -> object:
-        """Call the function."""
-        return self.function()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CallableIdent) and self.function == other.function
-
-    def __hash__(self) -> int:
-        return hash(self.function)
+        """Call the function; a proxy that it returns stands for its target."""
+        owner = self.function()
+        while hasattr(type(owner), "_get_current_object"):
+            owner = owner._get_current_object()
+        return owner
 
 
 def _refuse_required_arguments(function: Callable[..., Any]) -> None:

@@ -65,10 +65,13 @@ def bind(function: Callable[P, R]) -> Callable[P, R]:
     Of an ``async def`` each step runs so. Generators are not driven: their bodies run
     wherever they are iterated.
     """
-    from functools import wraps
+    from functools import partial, wraps
 
     captured = Snapshot()
-    if not _is_coroutine_function(function):
+    innermost: Any = function
+    while isinstance(innermost, partial):
+        innermost = innermost.func
+    if not _is_coroutine_function(innermost):
 
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -84,10 +87,10 @@ def bind(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _is_coroutine_function(function: Any) -> bool:
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func
-    code = getattr(function, "__code__", None)
-    return code is not None and bool(code.co_flags & _CO_COROUTINE)
+    if not hasattr(function, "__code__"):
+        function = vars(type(function)).get("__call__")  # an object with an async __call__
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return isinstance(flags, int) and bool(flags & _CO_COROUTINE)
 
 
 def __getattr__(name: str) -> Any:

@@ -146,7 +146,9 @@ def set_default(ident: IdentLike | None, *, discard: bool = False) -> None:
     """
     global _default, _default_source
     new = None if ident is None else resolve(ident, "set_default()'s ident")
-    if new is None or new != _default:
+    if isinstance(new, CallableIdent) and isinstance(_default, CallableIdent):
+        new = _default if new.function == _default.function else new
+    if new is None or new is not _default:
         _release_followers(new, discard)
     _default = new
     _default_source = "built-in" if new is None else "set_default"

@@ -121,7 +121,8 @@ def admit(local: Any, name: str) -> bool:
         return True
     if is_data_descriptor(leaf, name):
         return False
-    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES:
+    is_special = name.startswith("__") and name.endswith("__")  # the class's, not an instance's
+    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES and not is_special:
         setattr(leaf, name, _value_property(name))
         leaf._ctxlocal_names.add(name)
     else:

@@ -52,9 +52,12 @@ class ItemCell:
     @staticmethod
     def _getter(get_values: Callable[[], Any], name: str) -> Callable[[], Pair | None]:
         def get() -> Pair | None:
+            values = get_values()
+            if values is None:
+                return None
             try:
-                return 0, get_values()[name]
-            except (KeyError, TypeError):  # no such value, or no values at all
+                return 0, values[name]
+            except KeyError:
                 return None
 
         return get

@@ -257,13 +257,24 @@ class Scoped(Scope):
         return self._local
 
     def _apply(self) -> None:
-        self._former = {name: find(self._local, name) for name in self._values}
-        for name, value in self._values.items():
-            setattr(self._local, name, value)
+        self._former = {}
+        try:
+            for name, value in self._values.items():
+                former = self._now(name)
+                setattr(self._local, name, value)
+                self._former[name] = former
+        except BaseException:
+            self._restore()
+            raise
 
     def _restore(self) -> None:
         for name, pair in self._former.items():
             if pair is not None:
                 setattr(self._local, name, pair[1])
-            elif find(self._local, name) is not None:
+            elif self._now(name) is not None:
                 delattr(self._local, name)
+
+    def _now(self, name: str) -> Pair | None:
+        if is_data_descriptor(type(self._local), name):
+            return (0, getattr(self._local, name)) if hasattr(self._local, name) else None
+        return find(self._local, name)

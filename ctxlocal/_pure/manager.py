@@ -53,9 +53,8 @@ class LocalManager:
             self.locals = list(locals)
 
     def cleanup(self) -> None:
-        """Release the current owner's values in all the locals."""
-        for local in self.locals:
-            release_local(local)
+        """Release the current owner's values in all the locals, even if one of them raises."""
+        _release_all(list(self.locals))
 
     def make_middleware(self, app: WSGIApplication) -> WSGIApplication:
         """Wrap a WSGI application so that the locals are released after each request.
@@ -101,6 +100,15 @@ class _ClosingBody:
 
     def close(self) -> None:
         _close(self._body, self._cleanup)
+
+
+def _release_all(locals: list[Releasable]) -> None:
+    while locals:
+        try:
+            release_local(locals.pop(0))
+        except BaseException:
+            _release_all(locals)
+            raise
 
 
 def _close(body: Any, cleanup: Callable[[], None]) -> None:

@@ -73,6 +73,8 @@ class BaseProxy:
             )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "__orig_class__":  # LocalProxy[T](...) would leave it on the target
+            raise AttributeError(name)
         if name in type(self)._ctxlocal_own:
             object.__setattr__(self, name, value)
         else:
@@ -315,10 +317,10 @@ _OPTIONAL_METHODS: Final[dict[str, Method]] = {
     # containers and iterators
     "__len__": _unary(len),
     "__length_hint__": _unary(operator.length_hint),  # PEP 424
-    "__getitem__": _with_arguments(operator.getitem),
+    "__getitem__": _binary(operator.getitem),
     "__setitem__": _with_arguments(operator.setitem),
-    "__delitem__": _with_arguments(operator.delitem),
-    "__contains__": _with_arguments(operator.contains),
+    "__delitem__": _binary(operator.delitem),
+    "__contains__": _binary(operator.contains),
     "__iter__": _unary(iter),
     "__next__": _unary(next),
     "__reversed__": _unary(reversed),

@@ -67,7 +67,8 @@ class Scope:
         traceback: TracebackType | None,
     ) -> None:
         marks, self._marks = self._marks, None
-        if marks is not None and self._unmark(marks):
+        # After a change of the default the marks are others, and what was there is gone.
+        if marks is not None and marks is self._slot.mark_storage() and self._unmark(marks):
             self._restore()
             return
         lost = ScopeLostError(self._slot.label, self._slot.strategy().describe())

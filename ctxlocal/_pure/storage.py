@@ -24,7 +24,7 @@ from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
 from .. import ident as _ident
-from .._owner import RawLocal, Record, living_cells
+from .._owner import RawLocal, living_cells
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ class _RecordStorage:
 
     __slots__ = ("__weakref__", "ident", "key")
     is_shared = False
+    _map: str  # which map of the Record
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
@@ -189,6 +190,29 @@ class _RecordStorage:
 
     def sibling(self) -> Storage:
         return type(self)(self.ident)  # type: ignore[return-value]  # both kinds are Storages
+
+    def _set(self, owner: object, value: Any) -> None:
+        if value is None:
+            self._clear(owner)
+            return
+        while True:  # again if another thread of the same owner has pruned the record meanwhile
+            record = self.ident.record_of(owner)
+            getattr(record, self._map)[self.key] = value
+            if self.ident.holds(owner, record):
+                return
+
+    def _setdefault(self, owner: object, value: Any) -> Any:
+        while True:
+            record = self.ident.record_of(owner)
+            found = getattr(record, self._map).setdefault(self.key, value)
+            if self.ident.holds(owner, record):
+                return found
+
+    def _clear(self, owner: object) -> None:
+        record = self.ident.existing_record(owner)
+        if record is not None:
+            getattr(record, self._map).pop(self.key, None)
+            self.ident.prune(owner, record)
 
     def __del__(self) -> None:
         for cells in living_cells():
@@ -199,6 +223,7 @@ class OwnerStorage(_RecordStorage):
     """A value in the Record of each owner; where the thread is the owner, in its state."""
 
     __slots__ = ("_thread",)
+    _map = "fixed"
 
     def __init__(self, ident: Ident) -> None:
         super().__init__(ident)
@@ -215,55 +240,45 @@ class OwnerStorage(_RecordStorage):
         owner = self.ident.owner()
         if owner is _ident.THREAD:
             self._thread.set(value)
-        elif value is None:
-            self.clear()
         else:
-            self._record(owner).fixed[self.key] = value
+            self._set(owner, value)
 
     def setdefault(self, value: Any) -> Any:
         owner = self.ident.owner()
         if owner is _ident.THREAD:
             return self._thread.setdefault(value)
-        return self._record(owner).fixed.setdefault(self.key, value)
+        return self._setdefault(owner, value)
 
     def clear(self) -> None:
         owner = self.ident.owner()
         if owner is _ident.THREAD:
             self._thread.clear()
-        elif (record := self.ident.find_record(owner)) is not None:
-            record.fixed.pop(self.key, None)
-            self.ident.prune()
-
-    def _record(self, owner: object) -> Record:
-        return self.ident.find_record(owner) or self.ident.make_record(owner)
+        else:
+            self._clear(owner)
 
 
 class CarriedStorage(_RecordStorage):
     """A value that goes along with snapshots and frames."""
 
     __slots__ = ()
+    _map = "carried"
 
     def __init__(self, ident: Ident) -> None:
         super().__init__(ident)
         carriers[self.key] = ident
 
     def get(self) -> Any:
-        record = self.ident.existing_record()
+        record = self.ident.existing_record(self.ident.owner())
         return None if record is None else record.carried.get(self.key)
 
     def set(self, value: Any) -> None:
-        if value is None:
-            self.clear()
-        else:
-            self.ident.record().carried[self.key] = value
+        self._set(self.ident.owner(), value)
 
     def setdefault(self, value: Any) -> Any:
-        return self.ident.record().carried.setdefault(self.key, value)
+        return self._setdefault(self.ident.owner(), value)
 
     def clear(self) -> None:
-        if (record := self.ident.existing_record()) is not None:
-            record.carried.pop(self.key, None)
-            self.ident.prune()
+        self._clear(self.ident.owner())
 
     def is_live(self) -> bool:
         """Whether any living owner, frame or snapshot holds something. O(owners)."""
@@ -290,7 +305,6 @@ class Slot:
     """
 
     storage: Storage | None
-    marks: Storage | None
 
     def __init__(self, label: str, storage: Storage | None) -> None:
         self.label = label
@@ -308,7 +322,6 @@ class Slot:
 
     def unbind(self) -> None:
         """Forget the strategy and the values; the next write asks for the default anew."""
-        self.marks = None
         self.storage = None
         self.get: Callable[[], Any] = _nothing
         self._chosen: dict[str, Storage] = {}
@@ -359,9 +372,8 @@ class Slot:
 
     def mark_storage(self) -> Storage:
         """Return where scopes put their marks: the same owners, another value."""
-        if self.marks is None:
-            self.marks = self.bound().sibling()
-        return self.marks
+        found = self._chosen.get("marks")
+        return found or self._chosen.setdefault("marks", self.bound().sibling())
 
 
 def make_slot(

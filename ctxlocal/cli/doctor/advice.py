@@ -86,7 +86,10 @@ def _on_server(facts: Facts, server: str) -> Iterator[Finding]:
     if facts.default.kind is not None:
         yield _on_strategy(facts, server)
     if server in MANY_REQUESTS:
-        text = f"{MANY_REQUESTS[server]}: release the locals at the end of each (LocalManager, release_local)."
+        text = (
+            f"{MANY_REQUESTS[server]}: release the locals at the end of each "
+            "(LocalManager, release_local)."
+        )
         yield Finding("note", text)
 
 
