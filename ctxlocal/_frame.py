@@ -159,8 +159,9 @@ class Snapshot:
     def __init__(self) -> None:
         self._context = copy_context()
         self._cells = Cells()
-        for record in _records():
-            _copy(record.carried, self._cells)
+        for ident, owner in _carrying():
+            if (record := ident.existing_record(owner)) is not None:
+                _copy(record.carried, self._cells)
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``function`` with the captured values in place, and return what it returns.
@@ -188,26 +189,20 @@ def _copy(source: Cells, target: Cells) -> None:
         target[key] = dict(value) if type(value) is dict else value
 
 
-def _records() -> list[Record]:
-    """Return the current owner's record under each strategy that carries something."""
-    return list({id(record): record for _, _, record in _borrowed()}.values())
-
-
-def _borrowed() -> list[tuple[Ident, object, Record]]:
-    """Return (strategy, owner, record) under each strategy that carries something.
+def _carrying() -> list[tuple[Ident, object]]:
+    """Return (strategy, current owner) for each strategy that carries something.
 
     The default does so even if nothing follows it yet: the first write may come inside.
     """
     strategies = {*list(carriers.values()), _ident.get_default()}
-    found = [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
-    return [(ident, owner, ident.record_of(owner)) for ident, owner in found]
+    return [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
 
 
 def call_in(
     context: Context, cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     """Call ``function`` in ``context``, with ``cells`` exchanged for what the owner carries."""
-    borrowed = _borrowed()
+    borrowed = [(ident, owner, ident.record_of(owner)) for ident, owner in _carrying()]
     if not borrowed:
         return context.run(function, *args, **kwargs)
     return context.run(_call_with, borrowed, cells, function, args, kwargs)

@@ -64,6 +64,15 @@ def test_an_identity_outlives_a_release(impl: ModuleType) -> None:
     assert impl.ident.current() is identity
 
 
+def test_neither_a_snapshot_nor_a_frame_leaves_a_record(impl: ModuleType) -> None:
+    impl.ident.set_default(who)
+    captured = flow.snapshot()
+    assert impl.ident.get_default().find_record(who()) is None
+    captured.run(who)
+    flow.Frame().run(who)
+    assert impl.ident.get_default().find_record(who()) is None
+
+
 def test_a_second_thread_of_an_owner_is_refused_a_frame(impl: ModuleType) -> None:
     impl.ident.set_default(who)
     local = impl.Local()
