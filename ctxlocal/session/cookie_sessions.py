@@ -1,0 +1,400 @@
+"""Sessions that live in the cookie alone: signed, or encrypted as well.
+
+They need no store and cost microseconds, but there is one copy, and the browser has it:
+
+- Two responses that change the session at once do not merge: the browser keeps the one
+  that comes last. So the cookie is written only when the session changed, or when its
+  expiry is to be renewed, and flash messages have a cookie of their own, ``NAME-flash``:
+  they are made and taken all the time and would rewrite the session with them.
+- A copy of the cookie works until it expires; logging out makes this browser forget it,
+  no more. ``valid_after`` is the way to end what is in other hands.
+- ``incr``, ``pop_once``, listing and revoking need one place where the record lies; they raise
+  :class:`~ctxlocal.session.errors.NotSupportedByStore`.
+
+Where one of these matters, use StoredSessions.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any, NoReturn
+
+from . import event
+from .cookie import MAX_AGE, Cookie, scan
+from .envelope import Envelope, Rejected, Seal
+from .errors import NotSupportedByStore
+from .interface import NOTHING, SessionHeaders, SessionInterface
+from .keyring import Keyring
+from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, TOUCH_INTERVAL, check_lifetime
+from .model import AUTHENTICATED, BORN, FLASH, PERMANENT, NullSession, Session
+from .protocol import USER
+
+__all__ = [
+    "AsyncCookieSession",
+    "CookieSession",
+    "EncryptedCookieSessions",
+    "SignedCookieSessions",
+]
+
+
+_NO_CONTENT = frozenset(
+    {AUTHENTICATED, BORN, PERMANENT}
+)  # fields that make no session by themselves (R6)
+_VARY = SessionHeaders(vary=True)
+
+_log = logging.getLogger("ctxlocal.session")
+
+
+class CookieSession(Session):
+    """A session that is read from its cookie at the first touch."""
+
+    __slots__ = ("_cookies", "_flash_sent", "_origin", "_sent", "_sessions")
+
+    def __init__(self, sessions: _CookieSessions, cookies: str) -> None:
+        super().__init__()
+        self._sessions = sessions
+        self._cookies = cookies
+        self._origin: Envelope | None = None  # what was accepted
+        self._sent = self._flash_sent = False  # whether the browser has a cookie of that name
+
+    def incr(self, key: str, amount: int = 1) -> int:
+        """Raise: an older copy of the cookie would bring the former number back.
+
+        :raises NotSupportedByStore: always.
+        """
+        self._sessions._lack("session.incr()")
+
+    def pop_once(self, key: str, default: Any = None) -> Any:
+        """Raise: an older copy of the cookie would still hold the value.
+
+        :raises NotSupportedByStore: always.
+        """
+        self._sessions._lack("session.pop_once()")
+
+    def save(self) -> tuple[()]:
+        """Check that what is in the session so far fits; it is sent with the headers.
+
+        :raises CookieTooLargeError: it does not.
+        """
+        self._write("session.save()")
+        self._sessions._set_cookies(self)
+        return ()
+
+    def _now(self) -> float:
+        return self._sessions.clock()
+
+    def _fetch(self) -> Mapping[str, bytes] | None:
+        return self._sessions._load(self)
+
+    def _void(self, error: ValueError) -> None:
+        self._origin = None
+        self._sessions._report_corrupt(error)
+
+
+class AsyncCookieSession(CookieSession):
+    """The same under ASGI, where ``load`` and ``save`` are awaited; neither waits for anything."""
+
+    __slots__ = ()
+
+    async def load(self) -> None:
+        """Read the cookie; counts as no access."""
+        if self._fields is None:
+            self._begin(self._fetch() or {})
+
+    async def save(self) -> tuple[()]:  # type: ignore[override]
+        """Do what :meth:`CookieSession.save` does."""
+        return super().save()
+
+
+class _CookieSessions(SessionInterface):
+    """What signed and encrypted cookie sessions share: everything but the seal."""
+
+    def __init__(
+        self,
+        keys: Keyring | str | bytes | Sequence[str | bytes],
+        *,
+        cookie: Cookie | None = None,
+        idle_timeout: float = IDLE_TIMEOUT,
+        absolute_timeout: float = ABSOLUTE_TIMEOUT,
+        touch_interval: float = TOUCH_INTERVAL,
+        valid_after: Callable[[str], float | None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_lifetime(idle_timeout, absolute_timeout, touch_interval, MAX_AGE)
+        self.cookie = Cookie() if cookie is None else cookie
+        self.idle_timeout = idle_timeout
+        self.absolute_timeout = absolute_timeout
+        self.touch_interval = touch_interval
+        self.valid_after = valid_after
+        self.clock = clock
+        self.corrupt_records = 0  #: how many this process has met
+        keyring = keys if isinstance(keys, Keyring) else Keyring(keys)
+        self._flash_cookie = replace(self.cookie, name=f"{self.cookie.name}-flash")
+        self._seal = self._make_seal(keyring, self.cookie.name, "session")
+        self._flash_seal = self._make_seal(keyring, self._flash_cookie.name, "flash")
+
+    @abstractmethod
+    def _make_seal(self, keyring: Keyring, name: str, purpose: str) -> Seal:
+        """Return what makes and opens the tokens of a cookie."""
+
+    # The interface.
+
+    def open(self, cookies: str) -> Session:
+        """Return the session of the Cookie header; it is read at the first touch."""
+        return CookieSession(self, cookies)
+
+    def save(self, session: Session) -> SessionHeaders:
+        """Return the cookies that keep what changed, and close the session.
+
+        :raises CookieTooLargeError: it does not fit (R15).
+        """
+        session._closed = True
+        if not session._accessed:
+            return NOTHING
+        if not isinstance(session, CookieSession):
+            return _VARY
+        text, flash_text = self._set_cookies(session)
+        if text is not None:
+            self._announce(session, text)
+            return SessionHeaders(True, (text,) if flash_text is None else (text, flash_text))
+        return _VARY if flash_text is None else SessionHeaders(True, (flash_text,))
+
+    async def open_async(self, cookies: str) -> Session:
+        """Do what :meth:`open` does."""
+        return AsyncCookieSession(self, cookies)
+
+    async def save_async(self, session: Session) -> SessionHeaders:
+        """Do what :meth:`save` does."""
+        return self.save(session)
+
+    def null(self) -> Session:
+        """Return an empty session that refuses every change."""
+        return NullSession()
+
+    # What only a store can do.
+
+    def list_sessions(self, user: str) -> NoReturn:
+        """Raise: nobody knows which cookies are about.
+
+        :raises NotSupportedByStore: always.
+        """
+        self._lack("list_sessions()")
+
+    def revoke(self, handle: str, *, user: str | None = None) -> NoReturn:
+        """Raise: a cookie cannot be called back; see ``valid_after``.
+
+        :raises NotSupportedByStore: always.
+        """
+        self._lack("revoke()")
+
+    def revoke_all(self, user: str, except_current: Session | None = None) -> NoReturn:
+        """Raise: cookies cannot be called back; ``valid_after`` does this for a user.
+
+        :raises NotSupportedByStore: always.
+        """
+        self._lack("revoke_all()")
+
+    def revoke_everyone(self) -> NoReturn:
+        """Raise: cookies cannot be called back; taking every old key away does this.
+
+        :raises NotSupportedByStore: always.
+        """
+        self._lack("revoke_everyone()")
+
+    def _lack(self, operation: str) -> NoReturn:
+        raise NotSupportedByStore(operation, type(self).__name__)
+
+    # Loading.
+
+    def _load(self, session: CookieSession) -> Mapping[str, bytes] | None:
+        cookies, name = session._cookies, self.cookie.name
+        if name not in cookies:  # nor is that of the flash cookie, which begins with it
+            return None
+        now = self.clock()
+        fields: dict[str, bytes] = {}
+        if tokens := scan(cookies, name):
+            session._sent = True
+            session._origin = self._first_accepted(tokens, now)
+            if session._origin is not None:
+                fields = session._origin.fields
+                if event.loaded.receivers:
+                    event.loaded.send(self, session=session)
+        if tokens := scan(cookies, self._flash_cookie.name):
+            session._flash_sent = True
+            fields = {**fields, **self._flashes(tokens, fields.get(USER), now)}
+        return fields
+
+    def _first_accepted(self, tokens: list[str], now: float) -> Envelope | None:
+        """Return the first token's content that verifies and is within the limits (R17)."""
+        for token in tokens:
+            opened = self._seal.open(token, now)
+            if isinstance(opened, Envelope):
+                opened = self._within_limits(opened, now)
+                if isinstance(opened, Envelope):
+                    return opened
+            self._announce_refusal(opened)
+        return None
+
+    def _within_limits(self, envelope: Envelope, now: float) -> Envelope | Rejected:
+        """Check the times in the token against what is configured now (R9) and the hook (R10)."""
+        fields = envelope.fields
+        born = _time(fields.get(BORN))
+        if not (now - envelope.touched < self.idle_timeout and now - born < self.absolute_timeout):
+            return Rejected.EXPIRED
+        if self.valid_after is not None and (user := fields.get(USER)) is not None:
+            limit = self.valid_after(user.decode("utf-8", "replace"))
+            # When the user last proved who he is. Not when the token was made: a request that
+            # was under way when the limit was set makes a token after it.
+            if limit is not None and max(born, _time(fields.get(AUTHENTICATED))) < limit:
+                return Rejected.REVOKED
+        return envelope
+
+    def _flashes(self, tokens: list[str], user: bytes | None, now: float) -> Mapping[str, bytes]:
+        """Return the messages, unless they were for a user who is not logged in any more."""
+        for token in tokens:
+            opened = self._flash_seal.open(token, now)
+            if isinstance(opened, Envelope):
+                messages = opened.fields
+                return messages if messages.pop(USER, user) == user else {}
+            self._announce_refusal(opened)
+        return {}
+
+    def _announce_refusal(self, reason: Rejected) -> None:
+        if reason is Rejected.EXPIRED:
+            if event.expired.receivers:
+                event.expired.send(self, session=None)
+        elif event.rejected.receivers:
+            event.rejected.send(self, session=None, reason=reason.value)
+
+    def _report_corrupt(self, error: ValueError) -> None:
+        self.corrupt_records += 1
+        _log.error("a session cookie has a corrupt value, ignored: %s", error)
+        if event.rejected.receivers:
+            event.rejected.send(self, session=None, reason="corrupt record")
+
+    # Saving.
+
+    def _set_cookies(self, session: CookieSession) -> tuple[str | None, str | None]:
+        """Return what to set the cookie, and the flash cookie, to; None to leave it alone."""
+        changes, now = session._changes(), self.clock()
+        sets, dropped = changes.sets, session._dropped
+        is_changed = is_flash_changed = session._destroyed or session._is_cleared
+        for name in sets if not dropped else (*sets, *dropped):
+            if name[:2] == FLASH:
+                is_flash_changed = True
+            else:
+                is_changed = True
+        is_changed = is_changed or self._is_due(session, now)
+        if not (is_changed or is_flash_changed):
+            return None, None
+        loaded = session._fields or {}
+        if dropped:
+            loaded = {name: raw for name, raw in loaded.items() if name not in dropped}
+        fields, messages = {**loaded, **sets}, {}
+        if is_flash_changed or session._flash_sent:
+            messages = {name: fields.pop(name) for name in [*fields] if name[:2] == FLASH}
+        text = flash_text = None
+        if is_changed:
+            text = self._session_text(session, fields, now)
+        if is_flash_changed:
+            flash_text = self._flash_text(session, fields, messages, now)
+        return text, flash_text
+
+    def _session_text(
+        self, session: CookieSession, fields: dict[str, bytes], now: float
+    ) -> str | None:
+        if _NO_CONTENT.issuperset(fields):
+            return self.cookie.delete() if session._sent else None
+        left = self.idle_timeout
+        if (born := fields.get(BORN)) is None:
+            fields[BORN] = repr(now).encode()
+        else:
+            left = min(left, _time(born) + self.absolute_timeout - now)
+        token = self._seal.seal(Envelope(now, now + left, fields))
+        return self.cookie.set(token, max(1, ceil(left)) if PERMANENT in fields else None)
+
+    def _flash_text(
+        self,
+        session: CookieSession,
+        fields: dict[str, bytes],
+        messages: dict[str, bytes],
+        now: float,
+    ) -> str | None:
+        if not messages:
+            return self._flash_cookie.delete() if session._flash_sent else None
+        if USER in fields:
+            messages[USER] = fields[USER]
+        token = self._flash_seal.seal(Envelope(now, now + self.idle_timeout, messages))
+        return self._flash_cookie.set(token, None)
+
+    def _is_due(self, session: CookieSession, now: float) -> bool:
+        """Whether to write the cookie though nothing in it changed."""
+        if session._renew or session._regenerate is not None:
+            return True
+        origin = session._origin
+        return origin is not None and now - origin.touched >= self.touch_interval
+
+    def _announce(self, session: CookieSession, text: str) -> None:
+        had_one = session._origin is not None
+        is_gone = text == self.cookie.delete()
+        if had_one and (is_gone or session._destroyed) and event.destroyed.receivers:
+            event.destroyed.send(self, session=session)
+        if is_gone:
+            return
+        if not had_one or session._destroyed:
+            if event.created.receivers:
+                event.created.send(self, session=session)
+        elif session._regenerate is not None and event.regenerated.receivers:
+            event.regenerated.send(self, session=session)
+
+
+class SignedCookieSessions(_CookieSessions):
+    """Sessions in a cookie that the user can read and cannot change. Needs ``[web]``.
+
+    :param keys: secrets of at least 32 bytes, the first signs; see
+        :class:`~ctxlocal.session.keyring.Keyring`.
+    :param cookie: its name and attributes; see :class:`~ctxlocal.session.cookie.Cookie`.
+    :param idle_timeout: seconds after which an unused session ends.
+    :param absolute_timeout: seconds after which it ends however much it is used, counted
+        from its beginning or the last login; at least ``idle_timeout``, at most 400 days.
+    :param touch_interval: seconds in which a session that is only read is written again
+        once, so that it does not end while it is used. A longer one, up to a fraction of
+        ``idle_timeout``, makes it rarer that such a response brings back what another one
+        changed at the same moment.
+    :param valid_after: ``valid_after(user)`` returns seconds since the epoch, or None: a
+        session of that user whose login is before is refused. Called at the first touch of
+        each request with a user, in the event loop under ASGI: let it answer from memory.
+        What it raises the request raises.
+    :param clock: seconds since the epoch.
+    :raises SessionConfigError: a value out of range.
+    """
+
+    def _make_seal(self, keyring: Keyring, name: str, purpose: str) -> Seal:
+        from .signing import Signer
+
+        return Signer(keyring, name, purpose)
+
+
+class EncryptedCookieSessions(_CookieSessions):
+    """Sessions in a cookie that the user can neither read nor change. Needs ``[crypto]``.
+
+    Its parameters are those of :class:`SignedCookieSessions`.
+    """
+
+    def _make_seal(self, keyring: Keyring, name: str, purpose: str) -> Seal:
+        from .sealing import Sealer
+
+        return Sealer(keyring, name, purpose)
+
+
+def _time(raw: bytes | None) -> float:
+    """Return a stored time; what does not say when it was, was long ago."""
+    try:
+        return float(raw or 0)
+    except ValueError:
+        return 0.0

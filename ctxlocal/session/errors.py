@@ -1,0 +1,167 @@
+"""Every error the session layer raises on purpose; see :mod:`ctxlocal.errors` for the rules.
+
+They stand here so that ``import ctxlocal`` does not pay for them. No message holds a
+session id, a key or a stored value.
+"""
+
+from __future__ import annotations
+
+from ..errors import CtxLocalError
+
+__all__ = [
+    "CookieTooLargeError",
+    "CorruptRecordError",
+    "FreshLoginRequiredError",
+    "NotSupportedByStore",
+    "SessionClosedError",
+    "SessionConfigError",
+    "SessionConflictError",
+    "SessionError",
+    "SessionLimitError",
+    "SessionNotLoadedError",
+    "StoreUnavailableError",
+    "UnstorableValueError",
+]
+
+
+class SessionError(CtxLocalError):
+    """The root of all errors of the session layer."""
+
+
+class SessionConfigError(SessionError, ValueError):
+    """A setting, or a combination of settings, cannot be used. ``setting`` is its name."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        self.setting = setting
+        super().__init__(f"{setting}: {problem}")
+
+
+class UnstorableValueError(SessionError, TypeError):
+    """A value would not come back equal from the store. ``key`` is the session key."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        self.key = key
+        super().__init__(
+            f"session[{key!r}] cannot be stored: {problem}. Store str, int, float, bool, None, "
+            "bytes, and lists and dicts (with str keys) of these, or register the type with "
+            "ctxlocal.session.codec.register()."
+        )
+
+
+class SessionClosedError(SessionError, RuntimeError):
+    """The session was changed after the response's headers were sent; see R34.
+
+    ``operation`` is what was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        super().__init__(
+            f"{operation} after the session was saved: the response's headers are sent, so "
+            "nothing that changes now would be kept. Change the session before the response "
+            "starts; a streaming view has to do so before its first chunk."
+        )
+
+
+class SessionNotLoadedError(SessionError, RuntimeError):
+    """An asynchronous session was touched before its record was loaded."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The session is not loaded, and loading it here would block the event loop. "
+            "Call `await session.load()` first, or configure load='cookie', which loads it "
+            "before the view."
+        )
+
+
+class NotSupportedByStore(SessionError, NotImplementedError):
+    """A cookie session cannot do what only a store can. ``operation`` is what was asked for."""
+
+    def __init__(self, operation: str, kind: str) -> None:
+        self.operation = operation
+        self.kind = kind
+        super().__init__(
+            f"{operation} needs a store on the server; {kind} keeps the session in the cookie "
+            "alone. Use StoredSessions."
+        )
+
+
+class SessionConflictError(SessionError, RuntimeError):
+    """Another request changed the same keys, and the policy is ``raise``. ``keys`` names them.
+
+    Nothing of this request's changes was stored.
+    """
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        super().__init__(
+            f"Another request changed {', '.join(map(repr, keys))} of this session since it was "
+            "loaded, and same_key='raise'. Nothing was stored; repeat the request, or use "
+            "same_key='last-wins' or a function that merges."
+        )
+
+
+class SessionLimitError(SessionError, PermissionError):
+    """The user has as many sessions as allowed and the policy is ``refuse``.
+
+    ``limit`` is ``max_sessions``.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"The user has {limit} sessions, which is max_sessions, and when_full='refuse'. "
+            "Revoke one of them first, or use when_full='evict'."
+        )
+
+
+class FreshLoginRequiredError(SessionError, PermissionError):
+    """The user logged in too long ago, or not at all. ``max_age`` is in seconds."""
+
+    def __init__(self, max_age: float) -> None:
+        self.max_age = max_age
+        super().__init__(
+            f"This needs a login within the last {max_age:g} seconds. Ask for the password "
+            "again and set session.user."
+        )
+
+
+class CookieTooLargeError(SessionError, ValueError):
+    """A cookie's name and value exceed what browsers keep. ``size`` and ``limit`` are in bytes."""
+
+    def __init__(self, name: str, size: int, limit: int) -> None:
+        self.name = name
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"The cookie {name!r} would be {size} bytes long; browsers drop one over {limit}. "
+            "Keep less in the session, or use StoredSessions, which sends only an id."
+        )
+
+
+class CorruptRecordError(SessionError, ValueError):
+    """A store holds something under a session's key that is no record. ``store`` is its name.
+
+    The session layer takes it for no record at all (R32); the request goes on.
+    """
+
+    def __init__(self, store: str, problem: str) -> None:
+        self.store = store
+        super().__init__(f"The session store {store} holds a record it cannot read: {problem}.")
+
+
+class StoreUnavailableError(SessionError, ConnectionError):
+    """The store cannot be reached, is too slow, is full, or answers rubbish.
+
+    The driver's error is the ``__cause__``. ``store`` is the store's name, without
+    credentials; ``operation`` is what was tried.
+    """
+
+    def __init__(self, store: str, operation: str) -> None:
+        self.store = store
+        self.operation = operation
+        super().__init__(
+            f"The session store {store} failed in {operation}; see the cause. With "
+            "when_down='raise' the response is 503; with when_down='anonymous' pages that only "
+            "read go on with an empty session."
+        )

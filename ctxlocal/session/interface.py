@@ -1,0 +1,96 @@
+"""SessionInterface: how the request layer opens a session and saves it again.
+
+It knows neither WSGI nor ASGI: what goes in is the text of the Cookie header, what
+comes out are header fields. ``open_session`` and ``save_session`` do the same for
+requests and responses as Flask's interface of that name takes them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+from .model import Session
+
+
+class SessionHeaders(NamedTuple):
+    """What a session asks of the response's header."""
+
+    vary: bool = False  #: the session was read or written: ``Vary: Cookie`` (R20)
+    cookies: tuple[str, ...] = ()  #: values of Set-Cookie; with any, ``Cache-Control: no-store``
+
+    def merge_into(self, headers: list[tuple[str, str]]) -> None:
+        """Put them into a list of header fields, in place; what is there is kept or joined."""
+        if self.vary:
+            _vary_on_cookie(headers)
+        if self.cookies:
+            headers[:] = [field for field in headers if field[0].lower() != "cache-control"]
+            headers.append(("Cache-Control", "no-store"))
+            headers.extend(("Set-Cookie", cookie) for cookie in self.cookies)
+
+
+NOTHING = SessionHeaders()
+ACCESSED = SessionHeaders(vary=True)
+
+
+def _vary_on_cookie(headers: list[tuple[str, str]]) -> None:
+    for name, value in headers:
+        if name.lower() == "vary":
+            listed = [part.strip().lower() for part in value.split(",")]
+            if "cookie" in listed or "*" in listed:
+                return
+    headers.append(("Vary", "Cookie"))
+
+
+class SessionInterface(ABC):
+    """Opens the session of a request and saves it; one serves a whole application.
+
+    Safe from many threads, greenlets and tasks at once. Two ways of each: the plain ones
+    for WSGI, which may block, the ``_async`` ones for ASGI, which do not.
+    """
+
+    @abstractmethod
+    def open(self, cookies: str) -> Session:
+        """Return the session that the Cookie header names, or a new one; loads nothing yet.
+
+        :param cookies: the Cookie header as it came, "" without one.
+        """
+
+    @abstractmethod
+    def save(self, session: Session) -> SessionHeaders:
+        """Store what changed and close the session; called once, before headers are sent.
+
+        :raises SessionError: see R15, R31, R34 and each implementation.
+        """
+
+    @abstractmethod
+    async def open_async(self, cookies: str) -> Session:
+        """Return the session, with its record loaded if it has one (unless ``load="explicit"``)."""
+
+    @abstractmethod
+    async def save_async(self, session: Session) -> SessionHeaders:
+        """Do what :meth:`save` does without blocking the event loop."""
+
+    @abstractmethod
+    def null(self) -> Session:
+        """Return an empty session that refuses every change: for when there can be none."""
+
+    def open_session(self, app: Any, request: Any) -> Session:
+        """Open the session of a werkzeug ``request``."""
+        return self.open(request.environ.get("HTTP_COOKIE", ""))
+
+    def save_session(self, app: Any, session: Session, response: Any) -> None:
+        """Save the session and put its header fields into a werkzeug ``response``."""
+        asked = self.save(session)
+        if asked.vary or asked.cookies:
+            headers = response.headers.to_wsgi_list()
+            asked.merge_into(headers)
+            response.headers[:] = headers
+
+    def make_null_session(self, app: Any) -> Session:
+        """Return what stands in for a session where none can be opened."""
+        return self.null()
+
+    def is_null_session(self, obj: object) -> bool:
+        """Whether ``obj`` is such a stand-in."""
+        return isinstance(obj, Session) and obj.is_null
