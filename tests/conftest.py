@@ -15,6 +15,8 @@ import pytest
 import ctxlocal
 from ctxlocal import ident as ident_module
 
+pytest_plugins = ["tests.services"]
+
 IMPLEMENTATIONS = {"pure": ctxlocal}
 STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task", "callable")
 

@@ -1,0 +1,225 @@
+r"""The Lua scripts of the Redis store. Each touches one key, so it runs on Redis Cluster too.
+
+A session is one hash. Names of an application's fields are UTF-8; the store's own begin
+with the byte 255, which UTF-8 never holds, so the two cannot meet:
+
+==========  ==========================================================================
+``\255m``   meta: generation, epoch, touched, expires (milliseconds), blank between
+``\255c``   the last 16 commits: 12 bytes of the id's digest, length, ``:``, answer
+``\255n``   who made it, so that a create that is repeated knows its own record
+``\255t``   an alias: the key the record was moved to; such a hash is no live record
+``\255h``   the move is not finished; holds whether the alias will be followed then
+``\255f``   an alias that loads and atomic operations follow until it expires
+==========  ==========================================================================
+
+An answer is one string: C and each result (``i<digits>;``, ``b<length>:<bytes>`` or ``n``),
+R revoked, X conflict, M and the key it was moved to, W a move under way that can be waited
+for. Sums are done by HINCRBY and read back as text: Lua's numbers lose what is over 2**53.
+
+A script cannot be rolled back, so COMMIT first works out what every field will hold, the
+sums in a scratch field, and only then writes. HSET comes before what a full server would
+let pass, so that it refuses the whole (https://redis.io/docs/latest/develop/programmability).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+META, MEMORY, MAKER = b"\xffm", b"\xffc", b"\xffn"
+TO, MOVING, FOLLOW = b"\xfft", b"\xffh", b"\xfff"
+
+
+class Script:
+    """A script's text, and its SHA-1, by which EVALSHA finds it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = _COMMON + text
+        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+_COMMON = r"""
+local key = KEYS[1]
+local META, MEMORY, MAKER, TO, MOVING, FOLLOW =
+  '\255m', '\255c', '\255n', '\255t', '\255h', '\255f'
+
+-- generation and epoch of the live record, or nil
+local function live(epoch)
+  local got = redis.call('HMGET', key, META, TO)
+  if not got[1] or got[2] then return nil end
+  local generation, born = string.match(got[1], '^(%d+) (%d+) ')
+  if generation and tonumber(born) >= tonumber(epoch) then return generation, born end
+end
+
+local function renew(generation, epoch, ttl)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local expires = string.format('%.0f', now + ttl)
+  redis.call('HSET', key, META,
+    generation .. ' ' .. epoch .. ' ' .. string.format('%.0f', now) .. ' ' .. expires)
+  redis.call('PEXPIREAT', key, expires)
+end
+"""
+
+#: epoch, generation, ttl in ms, maker, then fields and values -> 1, or 0 if there is another
+CREATE = Script(r"""
+if redis.call('EXISTS', key) == 1 then
+  return redis.call('HGET', key, MAKER) == ARGV[4] and 1 or 0
+end
+redis.call('HSET', key, MAKER, ARGV[4])
+for i = 5, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+renew(ARGV[2], ARGV[1], ARGV[3])
+return 1
+""")
+
+#: epoch, ttl in ms -> 1, or 0 if there is no live record
+TOUCH = Script(r"""
+local generation, born = live(ARGV[1])
+if not generation then return 0 end
+renew(generation, born, ARGV[2])
+return 1
+""")
+
+#: epoch, generation, ttl in ms, id, clear, by an alias, only atomic; then counts and what
+#: they count: expected (field, is there, value), deleted, set (field, value), operations
+#: (kind, field, amount) -> an answer
+COMMIT = Script(r"""
+local at = 7
+local function take() at = at + 1; return ARGV[at] end
+
+local generation, born = live(ARGV[1])
+if not generation then
+  local to = redis.call('HMGET', key, TO, MOVING, FOLLOW)
+  if to[2] == '1' then return 'W' end
+  return to[1] and to[3] and 'M' .. to[1] or 'R'
+end
+
+local id, memory, position, count, keep = ARGV[4], redis.call('HGET', key, MEMORY) or '', 1, 0, 0
+while position <= #memory do
+  local colon = string.find(memory, ':', position + 12, true)
+  local stop = colon + tonumber(string.sub(memory, position + 12, colon - 1))
+  if string.sub(memory, position, position + 11) == id then
+    return string.sub(memory, colon + 1, stop)
+  end
+  count = count + 1
+  if count < 16 then keep = stop end
+  position = stop + 1
+end
+
+if ARGV[6] == '1' then
+  if ARGV[7] == '0' then return 'R' end
+elseif generation ~= ARGV[2] then return 'X' end
+for _ = 1, take() do
+  local is = redis.call('HGET', key, take())
+  local there, value = take() == '1', take()
+  if is ~= (there and value) then return 'X' end
+end
+
+local after, clear = {}, ARGV[5] == '1'
+local function held(field)
+  local value = after[field]
+  if value == nil then value = not clear and redis.call('HGET', key, field) end
+  return value
+end
+for _ = 1, take() do after[take()] = false end
+for _ = 1, take() do local field = take(); after[field] = take() end
+local answer = {'C'}
+for _ = 1, take() do
+  local kind, field, amount, result = take(), take(), take(), 'n'
+  if kind == 'i' then
+    redis.call('HSET', key, '\255s', held(field) or '0')
+    local sum = redis.pcall('HINCRBY', key, '\255s', amount)
+    after[field] = redis.call('HGET', key, '\255s')
+    redis.call('HDEL', key, '\255s')
+    if type(sum) == 'table' then return 'X' end
+    result = 'i' .. after[field] .. ';'
+  elseif kind == 't' then
+    local value = held(field)
+    if value then result = 'b' .. #value .. ':' .. value end
+    after[field] = false
+  end
+  answer[#answer + 1] = result
+end
+
+answer = table.concat(answer)
+if clear then
+  redis.call('DEL', key)
+  generation = string.format('%.0f', generation + 1)
+end
+redis.call('HSET', key, MEMORY, id .. #answer .. ':' .. answer .. string.sub(memory, 1, keep))
+for field, value in pairs(after) do
+  if value then redis.call('HSET', key, field, value) else redis.call('HDEL', key, field) end
+end
+renew(generation, born, ARGV[3])
+return answer
+""")
+
+#: epoch, new key, whether it will be followed, ms to keep what is left -> the hash; nil if none
+LEAVE = Script(r"""
+if redis.call('HGET', key, TO) == ARGV[2] then return redis.call('HGETALL', key) end
+if not live(ARGV[1]) then return nil end
+redis.call('HSET', key, TO, ARGV[2], MOVING, ARGV[3])
+redis.call('PEXPIRE', key, ARGV[4])
+return redis.call('HGETALL', key)
+""")
+
+#: new key, whether it will be followed, ms to keep -> 1; 0 if it was removed in between
+SETTLE = Script(r"""
+if redis.call('HGET', key, TO) ~= ARGV[1] then return 0 end
+redis.call('DEL', key)
+redis.call('HSET', key, TO, ARGV[1])
+if ARGV[2] == '1' then redis.call('HSET', key, FOLLOW, '1') end
+redis.call('PEXPIRE', key, ARGV[3])
+return 1
+""")
+
+#: epoch -> 1 if there was a live record, or one on the move; M and a key if it lies there now
+DELETE = Script(r"""
+local to = redis.call('HMGET', key, TO, MOVING, FOLLOW)
+if to[1] and not (to[2] or to[3]) then return 0 end
+local counts = to[2] or live(ARGV[1])
+redis.call('DEL', key)
+if to[3] then return 'M' .. to[1] end
+return counts and 1 or 0
+""")
+
+#: epoch, user, key to keep -> 1 if a live record of the user was removed; aliases go along
+REVOKE = Script(r"""
+local to = redis.call('HGET', key, TO)
+if to and to == ARGV[3] then return 0 end
+if not to and redis.call('HGET', key, '\0user') ~= ARGV[2] then return 0 end
+local counts = live(ARGV[1]) and 1 or 0
+redis.call('DEL', key)
+return counts
+""")
+
+#: epoch -> 1 if a live record was removed; whatever there is goes
+DROP = Script(r"""
+local counts = live(ARGV[1]) and 1 or 0
+redis.call('DEL', key)
+return counts
+""")
+
+#: member -> how many there are; the user's index, scored by when they came
+INDEX = Script(r"""
+redis.call('ZADD', key, redis.call('TIME')[1], ARGV[1])
+return redis.call('ZCARD', key)
+""")
+
+#: seconds a member has to be old, then members -> how many of them were dropped
+HEAL = Script(r"""
+local dropped, latest = 0, redis.call('TIME')[1] - ARGV[1]
+for i = 2, #ARGV do
+  local came = redis.call('ZSCORE', key, ARGV[i])
+  if came and tonumber(came) <= latest then dropped = dropped + redis.call('ZREM', key, ARGV[i]) end
+end
+return dropped
+""")
+
+#: -> the new epoch, later than the old one and than any lost one
+BUMP = Script(r"""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local epoch = string.format('%.0f', math.max(now, (redis.call('GET', key) or 0) + 1))
+redis.call('SET', key, epoch)
+return epoch
+""")

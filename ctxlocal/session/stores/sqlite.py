@@ -1,0 +1,403 @@
+"""SQLiteStore: records in one SQLite file that many processes, threads and greenlets share.
+
+A record is one row, its fields and its last commit ids one msgpack blob. A commit tries
+first to replace the very row that ``load`` saw (one UPDATE that names its version); if
+somebody was faster it merges under the file's write lock. See https://sqlite.org/wal.html.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import getrandbits
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+from ...errors import MissingDependencyError
+from ..errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
+from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record, Result, Stats
+from ._sqlite_file import Connections, transaction
+from .merge import clears, merge, reaches_moved
+
+try:
+    import msgspec
+except ImportError as error:
+    raise MissingDependencyError("SQLiteStore", "msgspec", "web") from error
+
+_COMMITTED = Answer("committed")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_COLUMNS = "key, version, generation, touched, expires, moved_to, body"
+_SELECT = f"SELECT {_COLUMNS} FROM session WHERE key = ?"
+_INSERT = (
+    "INSERT INTO session (key, version, generation, touched, expires, user, body) "
+    "VALUES (?, ?, 0, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    "version = excluded.version, generation = 0, touched = excluded.touched, "
+    "expires = excluded.expires, user = excluded.user, moved_to = NULL, body = excluded.body "
+    "WHERE expires <= excluded.touched"
+)
+_INSERT_MOVED = (
+    "INSERT OR IGNORE INTO session (key, version, generation, touched, expires, user, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_REPLACE = (
+    "UPDATE session SET version = ?, touched = ?, expires = ?, body = ? "
+    "WHERE key = ? AND version = ? AND expires > ?"
+)
+_CLEAR = "UPDATE session SET generation = ?, user = ? WHERE key = ?"
+_FORWARD = (
+    "UPDATE session SET version = 0, expires = ?, user = NULL, moved_to = ?, body = x'' "
+    "WHERE key = ?"
+)
+_TOUCH = (
+    "UPDATE session SET touched = ?, expires = ? WHERE key = ? AND expires > ? AND moved_to IS NULL"
+)
+_DELETE = "DELETE FROM session WHERE key = ?"
+_LIST = f"SELECT {_COLUMNS} FROM session WHERE user = ? AND expires > ? ORDER BY touched"
+_REVOKE = "DELETE FROM session WHERE user = ? AND expires > ? AND key IS NOT ?"
+_PURGE = (
+    "DELETE FROM session WHERE rowid IN (SELECT rowid FROM session WHERE expires <= ? LIMIT 1000)"
+)
+_SCAN = (
+    f"SELECT {_COLUMNS} FROM session "
+    "WHERE key > ? AND expires > ? AND moved_to IS NULL ORDER BY key LIMIT 500"
+)
+
+
+class _Body(NamedTuple):
+    """What a row's blob holds."""
+
+    values: dict[str, bytes]
+    commits: list[str]  # the last ids, the latest at the end
+    results: dict[str, list[Result]]  # of those that had operations
+
+    def answer_to(self, commit_id: str) -> Answer | None:
+        """Return the answer that this commit got when it was made."""
+        if commit_id not in self.commits:
+            return None
+        return Answer("committed", tuple(self.results.get(commit_id, ())))
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Body).decode
+
+
+class _Row(NamedTuple):
+    """A row as it was read."""
+
+    key: str
+    version: int
+    generation: int
+    touched: float
+    expires: float
+    moved_to: str | None
+    body: bytes
+
+
+class _Seen(NamedTuple):
+    """The mark by which ``commit`` knows what ``load`` saw."""
+
+    row: _Row
+    body: _Body
+
+
+class SQLiteStore:
+    """Keeps records in a SQLite file, made at the first use.
+
+    Safe from threads, greenlets and processes at once; a forked child opens connections of
+    its own. Every call waits for the disk, so ASGI runs it in a thread. What is committed
+    survives the end of the process; a power cut may lose the last moments, but never
+    corrupts (WAL, ``synchronous=NORMAL``). The file has to lie on a local disk.
+
+    Each method raises StoreUnavailableError if the file is locked for too long, full,
+    read-only where it has to be written, no database of ours, or if its directory is missing.
+    ``load``, ``commit`` and ``move`` raise CorruptRecordError on a row that cannot be read;
+    ``list`` and ``scan`` pass over it.
+
+    :param path: the file; not ":memory:", of which each connection would have its own.
+    :param clock: seconds since the epoch; of all processes the same.
+    :param timeout: seconds to wait while others write, 5 by default.
+    :raises SessionConfigError: a path that is none, or a negative timeout.
+    """
+
+    is_blocking = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Callable[[], float] = time.time,
+        timeout: float = 5.0,
+    ) -> None:
+        self.path = os.fspath(path)
+        if self.path in ("", ":memory:"):
+            raise SessionConfigError("path", f"{self.path!r} is no file; use MemoryStore()")
+        if timeout < 0:
+            raise SessionConfigError("timeout", f"{timeout!r} is negative")
+        self.name = f"sqlite {self.path}"
+        self._clock = clock
+        self._connections = Connections(self.path, timeout)
+
+    def load(self, key: str) -> Record | None:
+        """See :meth:`ctxlocal.session.protocol.Store.load`."""
+        row = self._run("load", _find, key, self._clock())
+        return None if row is None else self._record(row)
+
+    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        """See :meth:`ctxlocal.session.protocol.Store.create`."""
+        now = self._clock()
+        body = _pack(_Body(dict(sets), [], {}))
+        row = (key, getrandbits(62), now, now + ttl, sets.get(USER), body)
+        return self._run("create", _count, _INSERT, row) == 1
+
+    def commit(
+        self,
+        key: str,
+        generation: int,
+        sets: Mapping[str, bytes],
+        deletes: Sequence[str],
+        ops: Sequence[Op],
+        ttl: float,
+        commit_id: str,
+        base: Record | None = None,
+    ) -> Answer:
+        """See :meth:`ctxlocal.session.protocol.Store.commit`."""
+        change = _Change(generation, sets, deletes, ops, ttl, commit_id)
+        now = self._clock()
+        seen = None if base is None else base.version
+        if isinstance(seen, _Seen) and seen.row.key == key and not clears(ops):
+            answer = self._run("commit", _replace, seen, change, now)
+            if answer is not None:
+                return answer
+        return self._run("commit", self._merge, key, change, now)
+
+    def move(
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
+    ) -> bool:
+        """See :meth:`ctxlocal.session.protocol.Store.move`."""
+        return self._run("move", self._move, old, new, sets, ttl, grace)
+
+    def touch(self, key: str, ttl: float) -> bool:
+        """See :meth:`ctxlocal.session.protocol.Store.touch`."""
+        now = self._clock()
+        return self._run("touch", _count, _TOUCH, (now, now + ttl, key, now)) == 1
+
+    def delete(self, key: str) -> bool:
+        """See :meth:`ctxlocal.session.protocol.Store.delete`."""
+        return self._run("delete", _delete, key, self._clock())
+
+    def list(self, user: str) -> Sequence[tuple[str, Record]]:
+        """See :meth:`ctxlocal.session.protocol.Store.list`."""
+        rows = self._run("list", _rows, _LIST, (user.encode(), self._clock()))
+        return list(self._readable(rows))
+
+    def revoke(self, user: str, except_key: str | None = None) -> int:
+        """See :meth:`ctxlocal.session.protocol.Store.revoke`."""
+        return self._run("revoke", _count, _REVOKE, (user.encode(), self._clock(), except_key))
+
+    def revoke_everyone(self) -> int:
+        """See :meth:`ctxlocal.session.protocol.Store.revoke_everyone`."""
+        return self._run("revoke_everyone", _delete_all, self._clock())
+
+    def purge(self) -> int:
+        """See :meth:`ctxlocal.session.protocol.Store.purge`. O(rows); 1000 at a time are locked."""
+        now = self._clock()
+        purged = 0
+        while some := self._run("purge", _count, _PURGE, (now,)):
+            purged += some
+        return purged
+
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        """See :meth:`ctxlocal.session.protocol.Store.scan`."""
+        last = ""
+        while rows := self._run("scan", _rows, _SCAN, (last, self._clock())):
+            yield from self._readable(rows)
+            last = rows[-1].key
+
+    def stats(self) -> Stats:
+        """See :meth:`ctxlocal.session.protocol.Store.stats`. O(rows)."""
+        sessions, size, users = 0, 0, set()
+        for _, record in self.scan():
+            sessions += 1
+            size += sum(map(len, record.values)) + sum(map(len, record.values.values()))
+            if USER in record.values:
+                users.add(record.values[USER])
+        return Stats(sessions, len(users), size)
+
+    def close(self) -> None:
+        """Close the connections; what is used afterwards is opened anew."""
+        closed, self._connections = self._connections, self._connections.reopened()
+        closed.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
+
+    def _run(
+        self,
+        operation: str,
+        function: Callable[Concatenate[sqlite3.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call ``function`` with a connection that nobody else uses meanwhile."""
+        connections = self._connections
+        if connections.process != os.getpid():
+            connections = self._connections = connections.in_child()
+        try:
+            connection = connections.take()
+            try:
+                result = function(connection, *args, **kwargs)
+            except BaseException:
+                connection.close()  # whatever state it is in
+                raise
+            connections.give(connection)
+            return result
+        except (sqlite3.Error, SessionConfigError) as error:
+            raise StoreUnavailableError(self.name, operation) from error
+
+    def _body(self, row: _Row) -> _Body:
+        try:
+            return _unpack(row.body)
+        except (msgspec.DecodeError, TypeError) as error:  # TypeError: it is no blob at all
+            raise CorruptRecordError(self.name, "a row's body is no msgpack of ours") from error
+
+    def _record(self, row: _Row) -> Record:
+        body = self._body(row)
+        seen = _Seen(row, body)
+        return Record(body.values.copy(), row.generation, row.touched, row.expires, seen)
+
+    def _readable(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Record]]:
+        for row in rows:
+            try:
+                record = self._record(row)
+            except CorruptRecordError:  # load reports it, whose answer it would be
+                continue
+            yield row.key, record
+
+    def _merge(
+        self, connection: sqlite3.Connection, key: str, change: _Change, now: float
+    ) -> Answer:
+        with transaction(connection):
+            row = _find(connection, key, now)
+            if row is None:
+                return Answer("revoked")
+            body = self._body(row)
+            if (known := body.answer_to(change.commit_id)) is not None:
+                return known
+            if row.key != key:
+                if not reaches_moved(change.sets, change.deletes, change.ops):
+                    return Answer("revoked")
+            elif row.generation != change.generation:
+                return Answer("conflict")
+            if (applied := change.apply(body)) is None:
+                return Answer("conflict")
+            after, answer = applied
+            values = (row.version + 1, now, now + change.ttl, _pack(after))
+            connection.execute(_REPLACE, (*values, row.key, row.version, now))
+            if clears(change.ops):
+                connection.execute(_CLEAR, (row.generation + 1, change.sets.get(USER), row.key))
+            return answer
+
+    def _move(
+        self,
+        connection: sqlite3.Connection,
+        old: str,
+        new: str,
+        sets: Mapping[str, bytes],
+        ttl: float,
+        grace: float,
+    ) -> bool:
+        now = self._clock()
+        with transaction(connection):
+            row = _find(connection, old, now)
+            if row is None or row.key != old:
+                return False
+            body = self._body(row)
+            body.values.update(sets)  # nobody else has it yet
+            user = body.values.get(USER)
+            moved = (row.generation + 1, now, now + ttl, user, _pack(body))
+            if connection.execute(_INSERT_MOVED, (new, row.version + 1, *moved)).rowcount != 1:
+                return False
+            if grace > 0:
+                connection.execute(_FORWARD, (now + grace, new, old))
+            else:
+                connection.execute(_DELETE, (old,))
+            return True
+
+
+class _Change(NamedTuple):
+    """What a commit asks for."""
+
+    generation: int
+    sets: Mapping[str, bytes]
+    deletes: Sequence[str]
+    ops: Sequence[Op]
+    ttl: float
+    commit_id: str
+
+    def apply(self, body: _Body) -> tuple[_Body, Answer] | None:
+        """Return the body after this commit, and the answer; None is a conflict."""
+        values = body.values.copy()
+        results = merge(values, self.sets, self.deletes, self.ops)
+        if results is None:
+            return None
+        commits = body.commits[1 - KEPT_COMMITS :]
+        commits.append(self.commit_id)
+        kept = body.results
+        if kept or results:
+            kept = {key: kept[key] for key in commits if key in kept}
+            if results:
+                kept[self.commit_id] = list(results)
+        return _Body(values, commits, kept), Answer("committed", results) if results else _COMMITTED
+
+
+def _replace(
+    connection: sqlite3.Connection, seen: _Seen, change: _Change, now: float
+) -> Answer | None:
+    """Commit if the row is still as it was seen; None leaves it to who holds the lock."""
+    row, body = seen
+    if row.generation != change.generation or change.commit_id in body.commits:
+        return None
+    if (applied := change.apply(body)) is None:
+        return None
+    after, answer = applied
+    values = (row.version + 1, now, now + change.ttl, _pack(after), row.key, row.version, now)
+    return answer if connection.execute(_REPLACE, values).rowcount == 1 else None
+
+
+def _rows(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
+    return [_Row(*row) for row in connection.execute(statement, values)]
+
+
+def _count(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
+    return connection.execute(statement, values).rowcount
+
+
+def _find(connection: sqlite3.Connection, key: str, now: float) -> _Row | None:
+    """Return the live row of a key, or that which it was moved to."""
+    while True:
+        found = connection.execute(_SELECT, (key,)).fetchone()
+        if found is None or found[4] <= now:
+            return None
+        if found[5] is None:
+            return _Row(*found)
+        key = found[5]
+
+
+def _delete(connection: sqlite3.Connection, key: str, now: float) -> bool:
+    with transaction(connection):
+        row = _find(connection, key, now)
+        if row is not None:
+            connection.execute(_DELETE, (row.key,))
+        return row is not None
+
+
+def _delete_all(connection: sqlite3.Connection, now: float) -> int:
+    with transaction(connection):
+        live = "SELECT count(*) FROM session WHERE expires > ? AND moved_to IS NULL"
+        (count,) = connection.execute(live, (now,)).fetchone()
+        connection.execute("DELETE FROM session")
+        return int(count)

@@ -1,0 +1,89 @@
+"""Stores by URL, for settings files and the command line. No message shows the URL itself."""
+
+from __future__ import annotations
+
+from ..errors import SessionConfigError
+from ..protocol import AsyncStore, Store
+from ..threaded import ThreadedStore
+from .memory import MemoryStore
+
+_REDIS = ("redis", "rediss", "unix")
+_EXAMPLES = (
+    "Use memory:, sqlite:///relative.db, sqlite:////absolute.db, redis://host, "
+    "postgresql+psycopg://host/name, or another URL of SQLAlchemy"
+)
+
+
+def open_store(url: str) -> Store:
+    """Return the store that a URL names; it connects when it is first used.
+
+    :param url: ``memory:``; ``sqlite:///relative.db`` or ``sqlite:////absolute.db``;
+        ``redis://``, ``rediss://`` or ``unix://`` as redis-py takes them; any other as
+        SQLAlchemy takes it.
+    :raises SessionConfigError: no such kind of store, or nothing after the scheme.
+    :raises MissingDependencyError: the store's package is not installed.
+    """
+    scheme = _scheme(url)
+    if scheme == "memory":
+        return MemoryStore()
+    if scheme == "sqlite":
+        from .sqlite import SQLiteStore
+
+        return SQLiteStore(_path(url))
+    if scheme in _REDIS:
+        from .redis import RedisStore
+
+        return RedisStore.from_url(url)
+    from .sql import SQLStore
+
+    _refuse_unknown(scheme, url)
+    return SQLStore.from_url(url)
+
+
+def open_async_store(url: str) -> AsyncStore:
+    """Return the asynchronous store that a URL names; see :func:`open_store`.
+
+    SQLite is run in threads; a database of SQLAlchemy needs an asynchronous driver, as
+    ``postgresql+psycopg``.
+    """
+    scheme = _scheme(url)
+    if scheme in ("memory", "sqlite"):
+        return ThreadedStore(open_store(url))
+    if scheme in _REDIS:
+        from .redis import AsyncRedisStore
+
+        return AsyncRedisStore.from_url(url)
+    from .sql import AsyncSQLStore
+
+    _refuse_unknown(scheme, url)
+    return AsyncSQLStore.from_url(url)
+
+
+def _scheme(url: str) -> str:
+    scheme, colon, rest = url.partition(":")
+    if not colon or (scheme != "memory" and not rest.startswith("//")):
+        raise SessionConfigError("url", f"it names no kind of store. {_EXAMPLES}")
+    if scheme == "memory" and rest:
+        raise SessionConfigError("url", "memory: takes nothing after the colon")
+    return scheme
+
+
+def _path(url: str) -> str:
+    path = url.removeprefix("sqlite:///")
+    if path == url or not path or "?" in path:
+        raise SessionConfigError(
+            "url",
+            "a path has to follow, and no more: sqlite:///relative.db, sqlite:////absolute.db",
+        )
+    return path
+
+
+def _refuse_unknown(scheme: str, url: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(url).get_dialect()
+    except (ArgumentError, ValueError):  # whose text may hold the URL, with the password
+        problem = f"there is no kind of store {scheme!r}, or the rest is malformed. {_EXAMPLES}"
+        raise SessionConfigError("url", problem) from None

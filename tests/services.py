@@ -1,0 +1,237 @@
+"""Starts the servers that tests need, and stops them: a redis-server and a PostgreSQL.
+
+Each is the suite's own: in a fresh directory, on a free port of the loopback interface,
+started when first asked for, gone with the test run, also when that is killed. Where a
+program is missing, the tests that need it are deselected, with a line that says so; with
+``CI`` in the environment they fail.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from redis import Redis
+
+READY_S = 60
+PR_SET_PDEATHSIG = 1
+SLOTS = 16384
+
+
+def find(program: str) -> str | None:
+    """Return where a program is: on PATH, or where Debian puts the newest PostgreSQL."""
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+    return shutil.which(program) or (str(debian[-1]) if debian else None)
+
+
+NEEDED = {"redis": "redis-server", "postgresql": "initdb"}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """One server process: can be killed and started again on its port, with its data."""
+
+    def __init__(self, command: list[str], ready: str, port: int, user: str | None = None) -> None:
+        self.port = port
+        self._command = command
+        self._ready = ready
+        self._user = user
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it and return when it answers."""
+        self._process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            user=self._user,
+            preexec_fn=_die_with_parent,
+        )
+        output = self._process.stdout
+        assert output is not None
+        seen: list[str] = []
+        alarm = threading.Timer(READY_S, self._process.kill)
+        alarm.start()
+        for line in output:
+            seen.append(line)
+            if self._ready in line:
+                break
+        else:
+            raise RuntimeError(f"{self._command[0]} did not start:\n{''.join(seen)}")
+        alarm.cancel()
+        threading.Thread(target=_drain, args=(output,), daemon=True).start()
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """Stop it and wait for its end."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it accept connections, but answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _drain(output: IO[str]) -> None:
+    with output:
+        for _ in output:
+            pass
+
+
+@contextmanager
+def running(server: Server, how: int = signal.SIGTERM) -> Iterator[Server]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop(how)
+
+
+@contextmanager
+def redis_server(*options: str) -> Iterator[Server]:
+    """Run a redis-server that keeps nothing on disk."""
+    program = _program("redis-server")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", directory]
+        command += ["--save", "", "--appendonly", "no", *options]
+        with running(Server(command, "Ready to accept connections", port)) as server:
+            yield server
+
+
+@contextmanager
+def redis_cluster(count: int) -> Iterator[list[int]]:
+    """Run a Redis Cluster of some primaries without replicas; yields their ports."""
+    with ExitStack() as stack:
+        nodes = []
+        for number in range(count):
+            bus = free_port()
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus))
+            node = stack.enter_context(redis_server(*options))
+            client = stack.enter_context(Redis(port=node.port))
+            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            slots = number * SLOTS // count, (number + 1) * SLOTS // count - 1
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
+            nodes.append((node, client, bus))
+        first, _, first_bus = nodes[0]
+        for _, client, _ in nodes[1:]:
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", first.port, first_bus)
+        for _, client, _ in nodes:
+            _await_cluster(client, count)
+        yield [node.port for node, _, _ in nodes]
+
+
+def _await_cluster(client: Redis, count: int) -> None:
+    """Return when a node knows all others; gossip tells it, and has no event to wait for."""
+    limit = time.monotonic() + READY_S
+    while True:
+        untyped: Any = client
+        info = untyped.execute_command("CLUSTER INFO")
+        if info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == count:
+            return
+        assert time.monotonic() < limit, "the cluster did not form"
+        threading.Event().wait(0.02)
+
+
+@contextmanager
+def postgresql_server() -> Iterator[Server]:
+    """Run a PostgreSQL that trusts the user postgres on the loopback interface."""
+    initdb, postgres = _program("initdb"), _program("postgres")
+    port = free_port()
+    user = _unprivileged()
+    with tempfile.TemporaryDirectory() as directory:
+        if user is not None:
+            shutil.chown(directory, user)
+        data = f"{directory}/data"
+        made = subprocess.run(
+            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            capture_output=True,
+            text=True,
+            user=user,
+        )
+        assert made.returncode == 0, made.stderr
+        command = [postgres, "-D", data, "-p", str(port), "-k", directory]
+        for setting in ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"):
+            command += ["-c", setting]
+        server = Server(command, "database system is ready to accept connections", port, user)
+        with running(server, signal.SIGINT):  # it ends the sessions, then itself
+            yield server
+
+
+def _program(name: str) -> str:
+    found = find(name)
+    assert found is not None, f"{name} is not installed"
+    return found
+
+
+def _unprivileged() -> str | None:
+    """Return whom PostgreSQL may run as, which refuses to run as root; None: as ourselves."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+@pytest.fixture(scope="session")
+def redis_port() -> Iterator[int]:
+    """The port of the suite's redis-server."""
+    with redis_server() as server:
+        yield server.port
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The URL of the suite's PostgreSQL database, for SQLAlchemy with psycopg."""
+    with postgresql_server() as server:
+        yield f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/postgres"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("CI"):
+        return  # there a missing program is a failure
+    missing = {mark: program for mark, program in NEEDED.items() if find(program) is None}
+    left_out = [item for item in items if any(map(item.get_closest_marker, missing))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        programs = ", ".join(missing.values())
+        config.stash[_LEFT_OUT] = f"{len(left_out)} tests deselected: {programs} not installed"
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if _LEFT_OUT in config.stash:
+        terminalreporter.write_sep("-", config.stash[_LEFT_OUT], yellow=True)
+
+
+_LEFT_OUT = pytest.StashKey[str]()

@@ -1,0 +1,327 @@
+"""The contract of stores on each of them; and that the check of it can fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ctxlocal.session.errors import StoreUnavailableError
+from ctxlocal.session.protocol import Answer, AsyncStore, Clear, Incr, Op, Record, Store
+from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.testing import StoreContractError, check_async_store, check_store
+from ctxlocal.testing._rules import RULES
+
+from .conftest import KEY, Clock, Kind
+
+
+def test_store_fulfils_the_contract(kind: Kind) -> None:
+    check_store(kind.make, advance=kind.advance, lose_reply=kind.lose_reply)
+
+
+def test_async_store_fulfils_the_contract(async_kind: Kind) -> None:
+    check_async_store(async_kind.make, advance=async_kind.advance, lose_reply=async_kind.lose_reply)
+
+
+def test_stores_are_instances_of_the_protocol(store: Store) -> None:
+    assert isinstance(store, Store)
+
+
+def test_async_stores_are_instances_of_the_protocol(
+    make_async_store: Callable[[], AsyncStore],
+) -> None:
+    assert isinstance(make_async_store(), AsyncStore)
+
+
+def test_r4_the_stores_take_keys_as_they_are(store: Store) -> None:
+    store.create(KEY, {"a": b"1"}, 100)
+    assert KEY not in repr(store)
+    assert [key for key, _ in store.scan()] == [KEY]
+
+
+def test_r7_a_commit_after_delete_makes_nothing(store: Store) -> None:
+    store.create(KEY, {"a": b"1"}, 100)
+    base = store.load(KEY)
+    assert store.delete(KEY)
+    assert store.commit(KEY, 0, {"b": b"2"}, (), (), 100, "c", base) == ("revoked", ())
+    assert store.load(KEY) is None
+
+
+@pytest.mark.parametrize("requests", [50, 500])
+def test_no_update_is_lost(store: Store, requests: int) -> None:
+    store.create(KEY, {}, 100)
+    barrier = threading.Barrier(requests)
+
+    def request(number: int) -> None:
+        base = store.load(KEY)
+        barrier.wait()
+        changes = {f"f{number}": b"%d" % number}
+        answers.append(store.commit(KEY, 0, changes, (), (Incr("n", 1),), 100, f"{number}", base))
+
+    answers: list[Answer] = []
+    threads = [threading.Thread(target=request, args=(number,)) for number in range(requests)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.results[0] or 0 for answer in answers) == list(range(1, requests + 1))
+    record = store.load(KEY)
+    assert record is not None
+    expected = {f"f{number}": b"%d" % number for number in range(requests)}
+    assert record.values == {**expected, "n": b"%d" % requests}
+
+
+# That the check can fail: each of these stores is broken in one way.
+
+
+class Broken(MemoryStore):
+    """A MemoryStore whose commit can be replaced in part."""
+
+    def commit(
+        self,
+        key: str,
+        generation: int,
+        sets: Mapping[str, bytes],
+        deletes: Sequence[str],
+        ops: Sequence[Op],
+        ttl: float,
+        commit_id: str,
+        base: Record | None = None,
+    ) -> Answer:
+        return self.changed(
+            super().commit, key, generation, sets, deletes, ops, ttl, commit_id, base
+        )
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        return commit(*args)
+
+
+class Forgetful(Broken):
+    """Carries a repeated commit out again."""
+
+    numbers = iter(range(10**6))
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        return commit(*args[:6], str(next(self.numbers)), args[7])
+
+
+class ResultLess(Broken):
+    """Drops the results of a commit that is repeated."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.seen: set[str] = set()
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        answer = commit(*args)
+        if args[6] in self.seen:
+            return Answer(answer.outcome)
+        self.seen.add(args[6])
+        return answer
+
+
+class Resurrecting(Broken):
+    """Recreates a record that was deleted."""
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        if self.load(args[0]) is None:
+            self.create(args[0], args[2], args[5])
+        return commit(*args)
+
+
+class Overwriting(Broken):
+    """Writes the whole record as it was loaded, with the changes."""
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        base = args[7]
+        if base is None:
+            return commit(*args)
+        return commit(args[0], args[1], {**base.values, **args[2]}, *args[3:])
+
+
+class Ageless(Broken):
+    """Ignores the generation."""
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        record = self.load(args[0])
+        return commit(args[0], record.generation if record else 0, *args[2:])
+
+
+class ClearLast(Broken):
+    """Clears after the fields are set."""
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        if any(isinstance(op, Clear) for op in args[4]):
+            return commit(*args[:2], {}, *args[3:])
+        return commit(*args)
+
+
+class Wrapping(Broken):
+    """Counts beyond 64 bits by starting again."""
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        answer = commit(*args)
+        incr = [op for op in args[4] if isinstance(op, Incr)]
+        if answer.outcome == "conflict" and len(incr) == len(args[4]) == 2:
+            return commit(args[0], args[1], {}, (), (), args[5], args[6] + "!", None)
+        return answer
+
+
+class Sharing(MemoryStore):
+    """Hands out its own dict."""
+
+    def load(self, key: str) -> Record | None:
+        place = self._places.get(key)
+        record = super().load(key)
+        if record is None or place is None:
+            return record
+        return record._replace(values=place.latest().values)
+
+
+class Lingering(MemoryStore):
+    """Moves, and keeps the old key for longer than asked."""
+
+    def move(
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
+    ) -> bool:
+        return super().move(old, new, sets, ttl, grace or 5)
+
+
+class Immortal(MemoryStore):
+    """Keeps records ten times as long."""
+
+    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        return super().create(key, sets, ttl if ttl > 5 else ttl * 10)
+
+
+class Merciless(MemoryStore):
+    """Revokes the record that is to be spared too."""
+
+    def revoke(self, user: str, except_key: str | None = None) -> int:
+        return super().revoke(user)
+
+
+class Unlisted(MemoryStore):
+    """Loses the user when a record is moved."""
+
+    def list(self, user: str) -> Sequence[tuple[str, Record]]:
+        return [item for item in super().list(user) if item[1].generation == 0]
+
+
+class Replacing(MemoryStore):
+    """Replaces a record that is there."""
+
+    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        self.delete(key)
+        return super().create(key, sets, ttl)
+
+
+class Stripping(MemoryStore):
+    """Strips NUL bytes, as a C string would."""
+
+    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        return super().create(key, {n: v.rstrip(b"\0") for n, v in sets.items()}, ttl)
+
+
+class Failing(MemoryStore):
+    """Raises what no store may."""
+
+    def touch(self, key: str, ttl: float) -> bool:
+        raise KeyError("no such record")
+
+
+SABOTAGE = {
+    Forgetful: "a_repeated_commit_is_answered_again",
+    ResultLess: "a_repeated_commit_is_answered_again",
+    Resurrecting: "a_missing_record_is_none",
+    Overwriting: "loaded_values_are_the_callers_own",
+    Ageless: "a_later_record_inherits_nothing",
+    ClearLast: "a_commit_is_done_in_order",
+    Wrapping: "incr_is_exact_in_64_bits",
+    Sharing: "loaded_values_are_the_callers_own",
+    Lingering: "one_alone_moves_a_record",
+    Immortal: "a_record_expires",
+    Merciless: "revoke_removes_a_users_records",
+    Unlisted: "the_user_follows_a_move",
+    Replacing: "create_leaves_what_is_there",
+    Stripping: "any_bytes_and_names_come_back",
+    Failing: "a_missing_record_is_none",
+}
+
+
+@pytest.mark.parametrize("broken", SABOTAGE, ids=lambda broken: broken.__name__)
+def test_check_store_finds_what_is_broken(broken: type[MemoryStore]) -> None:
+    clock = Clock()
+    with pytest.raises(StoreContractError) as caught:
+        check_store(lambda: broken(clock=clock), advance=clock.advance)
+    assert caught.value.rule == SABOTAGE[broken]
+    assert caught.value.did
+    assert all(part in str(caught.value) for part in ("done:", "expected:", "got:"))
+
+
+def test_check_async_store_finds_what_is_broken() -> None:
+    with pytest.raises(StoreContractError, match=r"^revoke_removes_a_users_records: "):
+        check_async_store(lambda: ThreadedStore(Merciless()))
+
+
+def test_a_failure_says_what_was_done_expected_and_got() -> None:
+    with pytest.raises(StoreContractError) as caught:
+        check_store(Replacing)
+    assert str(caught.value) == (
+        "create_leaves_what_is_there: ``create`` is False if there is a record, which is left as "
+        "it is.\n"
+        "  done:\n"
+        "    create('K', {'a': b'1'}, 1000.0) -> True\n"
+        "    create('K', {'a': b'2', 'b': b'3'}, 1000.0) -> True\n"
+        "  expected: False\n"
+        "  got: True"
+    )
+
+
+def _lose(store: Any) -> Any:
+    """Make the next commit's answer get lost on its way back."""
+
+    @contextmanager
+    def lost() -> Iterator[None]:
+        original = store.commit
+
+        def commit(*args: Any) -> Answer:
+            del store.commit
+            original(*args)
+            raise StoreUnavailableError(store.name, "commit")
+
+        store.commit = commit
+        yield
+
+    return lost()
+
+
+def test_a_lost_answer_counts_once(kind: Kind) -> None:
+    check_store(kind.make, lose_reply=_lose)
+
+
+def test_check_store_finds_a_lost_answer_counted_twice() -> None:
+    class Retrying(MemoryStore):
+        """Repeats what failed under another id."""
+
+    def lose(store: Any) -> Any:
+        @contextmanager
+        def lost() -> Iterator[None]:
+            original = store.commit
+            number = iter(range(100))
+            store.commit = lambda *args: original(*args[:6], f"{args[6]}{next(number)}", args[7])
+            yield
+
+        return lost()
+
+    with pytest.raises(StoreContractError, match=r"^a_lost_answer_counts_once: "):
+        check_store(Retrying, lose_reply=lose)
+
+
+def test_every_rule_has_a_sentence() -> None:
+    assert len(RULES) > 40
+    assert all(rule.check.__doc__ for rule in RULES)

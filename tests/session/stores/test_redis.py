@@ -1,0 +1,653 @@
+"""The Redis store: round trips, races, lost replies, clusters, failing servers."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ctxlocal.session.errors import SessionConfigError, StoreUnavailableError
+from ctxlocal.session.protocol import USER, Answer, Clear, Expect, Incr, Op, Record, Stats, Take
+from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.testing import check_async_store, check_store
+from tests.services import redis_cluster, redis_server
+from tests.session.stores.proxy import proxy_to
+from tests.session.stores.racing import (
+    KEY,
+    TTL,
+    all_kept,
+    race_in_processes,
+    race_in_tasks,
+    race_in_threads,
+)
+
+pytestmark = pytest.mark.redis
+
+OTHER = "0f" * 32
+RECORD = f"ctxlocal:session:{KEY}"
+ANNA = {USER: b"anna"}
+
+
+@pytest.fixture
+def client(redis_port: int) -> Iterator[redis.Redis]:
+    with redis.Redis(port=redis_port) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def store(client: redis.Redis) -> RedisStore:
+    return RedisStore(client)
+
+
+@pytest.fixture(scope="module")
+def cluster_ports() -> Iterator[list[int]]:
+    with redis_cluster(3) as ports:
+        yield ports
+
+
+@pytest.fixture
+def cluster(cluster_ports: list[int]) -> Iterator[redis.RedisCluster]:
+    with redis.RedisCluster(host="127.0.0.1", port=cluster_ports[0]) as client:
+        client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+        yield client
+
+
+class Counted:
+    """Which commands the server is sent, by MONITOR's account on another connection."""
+
+    def __init__(self, client: redis.Redis, watch: Any) -> None:
+        self._client = client
+        self._watch = watch
+
+    def __call__(self, function: Callable[[], object]) -> list[str]:
+        with self._watch.monitor() as monitor:
+            function()
+            self._client.echo("the end")
+            seen: list[str] = []
+            while True:
+                entry = monitor.next_command()
+                if entry["client_type"] == "lua":
+                    continue
+                name = entry["command"].partition(" ")[0]
+                if name == "ECHO":
+                    return seen
+                seen.append(name)
+
+
+@pytest.fixture
+def sent(client: redis.Redis, redis_port: int) -> Iterator[Counted]:
+    with redis.Redis(port=redis_port) as watch:
+        yield Counted(client, watch)
+
+
+def commit(store: RedisStore, key: str = KEY, commit_id: str = "c", **sets: bytes) -> Answer:
+    return store.commit(key, 0, sets, [], [], TTL, commit_id)
+
+
+def records(store: RedisStore) -> dict[str, bytes]:
+    record = store.load(KEY)
+    assert record is not None
+    return record.values
+
+
+class TestContract:
+    """What ``ctxlocal.testing`` asks of any store, with replies that get lost."""
+
+    def test_is_fulfilled(self, client: redis.Redis, redis_port: int) -> None:
+        with proxy_to(redis_port) as proxy:
+
+            def make() -> RedisStore:
+                client.flushall()
+                return RedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
+
+            # The times are the server's, which only the passing of time moves on.
+            check_store(make, advance=time.sleep, lose_reply=proxy.losing(b"EVALSHA"))
+
+    def test_is_fulfilled_in_tasks(self, client: redis.Redis, redis_port: int) -> None:
+        with proxy_to(redis_port) as proxy:
+
+            def make() -> AsyncRedisStore:
+                client.flushall()
+                return AsyncRedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
+
+            check_async_store(make, lose_reply=proxy.losing(b"EVALSHA"))
+
+
+class TestRoundTrips:
+    def test_load_and_commit_are_one_each(self, store: RedisStore, sent: Counted) -> None:
+        store.create(KEY, ANNA, TTL)
+        commit(store, commit_id="first")  # the server now knows the script
+        ops: list[Op] = [Expect("a", b"1"), Incr("n", 1), Take("a")]
+        assert sent(lambda: store.load(KEY)) == ["HGETALL"]
+        assert sent(lambda: commit(store, commit_id="second", a=b"1")) == ["EVALSHA"]
+        assert sent(lambda: store.commit(KEY, 0, {}, ["b"], ops, TTL, "third")) == ["EVALSHA"]
+
+    def test_touch_and_delete_are_one_each(self, store: RedisStore, sent: Counted) -> None:
+        store.load(KEY)
+        store.touch(KEY, TTL)
+        store.delete(KEY)
+        assert sent(lambda: store.touch(KEY, TTL)) == ["EVALSHA"]
+        assert sent(lambda: store.delete(KEY)) == ["EVALSHA"]
+
+    def test_a_server_that_forgot_its_scripts_is_sent_them(
+        self, store: RedisStore, client: redis.Redis, sent: Counted
+    ) -> None:
+        store.create(KEY, {}, TTL)
+        client.script_flush()
+        assert sent(lambda: commit(store, a=b"1")) == ["EVALSHA", "EVAL"]
+        assert records(store) == {"a": b"1"}
+
+    def test_the_epoch_is_read_once_in_its_interval(
+        self, client: redis.Redis, sent: Counted
+    ) -> None:
+        always = RedisStore(client, epoch_interval=0)
+        assert sent(lambda: always.load(KEY)) == ["GET", "HGETALL"]
+        seldom = RedisStore(client)
+        assert sent(lambda: seldom.load(KEY)) == ["GET", "HGETALL"]
+        assert sent(lambda: seldom.load(KEY)) == ["HGETALL"]
+
+
+class TestExactness:
+    @pytest.mark.parametrize("decodes", [False, True])
+    @pytest.mark.parametrize("protocol", [2, 3])
+    def test_any_bytes_come_back(
+        self, client: redis.Redis, redis_port: int, decodes: bool, protocol: int
+    ) -> None:
+        values = {"ä\0{}:é": bytes(range(256)), "": b"", "n": b"7", **ANNA}
+        with redis.Redis(port=redis_port, decode_responses=decodes, protocol=protocol) as other:
+            store = RedisStore(other)
+            assert store.create(KEY, values, TTL)
+            assert records(store) == values
+            taken = store.commit(KEY, 0, {}, [], [Take("ä\0{}:é"), Incr("n", -8)], TTL, "c")
+            assert taken == Answer("committed", (bytes(range(256)), -1))
+            assert [key for key, _ in store.list("anna")] == [KEY]
+            assert [key for key, _ in store.scan()] == [KEY]
+            assert store.revoke("anna") == 1
+
+    @pytest.mark.parametrize(
+        ("start", "amount", "end"),
+        [
+            (2**53, 1, 2**53 + 1),
+            (2**63 - 2, 1, 2**63 - 1),
+            (-(2**63) + 1, -1, -(2**63)),
+            (2**63 - 1, 1, None),
+            (-(2**63), -1, None),
+        ],
+    )
+    def test_counters_are_exact_to_64_bits(
+        self, store: RedisStore, start: int, amount: int, end: int | None
+    ) -> None:
+        store.create(KEY, {"n": b"%d" % start}, TTL)
+        answer = store.commit(KEY, 0, {"a": b"1"}, [], [Incr("n", amount)], TTL, "c")
+        if end is None:
+            assert answer == Answer("conflict")
+            assert records(store) == {"n": b"%d" % start}
+        else:
+            assert answer == Answer("committed", (end,))
+            assert records(store) == {"n": b"%d" % end, "a": b"1"}
+
+    def test_a_conflict_by_a_late_operation_undoes_the_early_ones(self, store: RedisStore) -> None:
+        before = {"text": b"\xa1x", "taken": b"1", "n": b"1"}
+        store.create(KEY, before, TTL)
+        ops: list[Op] = [Clear(), Take("taken"), Incr("n", 1), Incr("text", 1)]
+        sets = {"text": b"\xa1y"}
+        assert store.commit(KEY, 0, sets, ["n"], ops, TTL, "c") == Answer("conflict")
+        assert records(store) == before
+
+    def test_the_last_commits_are_remembered_through_clear_and_move(
+        self, store: RedisStore
+    ) -> None:
+        store.create(KEY, {"t": b"\n:x;"}, TTL)
+        ops: list[Op] = [Take("t"), Incr("n", 1), Take("t"), Clear()]
+        first = store.commit(KEY, 0, {}, [], ops, TTL, "c")
+        for number in range(15):
+            assert store.commit(KEY, 1, {}, [], [], TTL, f"later{number}").outcome == "committed"
+        store.move(KEY, OTHER, {}, TTL)
+        assert first == Answer("committed", (None, 1, None, None))
+        assert store.commit(OTHER, 0, {}, [], ops, TTL, "c") == first
+
+
+class TestRaces:
+    @pytest.mark.parametrize("count", [50, 500])
+    def test_threads_lose_nothing(self, redis_port: int, client: redis.Redis, count: int) -> None:
+        store = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        store.create(KEY, {}, TTL)
+        race_in_threads(store, count)
+        assert records(store) == all_kept(count)
+        store.close()
+
+    def test_processes_lose_nothing(self, store: RedisStore, redis_port: int) -> None:
+        store.create(KEY, {}, TTL)
+        race_in_processes(RedisStore.from_url, f"redis://127.0.0.1:{redis_port}", 3, 20)
+        assert records(store) == all_kept(60)
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("count", [50, 500])
+    async def test_tasks_lose_nothing(self, store: RedisStore, redis_port: int, count: int) -> None:
+        tasks = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        await tasks.create(KEY, {}, TTL)
+        await race_in_tasks(tasks, count)
+        await tasks.close()
+        assert records(store) == all_kept(count)
+
+    def test_greenlets_lose_nothing(
+        self, store: RedisStore, redis_port: int, run_python: Callable[..., str]
+    ) -> None:
+        store.create(KEY, {}, TTL)
+        run_python(
+            f"""
+            from gevent import monkey; monkey.patch_all()
+            from ctxlocal.session.stores.redis import RedisStore
+            from tests.session.stores.racing import race_in_threads
+            race_in_threads(RedisStore.from_url("redis://127.0.0.1:{redis_port}"), 50)
+            """
+        )
+        assert records(store) == all_kept(50)
+
+
+class TestLostReplies:
+    def test_a_commit_counts_once(self, client: redis.Redis, redis_port: int) -> None:
+        with proxy_to(redis_port) as proxy:
+            store = RedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
+            store.create(KEY, {"t": b"x"}, TTL)
+            commit(store)
+            proxy.lose_reply_to(b"EVALSHA")
+            ops: list[Op] = [Incr("n", 1), Take("t")]
+            assert store.commit(KEY, 0, {}, [], ops, TTL, "lost") == Answer("committed", (1, b"x"))
+            assert proxy.lost == 1
+            assert records(store) == {"n": b"1"}
+            store.close()
+
+    @pytest.mark.asyncio
+    async def test_a_commit_counts_once_in_a_task(self, store: RedisStore, redis_port: int) -> None:
+        with proxy_to(redis_port) as proxy:
+            tasks = AsyncRedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
+            await tasks.create(KEY, {}, TTL)
+            proxy.lose_reply_to(b"EVALSHA")
+            answer = await tasks.commit(KEY, 0, {}, [], [Incr("n", 1)], TTL, "lost")
+            assert (answer, proxy.lost) == (Answer("committed", (1,)), 1)
+            await tasks.close()
+        assert records(store) == {"n": b"1"}
+
+    def test_a_create_knows_its_own_record(self, client: redis.Redis, redis_port: int) -> None:
+        with proxy_to(redis_port) as proxy:
+            store = RedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
+            store.create(OTHER, {}, TTL)
+            proxy.lose_reply_to(b"EVALSHA")
+            assert store.create(KEY, ANNA, TTL)
+            assert proxy.lost == 1
+            assert not store.create(KEY, {}, TTL)
+            store.close()
+
+    @pytest.mark.parametrize("grace", [0, 60])
+    @pytest.mark.parametrize("step", [0, 1, 2])
+    def test_a_move_is_finished(
+        self, client: redis.Redis, redis_port: int, grace: float, step: int
+    ) -> None:
+        with proxy_to(redis_port) as proxy:
+            store = RedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
+            for key in ("3", "4"):  # all scripts are known
+                store.create(key, {}, TTL)
+                store.move(key, key * 2, {}, TTL)
+            store.create(KEY, {"a": b"1"}, TTL)
+            proxy.lose_reply_to([b"EVALSHA", b"\r\na\r\n", b"60000"][step])
+            proxy.lost = 0
+            assert store.move(KEY, OTHER, {}, TTL, grace)
+            moved = store.load(OTHER)
+            assert moved is not None
+            assert moved.values == {"a": b"1"}
+            assert (store.load(KEY) == moved) is bool(grace)
+            store.close()
+
+
+class TestMove:
+    class StoppedError(Exception):
+        pass
+
+    @pytest.mark.parametrize("grace", [0, 60])
+    @pytest.mark.parametrize("steps", [1, 2, 3])  # a user's index is written by the second
+    def test_r3_stopped_in_between_the_old_key_is_dead(
+        self, client: redis.Redis, grace: float, steps: int
+    ) -> None:
+        class Stopping(RedisStore):
+            def _ask(self, asked: object) -> object:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise TestMove.StoppedError
+                return super()._ask(asked)  # type: ignore[arg-type]
+
+        left = [50]
+        store = Stopping(client)
+        store.create("1", {}, TTL)
+        store.move("1", "2", {}, TTL)
+        store.create(KEY, {"a": b"1"}, TTL)
+        left[0] = steps
+        with pytest.raises(TestMove.StoppedError):
+            store.move(KEY, OTHER, ANNA, TTL, grace)
+        left[0] = 1000
+        assert store.load(KEY) is None
+        assert commit(store, b=b"1") == Answer("revoked")
+        assert not store.touch(KEY, TTL)
+
+    def test_a_revocation_in_between_wins(self, client: redis.Redis) -> None:
+        class Revoking(RedisStore):
+            def _ask(self, asked: object) -> object:
+                reply = super()._ask(asked)  # type: ignore[arg-type]
+                if is_moving.is_set():
+                    is_moving.clear()
+                    assert RedisStore(client).revoke("anna") == 0
+                return reply
+
+        is_moving = threading.Event()
+        store = Revoking(client)
+        store.create(KEY, ANNA, TTL)
+        is_moving.set()
+        assert not store.move(KEY, OTHER, {}, TTL)
+        assert store.load(OTHER) is None
+        assert store.list("anna") == []
+
+    def test_a_load_waits_for_the_end_of_a_move_with_grace(
+        self, client: redis.Redis, store: RedisStore
+    ) -> None:
+        class Reading(RedisStore):
+            def _ask(self, asked: object) -> object:
+                if isinstance(asked, tuple) and asked[0][0] == "EVALSHA" and is_moving.is_set():
+                    seen.append(store.load(KEY))
+                return super()._ask(asked)  # type: ignore[arg-type]
+
+        seen: list[Record | None] = []
+        is_moving = threading.Event()
+        mover = Reading(client)
+        store.create(KEY, {"a": b"1"}, TTL)
+        is_moving.set()
+        assert mover.move(KEY, OTHER, {}, TTL, 60)
+        is_moving.clear()
+        assert seen[0] is not None  # before it began
+        assert seen[1:] == [None] * (len(seen) - 1)  # nobody finished it while it was waited for
+        found = store.load(KEY)
+        assert found is not None
+        assert found.generation == 1
+
+
+class TestUserIndex:
+    def test_is_written_before_the_record(self, store: RedisStore, sent: Counted) -> None:
+        store.create(OTHER, ANNA, TTL)
+        assert sent(lambda: store.create(KEY, ANNA, TTL)) == ["GET", "EVALSHA", "EVALSHA"]
+        assert len(store.list("anna")) == 2
+
+    def test_is_healed_by_list_and_purge(self, store: RedisStore, client: redis.Redis) -> None:
+        (index,) = self._orphans(store, client, KEY)
+        assert store.list("anna") == []
+        assert client.zcard(index) == 0
+        self._orphans(store, client, KEY, OTHER)
+        assert store.purge() == 2
+        assert not client.exists(index)
+
+    def test_an_entry_whose_record_is_under_way_is_kept(
+        self, store: RedisStore, client: redis.Redis
+    ) -> None:
+        store.create(KEY, ANNA, TTL)
+        client.delete(RECORD)
+        assert store.list("anna") == []
+        assert store.purge() == 0
+        (index,) = client.keys("ctxlocal:user:*")
+        assert client.zcard(index) == 1
+
+    def test_of_a_user_who_is_never_listed_stays_small(
+        self, store: RedisStore, client: redis.Redis
+    ) -> None:
+        keys = [f"{number:064x}" for number in range(63)]
+        (index,) = self._orphans(store, client, *keys)
+        store.create(KEY, ANNA, TTL)
+        assert client.zcard(index) == 1
+
+    def _orphans(self, store: RedisStore, client: redis.Redis, *keys: str) -> list[bytes]:
+        for key in keys:
+            store.create(key, ANNA, TTL)
+            client.delete(f"ctxlocal:session:{key}")
+        found: Any = client.keys("ctxlocal:user:*")
+        for key in keys:
+            client.zadd(found[0], {key: 1})
+        return list(found)
+
+    def test_r8_revoke_spares_one_and_takes_aliases_along(self, store: RedisStore) -> None:
+        store.create("old", ANNA, TTL)
+        store.move("old", OTHER, {}, TTL, 60)
+        store.create(KEY, ANNA, TTL)
+        store.create("bert", {USER: b"bert"}, TTL)
+        assert store.revoke("anna", OTHER) == 1
+        assert store.load("old") == store.load(OTHER) != None  # noqa: E711
+        assert store.revoke("anna") == 1
+        assert store.load("old") is None
+        assert store.load("bert") is not None
+
+
+class TestEpoch:
+    def test_ends_what_the_scan_did_not_find(self, client: redis.Redis) -> None:
+        store = RedisStore(client, epoch_interval=0)
+        store.create(KEY, ANNA, TTL)
+        hidden = client.dump(RECORD)
+        assert isinstance(hidden, bytes)
+        assert store.revoke_everyone() == 1
+        client.restore(RECORD, 0, hidden)
+        assert store.load(KEY) is None
+        assert commit(store, a=b"1") == Answer("revoked")
+        assert not store.touch(KEY, TTL)
+        assert not store.move(KEY, OTHER, {}, TTL)
+        assert store.list("anna") == []
+        assert list(store.scan()) == []
+        assert store.revoke("anna") == 0
+
+    def test_a_process_that_knows_the_old_one_takes_notice_in_its_interval(
+        self, client: redis.Redis
+    ) -> None:
+        here, there = RedisStore(client, epoch_interval=0), RedisStore(client, epoch_interval=1e9)
+        there.create(KEY, {}, TTL)
+        hidden = client.dump(RECORD)
+        assert isinstance(hidden, bytes)
+        here.revoke_everyone()
+        client.restore(RECORD, 0, hidden)
+        assert there.load(KEY) is not None
+        assert there.create(OTHER, {}, TTL)  # reads it, and is not hurt by it
+        assert there.load(KEY) is None
+        assert there.load(OTHER) is not None
+
+    def test_a_second_one_is_later_even_if_the_first_was_lost(self, client: redis.Redis) -> None:
+        store = RedisStore(client, epoch_interval=0)
+        store.revoke_everyone()
+        store.create(KEY, {}, TTL)
+        hidden = client.dump(RECORD)
+        assert isinstance(hidden, bytes)
+        client.delete("ctxlocal:epoch")
+        fresh = RedisStore(client, epoch_interval=0)
+        assert fresh.revoke_everyone() == 1
+        client.restore(RECORD, 0, hidden)
+        assert fresh.load(KEY) is None
+
+
+class TestCluster:
+    def test_every_operation_works(self, cluster: redis.RedisCluster) -> None:
+        store = RedisStore(cluster)
+        keys = [f"{number:064x}" for number in range(30)]
+        for key in keys:
+            assert store.create(key, ANNA, TTL)
+        assert store.commit(keys[0], 0, {}, [], [Incr("n", 2)], TTL, "c").results == (2,)
+        assert store.move(keys[0], KEY, {}, TTL, 60)
+        assert store.load(keys[0]) == store.load(KEY) != None  # noqa: E711
+        assert store.touch(KEY, TTL)
+        assert len(store.list("anna")) == 30
+        assert len(dict(store.scan())) == 30
+        assert store.stats() == Stats(30, 1, 30 * 9 + 2)
+        assert store.delete(keys[1])
+        assert store.revoke("anna", KEY) == 28
+        assert store.purge() == 0
+        for key in keys[1:]:
+            store.create(key, {}, TTL)
+        assert store.revoke_everyone() == 30
+        assert list(store.scan()) == []
+
+    @pytest.mark.asyncio
+    async def test_every_operation_works_in_tasks(
+        self, cluster: redis.RedisCluster, cluster_ports: list[int]
+    ) -> None:
+        store = AsyncRedisStore.from_url(f"redis+cluster://127.0.0.1:{cluster_ports[1]}")
+        keys = [f"{number:064x}" for number in range(30)]
+        for key in keys:
+            assert await store.create(key, ANNA, TTL)
+        await store.create(KEY, {}, TTL)
+        await race_in_tasks(store, 50)
+        record = await store.load(KEY)
+        assert record is not None
+        assert record.values == all_kept(50)
+        assert await store.move(KEY, OTHER, {}, TTL)
+        assert await store.touch(OTHER, TTL)
+        assert await store.delete(OTHER)
+        assert len(await store.list("anna")) == 30
+        assert await store.revoke("anna", keys[0]) == 29
+        assert await store.purge() == 0
+        assert await store.revoke_everyone() == 1
+        await store.close()
+
+    def test_threads_lose_nothing(
+        self, cluster_ports: list[int], cluster: redis.RedisCluster
+    ) -> None:
+        store = RedisStore.from_url(f"redis+cluster://127.0.0.1:{cluster_ports[0]}")
+        store.create(KEY, {}, TTL)
+        race_in_threads(store, 50)
+        assert records(store) == all_kept(50)
+        assert store.name.startswith("redis+cluster://127.0.0.1:")
+        store.close()
+
+
+class TestFailure:
+    def test_a_killed_server_is_unavailable_until_it_is_back(self) -> None:
+        with redis_server() as server:
+            store = RedisStore.from_url(f"redis://127.0.0.1:{server.port}")
+            store.create(KEY, {}, TTL)
+            server.stop(signal.SIGKILL)
+            for operation in (lambda: store.load(KEY), lambda: commit(store)):
+                with pytest.raises(StoreUnavailableError) as caught:
+                    operation()
+                assert isinstance(caught.value.__cause__, redis.ConnectionError)
+            server.start()
+            assert store.load(KEY) is None
+            assert store.create(KEY, {}, TTL)
+            store.close()
+
+    def test_a_silent_server_is_unavailable(self) -> None:
+        never = Retry(NoBackoff(), 0)
+        with (
+            redis_server() as server,
+            redis.Redis(port=server.port, socket_timeout=0.05, retry=never) as client,
+        ):
+            store = RedisStore(client)
+            store.create(KEY, {}, TTL)
+            with server.paused(), pytest.raises(StoreUnavailableError) as caught:
+                store.load(KEY)
+            assert isinstance(caught.value.__cause__, redis.TimeoutError)
+            assert store.load(KEY) is not None
+
+    def test_a_full_server_refuses_the_whole_commit(self, client: redis.Redis) -> None:
+        store = RedisStore(client)
+        before = {"a": b"1", "n": b"1"}
+        store.create(KEY, before, TTL)
+        client.config_set("maxmemory", "1")
+        try:
+            ops: list[Op] = [Incr("n", 1), Take("a")]
+            for sets, deletes in (({"b": b"1"}, ["a"]), ({}, ["a"])):
+                with pytest.raises(StoreUnavailableError) as caught:
+                    store.commit(KEY, 0, sets, deletes, ops, TTL, "c")
+                assert isinstance(caught.value.__cause__, redis.exceptions.OutOfMemoryError)
+            with pytest.raises(StoreUnavailableError):
+                store.create(OTHER, {}, TTL)
+            with pytest.raises(StoreUnavailableError):
+                store.move(KEY, OTHER, {}, TTL)
+            assert records(store) == before
+            assert store.delete(KEY)  # a logout still works
+        finally:
+            client.config_set("maxmemory", "0")
+
+    def test_a_read_only_server_is_unavailable(self, client: redis.Redis) -> None:
+        store = RedisStore(client)
+        store.create(KEY, {}, TTL)
+        client.replicaof("127.0.0.1", "1")
+        try:
+            assert store.load(KEY) is not None
+            with pytest.raises(StoreUnavailableError):
+                commit(store)
+        finally:
+            client.replicaof("NO", "ONE")
+
+    @pytest.mark.parametrize("kind", ["string", "hash"])
+    def test_what_is_no_record_is_unavailable(self, client: redis.Redis, kind: str) -> None:
+        store = RedisStore(client)
+        if kind == "string":
+            client.set(RECORD, "somebody else's")
+        else:
+            client.hset(RECORD, "somebody", "else's")
+        with pytest.raises(StoreUnavailableError):
+            store.load(KEY)
+        if kind == "string":
+            with pytest.raises(StoreUnavailableError):
+                commit(store)
+        else:
+            assert commit(store) == Answer("revoked")
+
+    @pytest.mark.asyncio
+    async def test_a_task_is_told_too(self) -> None:
+        with redis_server() as server:
+            store = AsyncRedisStore.from_url(f"redis://127.0.0.1:{server.port}")
+            await store.create(KEY, {}, TTL)
+            server.stop(signal.SIGKILL)
+            with pytest.raises(StoreUnavailableError):
+                await store.load(KEY)
+            server.start()
+            assert await store.load(KEY) is None
+            await store.close()
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://:s3cr/et@127.0.0.1:1",
+            "redis://user:s3cret@[::1",
+            "http://:s3cret@127.0.0.1",
+            "redis://user:s3cret@127.0.0.1:port",
+        ],
+    )
+    def test_a_bad_url_is_refused_without_its_password(self, url: str) -> None:
+        with pytest.raises(SessionConfigError) as caught:
+            RedisStore.from_url(url)
+        assert str(caught.value) == "url: it is no URL of a Redis server"
+        assert caught.value.__suppress_context__
+
+    def test_the_password_is_in_no_name_and_no_message(self) -> None:
+        with redis_server("--requirepass", "other") as server:
+            store = RedisStore.from_url(f"redis://user:s3cret@127.0.0.1:{server.port}/0")
+            with pytest.raises(StoreUnavailableError) as caught:
+                store.load(KEY)
+            texts = (store.name, repr(store), str(caught.value), str(caught.value.__cause__))
+            assert not any(re.search("s3cret|user:", text) for text in texts)
+            assert store.name == f"redis://127.0.0.1:{server.port}/0"
+            store.close()
+
+    def test_a_client_of_the_other_kind_is_refused(self, client: redis.Redis) -> None:
+        with pytest.raises(SessionConfigError, match=r"^client: it is not asyncio's; use RedisSt"):
+            AsyncRedisStore(client)  # type: ignore[arg-type]
+        with pytest.raises(SessionConfigError, match=r"^client: it is asyncio's; use AsyncRedisSt"):
+            RedisStore(redis.asyncio.Redis())  # type: ignore[arg-type]
+        with pytest.raises(SessionConfigError, match=r"^epoch_interval: give seconds, 0 or more$"):
+            RedisStore(client, epoch_interval=-1)
+
+    def test_a_given_client_stays_open(self, store: RedisStore, client: redis.Redis) -> None:
+        store.close()
+        assert client.ping()

@@ -1,0 +1,362 @@
+"""SQLiteStore: many processes, greenlets, forks, and files that are not as they should be."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ctxlocal.session.errors import (
+    CorruptRecordError,
+    SessionConfigError,
+    StoreUnavailableError,
+)
+from ctxlocal.session.protocol import USER, Incr
+from ctxlocal.session.stores._sqlite_file import Connections
+from ctxlocal.session.stores.sqlite import SQLiteStore
+
+from .conftest import KEY, OTHER
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sessions.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SQLiteStore]:
+    made = SQLiteStore(path, timeout=0.2)
+    yield made
+    made.close()
+
+
+def execute(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+WORKER = """
+import sys
+from ctxlocal.session.protocol import Incr
+from ctxlocal.session.stores.sqlite import SQLiteStore
+store = SQLiteStore(sys.argv[1])
+store.create(sys.argv[2], {}, 1000)   # they make the file together
+name, each = sys.argv[3], 10
+for turn in range(each):
+    base = store.load(sys.argv[2])
+    print("loaded", flush=True)
+    sys.stdin.readline()
+    answer = store.commit(
+        sys.argv[2], 0, {f"{name}.{turn}": b"1"}, (), (Incr("n", 1),), 1000, f"{name}.{turn}", base
+    )
+    assert answer.outcome == "committed", answer
+store.close()
+"""
+
+
+def test_processes_lose_nothing(path: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(path), KEY, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(5)
+    ]
+    for _ in range(10):
+        for worker in workers:  # a barrier through pipes: all have loaded before any commits
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "loaded\n"
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+    assert [worker.communicate()[0] for worker in workers] == [""] * 5
+    assert [worker.returncode for worker in workers] == [0] * 5
+    store = SQLiteStore(path)
+    record = store.load(KEY)
+    store.close()
+    assert record is not None
+    expected = {f"{number}.{turn}": b"1" for number in range(5) for turn in range(10)}
+    assert record.values == {**expected, "n": b"50"}
+
+
+def test_greenlets_lose_nothing(run_python: Callable[..., str], path: Path) -> None:
+    code = """
+    from gevent import monkey; monkey.patch_all()
+    import sys, gevent, threading
+    from gevent.event import Event
+    from ctxlocal.session.protocol import Incr
+    from ctxlocal.session.stores.sqlite import SQLiteStore
+    import os
+    store = SQLiteStore(os.environ["SESSIONS"])
+    store.create("k", {}, 100)
+    ready, go = [], Event()
+    def request(number):
+        base = store.load("k")
+        ready.append(number)
+        go.wait()
+        change = {f"f{number}": b"1"}
+        store.commit("k", 0, change, (), (Incr("n", 1),), 100, f"{number}", base)
+    jobs = [gevent.spawn(request, number) for number in range(100)]
+    while len(ready) < 100:
+        gevent.sleep(0)
+    go.set()
+    gevent.joinall(jobs, raise_error=True)
+    print(len(store.load("k").values), store.load("k").values["n"])
+    """
+    assert run_python(code, SESSIONS=str(path)) == "101 b'100'\n"
+
+
+def test_a_fork_uses_connections_of_its_own(store: SQLiteStore) -> None:
+    store.create(KEY, {}, 100)
+    inherited = store._connections._idle[0]
+    child = os.fork()
+    if child == 0:
+        answer = store.commit(KEY, 0, {"child": b"1"}, (), (), 100, "child", store.load(KEY))
+        fine = answer.outcome == "committed" and inherited not in store._connections._idle
+        os._exit(0 if fine else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    answer = store.commit(KEY, 0, {"parent": b"1"}, (), (), 100, "parent", store.load(KEY))
+    assert answer.outcome == "committed"
+    record = store.load(KEY)
+    assert record is not None
+    assert record.values == {"child": b"1", "parent": b"1"}
+
+
+def test_threads_leave_few_connections(store: SQLiteStore) -> None:
+    barrier = threading.Barrier(20)
+
+    def use() -> None:
+        barrier.wait()
+        store.load(KEY)
+
+    store.create(KEY, {}, 100)
+    threads = [threading.Thread(target=use) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store._connections._idle) <= 8
+
+
+def test_what_is_committed_is_there_for_the_next_process(path: Path) -> None:
+    first = SQLiteStore(path)
+    first.create(KEY, {"a": b"1"}, 100)
+    first.close()
+    second = SQLiteStore(path)
+    record = second.load(KEY)
+    second.close()
+    assert record is not None
+    assert record.values == {"a": b"1"}
+
+
+def test_a_closed_store_opens_again(store: SQLiteStore) -> None:
+    store.create(KEY, {"a": b"1"}, 100)
+    store.close()
+    store.close()
+    assert store.load(KEY) is not None
+
+
+def test_a_connection_in_use_is_closed_when_it_comes_back(path: Path) -> None:
+    connections = Connections(str(path), 1)
+    taken = connections.take()
+    connections.close()
+    connections.give(taken)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        taken.execute("SELECT 1")
+
+
+def unavailable(operation: str, path: Path) -> str:
+    return rf"^The session store sqlite {re.escape(str(path))} failed in {operation}; see the cause"
+
+
+def test_a_missing_directory_makes_it_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "sessions.db"
+    store = SQLiteStore(path)
+    with pytest.raises(StoreUnavailableError, match=unavailable("load", path)) as caught:
+        store.load(KEY)
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
+
+def test_a_locked_file_makes_it_unavailable(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {"a": b"1"}, 100)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailableError, match=unavailable("commit", path)) as caught:
+        store.commit(KEY, 0, {"a": b"2"}, (), (), 100, "c", store.load(KEY))
+    assert "locked" in str(caught.value.__cause__)
+    assert store.load(KEY) is not None  # readers do not wait for writers
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.commit(KEY, 0, {"a": b"2"}, (), (), 100, "c").outcome == "committed"
+
+
+def test_a_full_disk_makes_it_unavailable_and_harms_nothing(
+    path: Path, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(KEY, {"a": b"1"}, 100)
+    store.close()
+    opened = Connections._open
+
+    def limited(self: Connections) -> sqlite3.Connection:
+        connection = opened(self)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    monkeypatch.setattr(Connections, "_open", limited)
+    big = {"b": b"x" * 100_000}
+    for base in (None, store.load(KEY)):
+        with pytest.raises(StoreUnavailableError, match=unavailable("commit", path)) as caught:
+            store.commit(KEY, 0, big, (), (Incr("n", 1),), 100, "c", base)
+        assert "full" in str(caught.value.__cause__)
+    with pytest.raises(StoreUnavailableError, match=unavailable("create", path)):
+        store.create(OTHER, big, 100)
+    assert store.commit(KEY, 0, {"c": b"2"}, (), (), 100, "d").outcome == "committed"
+    record = store.load(KEY)
+    assert record is not None
+    assert record.values == {"a": b"1", "c": b"2"}
+
+
+READ_ONLY = """
+import os
+from ctxlocal.session.errors import StoreUnavailableError
+from ctxlocal.session.stores.sqlite import SQLiteStore
+if os.getuid() == 0:
+    os.setuid(65534)  # root may write everywhere
+store = SQLiteStore(os.environ["SESSIONS"])
+try:
+    store.create("b" * 64, {}, 100)
+except StoreUnavailableError as error:
+    print(type(error.__cause__).__name__)
+"""
+
+
+def test_a_read_only_file_makes_it_unavailable(run_python: Callable[..., str]) -> None:
+    directory = Path(tempfile.mkdtemp())  # pytest's own lets nobody else in
+    try:
+        path = directory / "sessions.db"
+        store = SQLiteStore(path)
+        store.create(KEY, {"a": b"1"}, 100)
+        store.close()
+        path.chmod(0o444)
+        directory.chmod(0o555)
+        assert run_python(READ_ONLY, SESSIONS=str(path)) == "OperationalError\n"
+    finally:
+        directory.chmod(0o755)
+        shutil.rmtree(directory)
+
+
+def test_what_is_no_database_makes_it_unavailable(path: Path, store: SQLiteStore) -> None:
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreUnavailableError, match=unavailable("load", path)) as caught:
+        store.load(KEY)
+    assert isinstance(caught.value.__cause__, sqlite3.DatabaseError)
+    assert path.read_bytes() == b"no database at all" * 100
+
+
+def test_a_torn_file_makes_it_unavailable(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {"a": b"x" * 10_000}, 100)
+    store.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:2048] + b"\xff" * (len(content) - 2048))
+    with pytest.raises(StoreUnavailableError, match=unavailable("load", path)):
+        store.load(KEY)
+
+
+def test_a_database_of_something_else_is_left_alone(path: Path, store: SQLiteStore) -> None:
+    execute(path, "CREATE TABLE customers (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailableError, match=unavailable("create", path)) as caught:
+        store.create(KEY, {}, 100)
+    cause = caught.value.__cause__
+    assert isinstance(cause, SessionConfigError)
+    assert str(cause) == (
+        f"path: {str(path)!r} is a database of something else. Use a file of its own for sessions"
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_later_layout_is_refused(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {}, 100)
+    store.close()
+    execute(path, "PRAGMA user_version = 2")
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.load(KEY)
+    assert str(caught.value.__cause__) == (
+        f"path: the sessions in {str(path)!r} are of layout 2; this version of ctxlocal knows "
+        "layout 1. Upgrade ctxlocal, or use another file"
+    )
+
+
+@pytest.mark.parametrize("body", ["x''", "x'ff'", "x'00'", "x'93c0c0c0'", "'text'", "zeroblob(99)"])
+def test_r32_a_corrupt_row_is_told_from_a_missing_one(
+    path: Path, store: SQLiteStore, body: str
+) -> None:
+    store.create(KEY, {USER: b"ann", "a": b"1"}, 100)
+    store.create(OTHER, {USER: b"ann", "a": b"1"}, 100)
+    base = store.load(KEY)
+    execute(path, f"UPDATE session SET body = {body}, version = 0 WHERE key = '{KEY}'")
+    message = (
+        rf"^The session store sqlite {re.escape(str(path))} holds a record it cannot read: "
+        r"a row's body is no msgpack of ours\.$"
+    )
+    with pytest.raises(CorruptRecordError, match=message):
+        store.load(KEY)
+    with pytest.raises(CorruptRecordError, match=message):
+        store.commit(KEY, 0, {"b": b"2"}, (), (), 100, "c", base)
+    assert [key for key, _ in store.list("ann")] == [OTHER]
+    assert [key for key, _ in store.scan()] == [OTHER]
+    assert store.touch(KEY, 100)
+    assert store.delete(KEY)
+    assert store.load(KEY) is None
+
+
+def test_an_uncontended_commit_is_one_statement(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(KEY, {"a": b"1"}, 100)
+    base = store.load(KEY)
+    statements: list[str] = []
+    store._connections._idle[0].set_trace_callback(statements.append)
+    store.commit(KEY, 0, {"b": b"2"}, (), (Incr("n", 1),), 100, "c", base)
+    assert [statement.split()[0] for statement in statements] == ["UPDATE"]
+    statements.clear()
+    store.commit(KEY, 0, {"c": b"3"}, (), (), 100, "d", base)  # somebody was faster
+    assert [statement.split()[0] for statement in statements] == [
+        "UPDATE", "BEGIN", "SELECT", "UPDATE", "COMMIT",
+    ]  # fmt: skip
+
+
+def test_purge_locks_in_small_parts(store: SQLiteStore, path: Path) -> None:
+    store.create(KEY, {}, 100)
+    execute(
+        path,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
+        "INSERT INTO session SELECT 'k' || i, 1, 0, 0, 1, NULL, NULL, x'' FROM n",
+    )
+    assert store.purge() == 2500
+    assert store.load(KEY) is not None
+
+
+@pytest.mark.parametrize("wrong", ["", ":memory:"])
+def test_a_path_that_is_no_file_is_refused(wrong: str) -> None:
+    with pytest.raises(SessionConfigError, match=r"^path: .* is no file; use MemoryStore\(\)$"):
+        SQLiteStore(wrong)
+
+
+def test_a_negative_timeout_is_refused(path: Path) -> None:
+    with pytest.raises(SessionConfigError, match=r"^timeout: -1 is negative$"):
+        SQLiteStore(path, timeout=-1)
