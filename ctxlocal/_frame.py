@@ -177,6 +177,21 @@ class Snapshot:
         frame._hold(self._context.copy(), self._copied())
         return frame
 
+    def put_back(self, since: Snapshot) -> None:
+        """Set in the current owner what is different here from the earlier snapshot ``since``.
+
+        For a job that began elsewhere with ``since`` and ended with this one: what it set or
+        deleted is set or deleted where its caller goes on. The rest keeps the values it has
+        there by now. O(values captured).
+        """
+        for var, value in self._context.items():
+            if since._context.get(var, self) is not value:
+                var.set(value)
+        for key in {*since._cells, *self._cells}:
+            if (ident := carriers.get(key)) is not None:  # None: the Local is gone
+                cells = ident.record().carried
+                _put_back(cells, key, since._cells.get(key), self._cells.get(key))
+
     def _copied(self) -> Cells:
         cells = Cells()
         _copy(self._cells, cells)
@@ -187,6 +202,21 @@ def _copy(source: Cells, target: Cells) -> None:
     """Copy shallowly: a namespace is copied, the objects in it are not."""
     for key, value in list(source.items()):
         target[key] = dict(value) if type(value) is dict else value
+
+
+def _put_back(cells: Cells, key: int, before: Any, after: Any) -> None:
+    if after is None:
+        cells.pop(key, None)
+    elif type(after) is not dict:
+        if after is not before:
+            cells[key] = after
+    else:
+        before, namespace = before or {}, cells.setdefault(key, {})
+        for name in before.keys() - after.keys():
+            namespace.pop(name, None)
+        for name, value in after.items():
+            if before.get(name, cells) is not value:
+                namespace[name] = value
 
 
 def _carrying() -> list[tuple[Ident, object]]:

@@ -31,10 +31,42 @@ ORDER = (
     ("ctxlocal.flow",),
     ("ctxlocal._pure",),
     ("ctxlocal",),
+    # Sessions: they know nothing of requests, and no concrete store.
+    ("ctxlocal.session.errors", "ctxlocal.session.token"),
+    ("ctxlocal.session.protocol", "ctxlocal.session.lifetime", "ctxlocal.session.event"),
+    ("ctxlocal.session.codec", "ctxlocal.session.cookie", "ctxlocal.session.keyring"),
+    ("ctxlocal.session.model", "ctxlocal.session.envelope", "ctxlocal.session.threaded"),
+    ("ctxlocal.session.sealing", "ctxlocal.session.signing", "ctxlocal.session.schema"),
+    ("ctxlocal.session.interface", "ctxlocal.session.settings"),
+    ("ctxlocal.session.stored_session", "ctxlocal.session.cookie_sessions"),
+    ("ctxlocal.session.typed_session",),
+    ("ctxlocal.session.stored",),
+    ("ctxlocal.session",),
+    # Stores: they know the protocol, and nothing of sessions.
+    ("ctxlocal.session.stores", "ctxlocal.session.stores.merge"),
+    ("ctxlocal.session.stores._sqlite_file", "ctxlocal.session.stores._redis_scripts"),
+    ("ctxlocal.session.stores._redis_steps", "ctxlocal.session.stores._sql_steps"),
+    ("ctxlocal.session.stores.memory", "ctxlocal.session.stores.sqlite"),
+    ("ctxlocal.session.stores.redis", "ctxlocal.session.stores.sql"),
+    ("ctxlocal.session.stores.url",),
+    ("ctxlocal.testing._trial",),
+    ("ctxlocal.testing._rules",),
+    ("ctxlocal.testing.store",),
+    ("ctxlocal.testing",),
+    # Requests.
+    ("ctxlocal._call",),
+    ("ctxlocal._contexts",),
+    ("ctxlocal.context", "ctxlocal.signals"),
+    ("ctxlocal._once", "ctxlocal._message", "ctxlocal._client", "ctxlocal._asgi_environ"),
+    ("ctxlocal._registry", "ctxlocal._asgi_stream", "ctxlocal._asgi_thread"),
+    ("ctxlocal.wsgi", "ctxlocal.asgi"),
+    ("ctxlocal._asgi_app",),
+    ("ctxlocal.app",),
     ("ctxlocal.cli",),  # and all that is in it, whose own order is its own affair
     ("ctxlocal.__main__",),
 )
 RANK = {module: rank for rank, line in enumerate(ORDER) for module in line}
+CORE = {module for module, rank in RANK.items() if rank <= RANK["ctxlocal"]}
 FOREIGN_TO_THE_CORE = {
     "asyncio",
     "dataclasses",
@@ -130,7 +162,16 @@ import os
         wrong_arrows("ctxlocal.unknown", "")
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if ".cli" not in name])
+@pytest.mark.parametrize("module", [name for name in MODULES if ".session.stores" in name])
+def test_stores_know_the_protocol_and_nothing_of_sessions(module: str) -> None:
+    known = ("errors", "session.errors", "session.protocol", "session.threaded", "session.stores")
+    imported = imports_of(module, MODULES[module].read_text(encoding="utf-8"))
+    ours = [name for name in imported if name.partition(".")[0] == "ctxlocal"]
+    allowed = tuple(f"ctxlocal.{name}" for name in known)
+    assert [name for name in ours if not name.startswith(allowed)] == []
+
+
+@pytest.mark.parametrize("module", sorted(CORE))
 def test_the_core_needs_the_standard_library_only(module: str) -> None:
     # greenlet is found only where a strategy asks for it.
     allowed = {*sys.stdlib_module_names, "ctxlocal"}
@@ -151,7 +192,7 @@ def test_import_loads_the_core_alone(run_python: Callable[..., str]) -> None:
     loaded = set(printed.split())
     assert not {name.partition(".")[0] for name in loaded} & FOREIGN_TO_THE_CORE
     core = {name for name in loaded if name.partition(".")[0] == "ctxlocal"}
-    assert core <= RANK.keys() - {"ctxlocal.cli", "ctxlocal.__main__", "ctxlocal._executor"}
+    assert core <= CORE - {"ctxlocal._executor"}
     assert not {name for name in loaded if "concurrent" in name or "site-packages" in name}
 
 

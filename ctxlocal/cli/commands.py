@@ -16,18 +16,27 @@ from rich.progress import Progress
 import ctxlocal as core
 
 from . import doctor as doctor_
+from .demo import demo
 from .doctor.advice import SERVERS
 from .matrix.conductor import Plan, conduct
 from .matrix.place import STRATEGIES
 from .matrix.report import Cell, Report
 from .matrix.table import show as show_matrix
 from .probes import GROUPS, all_probes
+from .sessions import sessions
 
 
 @click.group()
 @click.version_option(core.__version__, prog_name="ctxlocal")
 def ctxlocal() -> None:
-    """Show what isolates what: on this machine (matrix), in one process (doctor)."""
+    """Show what isolates what: on this machine (matrix), in one process (doctor).
+
+    And look after the sessions in a store (sessions), or see them work (demo).
+    """
+
+
+ctxlocal.add_command(sessions)
+ctxlocal.add_command(demo)
 
 
 @ctxlocal.command()

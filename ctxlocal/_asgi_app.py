@@ -1,0 +1,233 @@
+"""Serving an App over ASGI.
+
+A request runs in its server's task, each step in a frame that starts empty; the App's
+steps are those of WSGI (see :mod:`ctxlocal.app`), with its synchronous functions called in
+threads. How it ends:
+
+======================= =========================================================
+it returns or raises    the end runs in the same task
+a thread still works    nobody waits for it, and it runs the end when it is done; so it
+                        is if the task is cancelled, or the client hangs up, meanwhile
+the task is cancelled   the end runs in a task of its own, which cancel scopes around
+                        the request do not reach, and the cancelled task waits for it
+the coroutine is closed the end runs at once
+======================= =========================================================
+
+The end is a list of things to do, each taken off before it is begun: so each is done once,
+whoever goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any
+
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from ._asgi_environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
+from ._asgi_stream import close, send_response
+from ._asgi_thread import Caller
+from .asgi import Receive, Scope, Send, fresh_frame, outside
+from .context import RequestContext, call_now
+from .session.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from .app import App, Response
+
+_log = logging.getLogger("ctxlocal.asgi")
+_ending: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
+
+
+async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one connection scope: a request, or the lifespan; a WebSocket is refused."""
+    if scope["type"] == "http":
+        await _Request(app, scope, receive, send).serve()
+    elif scope["type"] == "lifespan":
+        await _lifespan(app, receive, send)
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+    else:
+        raise ValueError(f"{app!r} serves http and lifespan scopes, not {scope['type']!r}")
+
+
+class ASGIEntry:
+    """An App as an ASGI application and nothing else: servers look at how ``__call__`` is made."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        await self._app.asgi_app(scope, receive, send)
+
+
+class _Request:
+    """One request, from its first message to its end."""
+
+    def __init__(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        self._app = app
+        self._scope = scope
+        self._receive, self._send = outside(receive, send)
+        self._frame = fresh_frame()
+        self._caller = Caller(app.executor)
+        self._call: Callable[..., Awaitable[Any]] = self._caller
+        self._ends: list[Callable[[BaseException | None], Awaitable[None]]] = []
+
+    async def serve(self) -> None:
+        try:
+            await self._frame.drive(self._respond_and_end())
+        except asyncio.CancelledError as error:
+            await self._end_apart(error)
+            raise
+        except Exception:
+            raise  # it has ended already
+        except BaseException as error:
+            self._end_at_once(error)
+            raise
+        if self._ends:  # the client has gone while a thread is at work
+            await self._end_apart(None)
+
+    async def _respond_and_end(self) -> None:
+        try:
+            await self._respond()
+        except Exception as error:
+            await self._end(error)
+            raise
+        if self._caller.left_behind is None:
+            await self._end(None)
+
+    async def _respond(self) -> None:
+        environ = environ_of(self._scope)
+        limit = self._app.request_class.max_content_length
+        problem = None
+        try:
+            body = await read_body(self._receive, environ, limit, self._call)
+        except ClientGoneError:
+            return
+        except BodyTooLargeError:
+            problem = RequestEntityTooLarge()
+            body = environ["wsgi.input"] = BytesIO()
+        self._ends.append(lambda error: _close(body))
+        context = self._app.request_context(environ)
+        context.call = self._caller
+        if problem is not None:
+            request: Any = context.request
+            request.routing_exception = problem
+        response = await self._response(context)
+        self._ends.append(lambda error: close(response, self._call))
+        await send_response(response, environ, self._receive, self._send, self._call)
+
+    async def _response(self, context: RequestContext) -> Response:
+        app = self._app
+        try:
+            cookies = context.environ.get("HTTP_COOKIE", "")
+            context.session = await app.session_interface.open_async(cookies)
+        except StoreUnavailableError as error:
+            context.session = app.session_interface.null()
+            context.error = error
+            self._push(context)
+            return await app.handle_exception_async(error)
+        self._push(context)
+        return await app.respond_async(context)
+
+    def _push(self, context: RequestContext) -> None:
+        self._ends.append(lambda error: self._pop(context, error))
+        context.push()
+
+    async def _pop(self, context: RequestContext, error: BaseException | None) -> None:
+        app = self._app
+        if context._teardowns or app._request_teardowns or app._app_teardowns:
+            await self._call(context.pop, error)
+        else:  # nothing that could block
+            context.pop(error)
+
+    # The end.
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Do what is left to do; what it raises is logged, for the response is made by now."""
+        while self._ends:
+            end = self._ends.pop()
+            try:
+                await end(error)
+            except asyncio.CancelledError:
+                if self._caller.was_too_early:
+                    self._ends.append(end)
+                raise
+            except Exception:
+                _log.exception("The end of a request failed")
+
+    async def _end_apart(self, error: BaseException | None) -> None:
+        if self._caller.left_behind is not None:
+            self._end_at_once(error)
+            return
+        task = asyncio.create_task(self._end_unharmed(error))
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
+        await asyncio.shield(task)
+
+    async def _end_unharmed(self, error: BaseException | None) -> None:
+        try:
+            await self._frame.drive(self._end(error))
+        except asyncio.CancelledError:  # the loop ends
+            self._end_at_once(error)
+            raise
+
+    def _end_at_once(self, error: BaseException | None) -> None:
+        """Run the end without a loop, here or in the thread that still works for the request."""
+        self._call = call_now
+
+        def finish(_: object = None) -> None:
+            while self._ends:
+                self._frame.run(_run_to_first_wait, self._end(error))
+
+        if (job := self._caller.left_behind) is not None:
+            job.add_done_callback(finish)
+        else:
+            finish()
+
+
+async def _close(body: IO[bytes]) -> None:
+    body.close()
+
+
+def _run_to_first_wait(coroutine: Any) -> None:
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        pass
+    else:
+        coroutine.close()  # nobody will bring about what it waits for
+
+
+async def _lifespan(app: App, receive: Receive, send: Send) -> None:
+    receive, send = outside(receive, send)
+    await fresh_frame().drive(_live(app, receive, send))
+
+
+async def _live(app: App, receive: Receive, send: Send) -> None:
+    await receive()  # lifespan.startup
+    with app.app_context():
+        try:
+            for function in app._startups:
+                await Caller(app.executor)(function)
+        except Exception as error:
+            _log.exception("The application cannot start")
+            await send({"type": "lifespan.startup.failed", "message": repr(error)})
+            return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()  # lifespan.shutdown
+    failures = []
+    with app.app_context():
+        for function in reversed(app._shutdowns):
+            try:
+                await Caller(app.executor)(function)
+            except Exception as error:
+                _log.exception("A shutdown function failed")
+                failures.append(repr(error))
+    if failures:
+        await send({"type": "lifespan.shutdown.failed", "message": ", ".join(failures)})
+    else:
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,129 @@
+"""What a WSGI-shaped Request needs, made of an ASGI scope and the messages of its body."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+IN_MEMORY = 512 * 1024  #: bytes of a request's body before it goes to a temporary file
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was complete."""
+
+
+class BodyTooLargeError(Exception):
+    """The client announced or sent more than it may."""
+
+
+def environ_of(scope: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Return the environ (PEP 3333) of an ``http`` scope, still without a body.
+
+    ``asgi.scope`` is the scope. A header whose name has an underscore is left out: it could
+    not be told from one with hyphens, which a proxy may have checked.
+    """
+    root = scope.get("root_path", "")
+    path = scope["path"]
+    if root and (path == root or path.startswith(root.rstrip("/") + "/")):
+        path = path[len(root.rstrip("/")) :]
+    query = scope.get("query_string", b"").decode("latin-1")
+    host, port = scope.get("server") or ("localhost", None)
+    scheme = scope.get("scheme", "http")
+    raw_path = scope.get("raw_path")
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": _wsgi_text(root),
+        "PATH_INFO": _wsgi_text(path),
+        "QUERY_STRING": query,
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port or (443 if scheme == "https" else 80)),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scheme,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "asgi.scope": scope,
+    }
+    if raw_path:
+        uri = raw_path.decode("latin-1") + (f"?{query}" if query else "")
+        environ["REQUEST_URI"] = environ["RAW_URI"] = uri
+    if scope.get("client"):
+        environ["REMOTE_ADDR"], remote_port = scope["client"]
+        environ["REMOTE_PORT"] = str(remote_port)
+    _add_headers(environ, scope["headers"])
+    return environ
+
+
+def _add_headers(environ: dict[str, Any], headers: Any) -> None:
+    for raw_name, raw_value in headers:
+        if b"_" in raw_name:
+            continue
+        name = raw_name.decode("latin-1").upper().replace("-", "_")
+        if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            name = f"HTTP_{name}"
+        value = raw_value.decode("latin-1")
+        if name in environ:  # RFC 9110, 5.3; a cookie's parts are joined as RFC 6265 has them
+            value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
+        environ[name] = value
+
+
+def _wsgi_text(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+async def read_body(
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    environ: dict[str, Any],
+    limit: int | None,
+    in_thread: Callable[..., Awaitable[Any]],
+) -> IO[bytes]:
+    """Read the whole body into ``environ``'s ``wsgi.input``, which is returned too.
+
+    :param limit: bytes; None for any number.
+    :param in_thread: calls a function that may block.
+    :raises ClientGoneError: the client hung up meanwhile.
+    :raises BodyTooLargeError: it is longer than ``limit``; no more was read.
+    """
+    announced = environ.get("CONTENT_LENGTH", "")
+    if limit is not None and announced.isdecimal() and int(announced) > limit:
+        raise BodyTooLargeError
+    body: Any = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the request closes it
+    try:
+        size = await _spool(receive, body, limit, in_thread)
+    except BaseException:
+        body.close()
+        raise
+    body.seek(0)
+    environ["wsgi.input"] = body
+    environ["wsgi.input_terminated"] = True
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    if size or announced:
+        environ["CONTENT_LENGTH"] = str(size)
+    return body  # type: ignore[no-any-return]
+
+
+async def _spool(
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    body: IO[bytes],
+    limit: int | None,
+    in_thread: Callable[..., Awaitable[Any]],
+) -> int:
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise BodyTooLargeError
+        if size <= IN_MEMORY:
+            body.write(chunk)
+        else:
+            await in_thread(body.write, chunk)
+        if not message.get("more_body", False):
+            return size

@@ -1,0 +1,102 @@
+"""Sending a werkzeug response over ASGI, its body chunk by chunk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Call = Callable[..., Awaitable[Any]]
+
+_END: Any = object()
+
+
+async def send_response(
+    response: Response, environ: dict[str, Any], receive: Receive, send: Send, call: Call
+) -> None:
+    """Send ``response``; what it streams ends early, without an error, if the client hangs up.
+
+    :param call: calls the body's synchronous functions; see :class:`ctxlocal._asgi_thread.Caller`.
+    """
+    headers = response.get_wsgi_headers(environ).to_wsgi_list()
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
+        }
+    )
+    if environ["REQUEST_METHOD"] == "HEAD" or _has_no_body(response.status_code):
+        await send({"type": "http.response.body", "body": b""})
+    elif response.is_sequence:
+        await send({"type": "http.response.body", "body": b"".join(response.iter_encoded())})
+    elif hasattr(response.response, "__aiter__"):
+        await _until_gone(receive, _stream_async(response.response, send))
+    else:
+        await _until_gone(receive, _stream(response, send, call))
+
+
+def _has_no_body(status: int) -> bool:
+    return 100 <= status < 200 or status in (204, 304)
+
+
+async def _stream(response: Response, send: Send, call: Call) -> None:
+    iterator = iter(response.iter_encoded())
+    while (chunk := await call(next, iterator, _END)) is not _END:
+        await _send_chunk(chunk, send)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _stream_async(body: Any, send: Send) -> None:
+    async for chunk in body:
+        await _send_chunk(chunk.encode() if isinstance(chunk, str) else chunk, send)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_chunk(chunk: bytes, send: Send) -> None:
+    if chunk:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def close(response: Response, call: Call) -> None:
+    """Close the response and its body, which may be complete, abandoned or never begun."""
+    if response.is_sequence and not response._on_close:
+        return
+    aclose = getattr(response.response, "aclose", None)
+    try:
+        if aclose is not None:
+            await aclose()
+    finally:
+        await call(response.close)
+
+
+async def _until_gone(receive: Receive, streaming: Any) -> None:
+    """Await ``streaming`` in this task, but end it when the client hangs up.
+
+    Servers that drop what is sent to nobody would let an endless body run for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    is_gone = False
+
+    async def watch() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        await streaming
+    except asyncio.CancelledError:
+        if not is_gone or (hasattr(task, "uncancel") and task.uncancel()):
+            raise  # somebody else's
+    finally:
+        watcher.cancel()

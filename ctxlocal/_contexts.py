@@ -1,0 +1,320 @@
+"""AppContext and RequestContext: what belongs to an application at work, and to a request.
+
+Both lie on LocalStacks that follow the application's identity strategy. Nothing here
+knows WSGI from ASGI: the ``environ`` of a context is either's description of the request,
+and whoever serves it runs ``push``, the application and ``pop`` inside one
+:class:`~ctxlocal.flow.Frame`, so that no worker, greenlet or task sees it before or afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from ._call import call_now
+from ._impl import LocalStack
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+    from werkzeug.wrappers import Request
+
+    from .session.model import Session
+
+C = TypeVar("C")
+Teardown: TypeAlias = Callable[[BaseException | None], object]
+
+
+class Host:
+    """What contexts ask of the application they belong to.
+
+    As it stands it serves the middleware, which have no request objects, hooks or
+    signals; an App overrides all of it.
+    """
+
+    def create_request(self, environ: Any) -> Any:
+        """Return the request object; None where there is none."""
+
+    def create_url_adapter(self, request: Any) -> Any:
+        """Return what matches and builds the request's URLs, or None."""
+
+    def open_session(self, context: RequestContext) -> Session | None:
+        """Return the request's session, without loading it; None where there are none."""
+
+    def did_push_app_context(self) -> None:
+        """Learn that the application's context is in place."""
+
+    def did_pop_app_context(self) -> None:
+        """Learn that the application's context is gone."""
+
+    def do_teardown_request(self, error: BaseException | None) -> None:
+        """Run what ends a request. All of it has to run, even if some of it raises."""
+
+    def do_teardown_appcontext(self, error: BaseException | None) -> None:
+        """Run what ends the application's context, in the same way."""
+
+
+class Globals:
+    """The namespace ``g``: attributes that live as long as an application context.
+
+    Not guarded: threads and tasks that share one context share it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"'g' has no attribute {name!r}; nothing set it in this context")
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the attribute, or ``default``."""
+        return vars(self).get(name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Remove the attribute and return it; without ``default`` it has to be there."""
+        return vars(self).pop(name, *default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Return the attribute; ``default`` becomes it where there is none."""
+        return vars(self).setdefault(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in vars(self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    def __repr__(self) -> str:
+        return f"<g of {', '.join(self) or 'nothing'}>"
+
+
+class AppContext:
+    """An application at work: ``app``, and the namespace ``g`` until it is popped.
+
+    ``with app.app_context():`` gives scripts and tests one; a request brings its own.
+    """
+
+    __slots__ = ("__weakref__", "_life", "app", "g")
+
+    def __init__(self, app: Host) -> None:
+        self.app = app
+        self.g = Globals()
+        self._life: list[None] = []  # one item while pushed; list.pop is atomic
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether it was pushed and not popped since, in whatever owner."""
+        return bool(self._life)
+
+    def push(self) -> None:
+        """Make this the current context of the running owner.
+
+        :raises RuntimeError: it is pushed already, here or in another owner.
+        """
+        _begin(self._life, self)
+        app_stack.push(self)
+        try:
+            self.app.did_push_app_context()
+        except BaseException as error:
+            self.pop(error)
+            raise
+
+    def pop(self, error: BaseException | None = None) -> None:
+        """Run every teardown, even if one raises, and take the context away. Again is harmless.
+
+        Popped in another owner than it was pushed in, the teardowns find it in place all
+        the same, and the stack of neither owner changes: only a frame takes a context from
+        everywhere, which is why requests are served in one.
+
+        :param error: what ended the work, for the teardowns; None if nothing did.
+        """
+        if not _end(self._life):
+            return
+        try:
+            if app_stack.top is self:
+                self.app.do_teardown_appcontext(error)
+            else:
+                with app_stack.pushed(self):
+                    self.app.do_teardown_appcontext(error)
+        finally:
+            _remove(app_stack, self)
+            self.app.did_pop_app_context()
+
+    def __enter__(self) -> Self:
+        self.push()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.pop(error)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.app!r}>"
+
+
+class RequestContext:
+    """One request: ``request``, ``url_adapter``, ``session`` and ``flashes``.
+
+    :param app: the App or middleware that serves it.
+    :param environ: the WSGI environ or the ASGI scope.
+    :param request: the request object; None lets ``app`` make it.
+
+    Whoever opens sessions asynchronously sets ``session`` before :meth:`push`, which then
+    opens none. ``call(function, *args, **kwargs)`` returns an awaitable of what an
+    application's function, synchronous or not, returns: it is how one flow serves WSGI,
+    where it never suspends, and ASGI. ``error`` is what went wrong so far, also if there is
+    a response for it; the teardowns are given it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_app_context",
+        "_life",
+        "_teardowns",
+        "after_functions",
+        "app",
+        "call",
+        "environ",
+        "error",
+        "flashes",
+        "request",
+        "session",
+        "url_adapter",
+    )
+
+    def __init__(self, app: Host, environ: Any, request: Request | None = None) -> None:
+        self.app = app
+        self.environ = environ
+        self.call: Callable[..., Awaitable[Any]] = call_now
+        self.error: BaseException | None = None
+        self.request = app.create_request(environ) if request is None else request
+        self.url_adapter: Any = app.create_url_adapter(self.request)
+        self.session: Session | None = None
+        self.flashes: list[tuple[str, str]] | None = None
+        self.after_functions: list[Callable[[Any], Any]] = []
+        self._teardowns: list[Teardown] = []
+        self._app_context = AppContext(app)
+        self._life: list[None] = []
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether it was pushed and not popped since, in whatever owner."""
+        return bool(self._life)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether whoever serves the request awaits its functions."""
+        return self.call is not call_now
+
+    def push(self) -> None:
+        """Make this the current request, with an application context of its own under it.
+
+        The session is opened once in the context's life, and loads nothing yet.
+
+        :raises RuntimeError: it is pushed already, here or in another owner.
+        """
+        _begin(self._life, self)
+        try:
+            self._app_context.push()
+            request_stack.push(self)
+            if self.session is None:
+                self.session = self.app.open_session(self)
+        except BaseException as error:
+            self.pop(error)
+            raise
+
+    def pop(self, error: BaseException | None = None) -> None:
+        """Run every teardown, even if one raises, and take the context away. Again is harmless.
+
+        The last error of a teardown is raised in the end, with the others as its
+        ``__context__``. In another owner: as :meth:`AppContext.pop`.
+
+        :param error: what ended the request, for the teardowns; None if nothing did.
+        """
+        if not _end(self._life):
+            return
+        error, self.error = error or self.error, None
+        app_context = self._app_context
+        try:
+            if request_stack.top is self and app_stack.top is app_context:
+                self._tear_down(error)
+            else:
+                with app_stack.pushed(app_context), request_stack.pushed(self):
+                    self._tear_down(error)
+        finally:
+            _remove(request_stack, self)
+            app_context.pop(error)
+
+    def _tear_down(self, error: BaseException | None) -> None:
+        try:
+            run_all(self._teardowns, error)
+        finally:
+            self.app.do_teardown_request(error)
+
+    def on_teardown(self, function: Teardown) -> None:
+        """Call ``function(error)`` when this is popped; the last one registered first."""
+        self._teardowns.append(function)
+
+    def copy(self) -> RequestContext:
+        """Return another context of the same request and session, for another owner.
+
+        It gets a ``g`` of its own, and its teardowns run when it is popped itself.
+        """
+        other = type(self)(self.app, self.environ, self.request)
+        other.session = self.session
+        other.flashes = self.flashes
+        return other
+
+    def __enter__(self) -> Self:
+        self.push()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.pop(error)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.app!r}>"
+
+
+app_stack: LocalStack[AppContext] = LocalStack(name="application contexts")
+request_stack: LocalStack[RequestContext] = LocalStack(name="request contexts")
+
+
+def _begin(life: list[None], context: object) -> None:
+    if life:
+        raise RuntimeError(
+            f"{context!r} is pushed already. A context is in one place at a time: push a "
+            "copy(), or wrap the function in copy_current_request_context."
+        )
+    life.append(None)
+
+
+def _end(life: list[None]) -> bool:
+    try:
+        life.pop()
+    except IndexError:  # popped already, perhaps by another thread
+        return False
+    return True
+
+
+def _remove(stack: LocalStack[C], context: C) -> None:
+    """Take ``context`` out of the running owner's stack, if it is there, and nothing else."""
+    if (top := stack.pop()) is context or top is None:
+        return
+    above = [top]  # left there by whoever pushed them
+    while (top := stack.pop()) is not None and top is not context:
+        above.append(top)
+    while above:
+        stack.push(above.pop())
+
+
+def run_all(teardowns: list[Teardown], error: BaseException | None) -> None:
+    """Take and call every teardown, the last one first, even if some raise.
+
+    The last error is raised in the end, with the others as its ``__context__``.
+    """
+    while teardowns:
+        try:
+            teardowns.pop()(error)
+        except BaseException:
+            run_all(teardowns, error)
+            raise

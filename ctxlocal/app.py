@@ -1,0 +1,417 @@
+"""App: from a request to its response, under the names that Flask made known.
+
+A request goes through these, in this order::
+
+    wsgi_app            serve() opens a frame and pushes the context, which opens the session
+    respond             what no error handler takes becomes a 500, or a 503
+    full_dispatch_request
+      first-request functions, the signal request_started
+      preprocess_request    before_request functions; one that returns a value is the view
+      dispatch_request      the view that the URL matched
+      handle_user_exception error handlers, if anything of that raised
+      finalize_request
+        make_response
+        process_response    after_request functions; then the session is saved
+        the signal request_finished
+    the body streams inside the context
+    RequestContext.pop  do_teardown_request, do_teardown_appcontext
+
+It is written once, for WSGI and ASGI: the steps whose names end in ``_async`` await the
+functions of the application by ``RequestContext.call``, which in a synchronous request
+never suspends. So the step of the same name without ``_async`` is the same step, run at
+once. Whoever overrides a step overrides the ``_async`` one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import cached_property, wraps
+from typing import Any, ParamSpec, TypeVar, overload
+from urllib.parse import quote
+
+from . import signals
+from ._client import TestClient
+from ._message import Request, Response, jsonify, merge, response_of
+from ._registry import Registry
+from .context import AppContext, RequestContext, current_request_context, run_all
+from .errors import MissingDependencyError
+from .session.errors import StoreUnavailableError
+from .session.interface import SessionHeaders, SessionInterface
+from .session.model import NullSession, Session
+from .wsgi import RETRY_AFTER, Environ, StartResponse, serve
+
+try:
+    from werkzeug.exceptions import (
+        HTTPException,
+        InternalServerError,
+        ServiceUnavailable,
+        abort,
+    )
+    from werkzeug.routing import MapAdapter, RequestRedirect
+    from werkzeug.test import EnvironBuilder
+    from werkzeug.utils import redirect
+except ImportError as error:
+    raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
+
+__all__ = ["App", "Request", "Response", "TestClient", "abort", "jsonify", "redirect", "url_for"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("ctxlocal.app")
+
+
+class _NoSessions(SessionInterface):
+    """For an App that was given none: its sessions are empty, and refuse every change."""
+
+    def open(self, cookies: str) -> Session:
+        return NullSession()
+
+    def save(self, session: Session) -> SessionHeaders:
+        return SessionHeaders()
+
+    async def open_async(self, cookies: str) -> Session:
+        return NullSession()
+
+    async def save_async(self, session: Session) -> SessionHeaders:
+        return SessionHeaders()
+
+    def null(self) -> Session:
+        return NullSession()
+
+
+def _at_once(
+    step: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, R]:
+    """Make of an ``_async`` step the one that runs at once."""
+
+    @wraps(step)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        coroutine = step(*args, **kwargs)
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+        coroutine.close()
+        raise RuntimeError(
+            f"{step.__name__} has to wait, in a request that is served synchronously. Await "
+            f"{step.__name__}, or leave RequestContext.call as it is."
+        )
+
+    run.__name__ = step.__name__.removesuffix("_async")
+    return run
+
+
+class App(Registry):
+    """An application: its views and hooks, and the flow of its requests.
+
+        app = App(__name__, sessions=StoredSessions(MemoryStore()))
+
+        @app.get("/")
+        def index():
+            session["visits"] = session.get("visits", 0) + 1
+            return f"visit {session['visits']}"
+
+    ``app`` is a WSGI application, ``app.asgi_app`` an ASGI one. Views and hooks may be
+    synchronous or not under both: under WSGI an ``async def`` is run to its end in an event
+    loop made for it (about 0.2 ms), under ASGI a synchronous one runs in a thread.
+
+    :param name: names it, mostly ``__name__``.
+    :param sessions: how sessions are opened and saved; with None the session is empty and
+        refuses every change.
+
+    Safe for any number of requests at once, in threads, greenlets and tasks.
+    """
+
+    request_class: type[Request] = Request
+    response_class: type[Response] = Response
+    test_client_class: type[TestClient] = TestClient
+    testing = False  #: let unhandled exceptions pass instead of making a 500 of them
+
+    def __init__(self, name: str, *, sessions: SessionInterface | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.session_interface: SessionInterface = sessions or _NoSessions()
+        self.config: dict[str, Any] = {}  #: the application's own settings; nothing here reads it
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    # How it is served.
+
+    @overload
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Iterable[bytes]: ...
+    @overload
+    def __call__(self, scope: Any, receive: Any, send: Any, /) -> Coroutine[Any, Any, None]: ...
+    def __call__(self, first: Any, second: Any, send: Any = None, /) -> Any:
+        """Serve a request as PEP 3333 calls it with two arguments, or as ASGI 3.0 with three.
+
+        Wrap ``wsgi_app`` or ``asgi_app`` in middleware, not this. Servers that look before
+        they call take it for WSGI: give them ``app.asgi``.
+        """
+        if send is None:
+            return self.wsgi_app(first, second)
+        return self.asgi_app(first, second, send)
+
+    def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request; see :func:`ctxlocal.wsgi.serve` for how the body streams and ends."""
+        return serve(self.request_context(environ), self._answer, start_response)
+
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve an ASGI scope; see :mod:`ctxlocal.asgi`."""
+        from ._asgi_app import serve  # asyncio, for those who need it
+
+        await serve(self, scope, receive, send)
+
+    @property
+    def asgi(self) -> Callable[[Any, Any, Any], Coroutine[Any, Any, None]]:
+        """The App as an object that every server takes for ASGI: ``uvicorn module:app.asgi``."""
+        from ._asgi_app import ASGIEntry
+
+        return ASGIEntry(self)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The threads for synchronous functions under ASGI; set another to replace it."""
+        return ThreadPoolExecutor(thread_name_prefix=f"{self.name}-request")
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        response = self.respond(current_request_context())
+        body, status, headers = response.get_wsgi_response(environ)
+        start_response(status, headers)
+        # Complete, unless something was asked to wait for the body's end.
+        return list(body) if response.is_sequence and not response._on_close else body
+
+    # Contexts.
+
+    def app_context(self) -> AppContext:
+        """Return a context for work without a request: ``with app.app_context():``."""
+        return AppContext(self)
+
+    def request_context(self, environ: Environ) -> RequestContext:
+        """Return the context of a request, not pushed yet."""
+        return RequestContext(self, environ)
+
+    def test_request_context(self, *args: Any, **kwargs: Any) -> RequestContext:
+        """Return the context of a request that the arguments describe, for tests and shells.
+
+        The arguments are those of :class:`werkzeug.test.EnvironBuilder`, the path first.
+        """
+        return self.request_context(EnvironBuilder(*args, **kwargs).get_environ())
+
+    def test_client(self, **kwargs: Any) -> TestClient:
+        """Return werkzeug's test client, with a cookie jar; the arguments are its own."""
+        return self.test_client_class(self, **kwargs)
+
+    def create_request(self, environ: Any) -> Request:
+        """Make the request object."""
+        return self.request_class(environ)
+
+    def create_url_adapter(self, request: Any) -> MapAdapter | None:
+        """Bind the URL map to the request, and match it; what fails is raised by the dispatch."""
+        adapter = None
+        try:
+            adapter = self.url_map.bind_to_environ(request.environ)
+            request.url_rule, request.view_args = adapter.match(return_rule=True)
+        except HTTPException as error:
+            request.routing_exception = error
+        return adapter
+
+    def open_session(self, context: RequestContext) -> Session:
+        """Open the request's session, or stand in for it where there is none."""
+        opened: Session | None = self.session_interface.open_session(self, context.request)
+        return self.session_interface.make_null_session(self) if opened is None else opened
+
+    def did_push_app_context(self) -> None:
+        """Send ``appcontext_pushed``."""
+        _send(signals.appcontext_pushed, self)
+
+    def did_pop_app_context(self) -> None:
+        """Send ``appcontext_popped``."""
+        _send(signals.appcontext_popped, self)
+
+    def do_teardown_request(self, error: BaseException | None) -> None:
+        """Run the teardown_request functions, and send ``request_tearing_down``."""
+        try:
+            run_all(list(self._request_teardowns), error)
+        finally:
+            _send(signals.request_tearing_down, self, exc=error)
+
+    def do_teardown_appcontext(self, error: BaseException | None) -> None:
+        """Run the teardown_appcontext functions, and send ``appcontext_tearing_down``."""
+        try:
+            run_all(list(self._app_teardowns), error)
+        finally:
+            _send(signals.appcontext_tearing_down, self, exc=error)
+
+    # The flow of a request, from here on in its order.
+
+    async def respond_async(self, context: RequestContext) -> Response:
+        """Return the response to the current request, which is that of ``context``."""
+        try:
+            return await self.full_dispatch_request_async()
+        except Exception as error:
+            context.error = error
+            return await self.handle_exception_async(error)
+
+    async def full_dispatch_request_async(self) -> Response:
+        """Handle the request, and the errors for which there are handlers."""
+        try:
+            if not self._first.is_done:
+                await self._first.run(current_request_context())
+            _send(signals.request_started, self)
+            rv = await self.preprocess_request_async()
+            if rv is None:
+                rv = await self.dispatch_request_async()
+        except Exception as error:
+            rv = await self.handle_user_exception_async(error)
+        return await self.finalize_request_async(rv)
+
+    async def preprocess_request_async(self) -> Any:
+        """Run the before_request functions; return what one returned, None if none did."""
+        call = current_request_context().call
+        for function in self._before:
+            rv = await call(function)
+            if rv is not None:
+                return rv
+        return None
+
+    async def dispatch_request_async(self) -> Any:
+        """Call the view that the URL matched; return what it returns.
+
+        :raises HTTPException: none matched.
+        """
+        context = current_request_context()
+        request: Any = context.request
+        if request.routing_exception is not None:
+            raise request.routing_exception
+        rule = request.url_rule
+        if request.method == "OPTIONS" and rule.answers_options:
+            return self._answer_options(context.url_adapter)
+        return await context.call(self.view_functions[rule.endpoint], **request.view_args)
+
+    def _answer_options(self, adapter: MapAdapter) -> Response:
+        response = self.response_class()
+        response.allow.update(adapter.allowed_methods())
+        return response
+
+    async def handle_user_exception_async(self, error: Exception) -> Any:
+        """Return what an error handler makes of it; without one, an HTTPException is the answer.
+
+        :raises Exception: ``error`` itself, if it is unhandled.
+        """
+        if isinstance(error, RequestRedirect) or getattr(error, "code", 0) is None:
+            return error  # an answer that no handler is for: a redirect, abort(response)
+        handler = self.find_error_handler(error)
+        if handler is not None:
+            return await current_request_context().call(handler, error)
+        if isinstance(error, HTTPException):
+            return error
+        raise error
+
+    async def finalize_request_async(self, rv: Any) -> Response:
+        """Make the response of what a view or an error handler returned, and finish it."""
+        response = await self.process_response_async(self.make_response(rv))
+        _send(signals.request_finished, self, response=response)
+        return response
+
+    async def process_response_async(self, response: Response) -> Response:
+        """Run the after_request functions, those of this request first, and save the session."""
+        response = await self._run_after_functions(response)
+        context = current_request_context()
+        sessions = self.session_interface
+        if context.session is None or sessions.is_null_session(context.session):
+            return response
+        if context.is_async:
+            merge(response, await sessions.save_async(context.session))
+        else:
+            sessions.save_session(self, context.session, response)
+        return response
+
+    async def _run_after_functions(self, response: Response) -> Response:
+        context = current_request_context()
+        while context.after_functions:
+            response = await context.call(context.after_functions.pop(0), response)
+        for function in reversed(self._after):
+            response = await context.call(function, response)
+        return response
+
+    async def handle_exception_async(self, error: Exception) -> Response:
+        """Return the response to an exception that nobody handled: a 500, or a 503.
+
+        Nothing of the session is saved. A handler of 500 (or InternalServerError) makes the
+        page; the exception is its argument's ``original_exception``. A session store that
+        is down is a 503.
+        """
+        _send(signals.got_request_exception, self, exception=error)
+        is_down = isinstance(error, StoreUnavailableError)
+        if self.testing and not is_down:
+            raise error
+        request: Any = current_request_context().request
+        _log.error("Exception on %s %s", request.method, request.path, exc_info=error)
+        page: HTTPException
+        if is_down:
+            page = ServiceUnavailable(retry_after=RETRY_AFTER)
+        else:
+            page = InternalServerError(original_exception=error)
+        handler = self.find_error_handler(page)
+        rv = page if handler is None else await current_request_context().call(handler, page)
+        return await self._finalize_failure(self.make_response(rv), is_down)
+
+    async def _finalize_failure(self, response: Response, is_down: bool) -> Response:
+        try:
+            response = await self._run_after_functions(response)
+        except Exception:
+            _log.exception("An after_request function failed for the response to an exception")
+        session = current_request_context().session
+        merge(response, SessionHeaders(vary=session is not None and session.accessed))
+        if is_down:
+            response.headers["Cache-Control"] = "no-store"
+        _send(signals.request_finished, self, response=response)
+        return response
+
+    # The same steps, run at once.
+
+    respond = _at_once(respond_async)
+    full_dispatch_request = _at_once(full_dispatch_request_async)
+    preprocess_request = _at_once(preprocess_request_async)
+    dispatch_request = _at_once(dispatch_request_async)
+    handle_user_exception = _at_once(handle_user_exception_async)
+    finalize_request = _at_once(finalize_request_async)
+    process_response = _at_once(process_response_async)
+    handle_exception = _at_once(handle_exception_async)
+
+    def make_response(self, rv: Any) -> Response:
+        """Make a response of what a view returned; see :func:`ctxlocal._message.response_of`."""
+        return response_of(rv, self.response_class, current_request_context().environ)
+
+
+def _send(signal: Any, app: App, **arguments: Any) -> None:
+    if signal.receivers:
+        signal.send(app, **arguments)
+
+
+def url_for(
+    endpoint: str,
+    *,
+    _external: bool = False,
+    _anchor: str | None = None,
+    _scheme: str | None = None,
+    _method: str | None = None,
+    **values: Any,
+) -> str:
+    """Return the URL of a view; values that its rule does not have become the query.
+
+    :param endpoint: the view's name.
+    :param _external: with the scheme and the host of the current request.
+    :raises werkzeug.routing.BuildError: no rule of that name fits.
+    :raises UnboundError: there is no request.
+    """
+    adapter = current_request_context("url_for").url_adapter
+    url: str = adapter.build(
+        endpoint, values, method=_method, force_external=_external, url_scheme=_scheme
+    )
+    return url if _anchor is None else f"{url}#{quote(_anchor)}"

@@ -1,0 +1,47 @@
+"""``ctxlocal demo``: a small shop with real sessions, on a real server of your choice."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import NoReturn
+
+import click
+
+from ...errors import MissingDependencyError
+
+SERVERS = {"threads": "werkzeug", "gevent": "gevent", "asgi": "uvicorn"}
+
+
+@click.command()
+@click.option(
+    "--server",
+    type=click.Choice(list(SERVERS)),
+    default="threads",
+    show_default=True,
+    help="werkzeug's server with threads, gevent's, or uvicorn.",
+)
+@click.option(
+    "--store",
+    default="sqlite:///ctxlocal-demo.db",
+    show_default=True,
+    envvar="CTXLOCAL_STORE",
+    help="Where the sessions are kept, as in `ctxlocal sessions`; memory: is one too.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+def demo(server: str, store: str, host: str, port: int) -> NoReturn:
+    """Serve a small shop: login, cart, messages, and "where am I signed in?".
+
+    Over plain HTTP, for this machine: its cookie is not marked Secure. Port 0 takes a free
+    port. Ctrl-C ends it.
+    """
+    for package in (SERVERS[server], "jinja2"):
+        if find_spec(package) is None:
+            extra = "gevent" if package == "gevent" else "demo"
+            raise click.ClickException(str(MissingDependencyError("ctxlocal demo", package, extra)))
+    # A process of its own: gevent has to patch before anything else is imported.
+    os.environ["CTXLOCAL_STORE"] = store  # not an argument: it may hold a password
+    arguments = [sys.executable, "-m", "ctxlocal.cli.demo.serve", server, host, str(port)]
+    os.execv(sys.executable, arguments)

@@ -1,0 +1,273 @@
+"""ContextMiddleware: contexts and sessions for any WSGI application (PEP 3333).
+
+A request is served in a frame (:class:`ctxlocal.flow.Frame`) that starts empty, whatever
+the worker still holds: the call of the application, each step of its body, and the end,
+which may come from another thread, from the garbage collector, or not by ``close`` at all.
+
+The first chunk of a body is asked for before the server is told the status, so that the
+session is saved, and its cookie set, as late as it can be. A body that is complete (a
+list, a tuple, the server's own file wrapper) needs no frame any more: the request ends
+there, and the server gets the object itself, with whatever it can make of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from .context import Host, RequestContext
+from .errors import FrameBusyError
+from .flow import Frame
+from .session.errors import StoreUnavailableError
+from .session.interface import NOTHING, SessionHeaders, SessionInterface
+from .session.model import Session
+
+__all__ = ["ContextMiddleware", "serve"]
+
+Environ: TypeAlias = dict[str, Any]
+Headers: TypeAlias = list[tuple[str, str]]
+ExcInfo: TypeAlias = (
+    "tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]"
+)
+Write: TypeAlias = Callable[[bytes], object]
+StartResponse: TypeAlias = Callable[..., Write]
+WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+RETRY_AFTER = 5  #: seconds, what a client is told that meets a store which is down
+
+_log = logging.getLogger("ctxlocal.wsgi")
+_END: Any = object()
+_TAKEN: Any = object()
+
+
+class ContextMiddleware(Host):
+    """Gives each request to a WSGI application a context of its own.
+
+    Every Local that follows the application's default starts empty, under each identity
+    strategy, and nothing that is set inside is seen outside or by the next request. What
+    was registered with :func:`ctxlocal.context.on_teardown` runs once, when the body is
+    closed, dropped, or complete; what it raises is logged and changes no response.
+
+    With ``sessions``, ``environ["ctxlocal.session"]`` is the
+    :class:`~ctxlocal.session.model.Session`, which ``ctxlocal.context.session`` finds too. It
+    is loaded at the first touch and saved once, before the status goes to the server:
+    when the application has returned a complete body, or produced its first chunk, or
+    called ``write``. Nothing is saved if an exception leaves the application before, or if
+    it calls ``start_response`` with an ``exc_info``. A store that is down is a 503, if no
+    status was given yet.
+
+    A body has to be iterated by one thread at a time, any thread. Under the strategy
+    "thread" two greenlets of one thread cannot serve requests at once: the second gets a
+    FrameBusyError, which says what to choose instead.
+
+    :param app: any WSGI application.
+    :param sessions: how sessions are opened and saved; None for contexts alone.
+
+    Safe for any number of requests at once.
+    """
+
+    def __init__(self, app: WSGIApplication, sessions: SessionInterface | None = None) -> None:
+        self.app = app
+        self.sessions = sessions
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request, as PEP 3333 calls it."""
+        return serve(RequestContext(self, environ), self.app, start_response, self.sessions)
+
+    def open_session(self, context: RequestContext) -> Session | None:
+        """Return the session that the request's cookie names."""
+        if self.sessions is None:
+            return None
+        environ: Environ = context.environ
+        session = self.sessions.open(environ.get("HTTP_COOKIE", ""))
+        environ["ctxlocal.session"] = session
+        return session
+
+
+def serve(
+    context: RequestContext,
+    application: WSGIApplication,
+    start_response: StartResponse,
+    sessions: SessionInterface | None = None,
+) -> Iterable[bytes]:
+    """Serve the request of ``context`` by ``application``, in a fresh frame.
+
+    :param sessions: what saves the context's session; None if nobody has to.
+    :return: what the server has to iterate and close.
+    """
+    frame = Frame()
+    return frame.run(_Exchange(context, start_response, sessions).begin, application, frame)
+
+
+class _Exchange:
+    """A request and the status that its application gives, on the way to the server.
+
+    Everything here runs inside the frame.
+    """
+
+    __slots__ = ("_is_started", "_sessions", "_start", "_status", "_write", "context")
+
+    def __init__(
+        self, context: RequestContext, start: StartResponse, sessions: SessionInterface | None
+    ) -> None:
+        self.context = context
+        self._start = start  # the server's
+        self._sessions = sessions
+        self._status: tuple[str, Headers, ExcInfo | None] | None = None  # not given to it yet
+        self._is_started = False
+        self._write: Write | None = None
+
+    def begin(self, application: WSGIApplication, frame: Frame) -> Iterable[bytes]:
+        context = self.context
+        try:
+            context.push()
+            answer = self._answer(application, frame)
+        except StoreUnavailableError as error:
+            self.end(error)
+            if self._is_started:
+                raise
+            return self._refuse(error)
+        except BaseException as error:
+            self.end(error)
+            raise
+        if type(answer) is not _Body:
+            self.end(None)
+        return answer
+
+    def _answer(self, application: WSGIApplication, frame: Frame) -> Iterable[bytes]:
+        environ = self.context.environ
+        body = application(environ, self.start_response)
+        wrapper = environ.get("wsgi.file_wrapper")
+        is_complete = type(body) is list or type(body) is tuple
+        try:
+            if is_complete or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+                # Nothing of the application runs any more; the server may count or send it.
+                self._give_status()
+                return body
+            iterator = iter(body)
+            first = next(iterator, _END)
+            self._give_status()
+        except BaseException:
+            _close(body)  # the server, which would have done so, never gets it
+            raise
+        return _Body(self, frame, body, iterator, first)
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: ExcInfo | None = None
+    ) -> Write:
+        """Keep what the application says, until the session is saved."""
+        if exc_info is None and (self._is_started or self._status is not None):
+            raise AssertionError(
+                "start_response was called a second time without exc_info; PEP 3333 allows that "
+                "in an error handler only, with sys.exc_info()."
+            )
+        if self._is_started:  # the server decides whether it is too late
+            return self._start(status, headers, exc_info)
+        self._status = status, headers, exc_info
+        return self._write_first
+
+    def _write_first(self, data: bytes) -> object:
+        self._give_status()
+        assert self._write is not None
+        return self._write(data)
+
+    def _give_status(self) -> None:
+        if self._is_started or self._status is None:
+            return  # without a status it is the server that complains, as it would of any other
+        status, headers, exc_info = self._status
+        asked = self._end_session(exc_info)
+        if asked is not NOTHING:
+            headers = list(headers)
+            asked.merge_into(headers)
+        self._is_started = True
+        if exc_info is None:
+            self._write = self._start(status, headers)
+        else:
+            self._write = self._start(status, headers, exc_info)
+        self._status = None
+
+    def _end_session(self, exc_info: ExcInfo | None) -> SessionHeaders:
+        session = self.context.session
+        if session is None or self._sessions is None:
+            return NOTHING
+        if exc_info is None:
+            return self._sessions.save(session)
+        return SessionHeaders(vary=session.accessed)
+
+    def _refuse(self, error: StoreUnavailableError) -> Iterable[bytes]:
+        _log.error("%s", error, exc_info=error)
+        body = b"The session store is unavailable.\n"
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("Retry-After", str(RETRY_AFTER)),
+        ]
+        self._start("503 Service Unavailable", headers)
+        return [] if self.context.environ.get("REQUEST_METHOD") == "HEAD" else [body]
+
+    def end(self, error: BaseException | None) -> None:
+        """Run the teardowns; what they raise is logged, for the response is made by now."""
+        try:
+            self.context.pop(error)
+        except Exception:
+            _log.exception("A teardown of %r failed", self.context)
+
+
+def _close(body: object) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+class _Body:
+    """The body of a response as the server sees it: each step runs inside the frame."""
+
+    __slots__ = ("__weakref__", "_context", "_first", "_frame", "_iterator")
+
+    def __init__(
+        self,
+        exchange: _Exchange,
+        frame: Frame,
+        body: Iterable[bytes],
+        iterator: Iterator[bytes],
+        first: bytes,
+    ) -> None:
+        self._context = exchange.context
+        self._frame = frame
+        self._iterator = iterator
+        self._first = first
+        frame.callback(exchange.end, None)
+        frame.callback(_close, body)  # which is called before it
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        first = self._first
+        if first is not _TAKEN:
+            self._first = _TAKEN
+            if first is _END:
+                raise StopIteration
+            return first
+        try:
+            return self._frame.run(next, self._iterator)
+        except (StopIteration, FrameBusyError):
+            raise
+        except BaseException as error:
+            # At once: not every server calls close() now.
+            self._context.error = error
+            self._frame.close()
+            raise
+
+    def close(self) -> None:
+        """End the request; again is harmless. While a step runs elsewhere, it ends with that."""
+        self._frame.close()
+
+    def __del__(self) -> None:
+        try:
+            self._frame.close()
+        except Exception:
+            _log.exception("Ending the abandoned response to %r failed", self._context)

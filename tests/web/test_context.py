@@ -1,0 +1,591 @@
+"""Contexts, the proxies for what is in them, and what carries them to other owners."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, ContextVar
+from typing import Any
+
+import greenlet
+import pytest
+
+from ctxlocal import Local, UnboundError, flow, ident, is_bound
+from ctxlocal.app import App
+from ctxlocal.context import (
+    AppContext,
+    Globals,
+    Host,
+    RequestContext,
+    after_this_request,
+    call_now,
+    copy_current_request_context,
+    current_app,
+    current_request_context,
+    flash,
+    g,
+    get_flashed_messages,
+    has_app_context,
+    has_request_context,
+    is_async,
+    on_teardown,
+    request,
+    session,
+    stream_with_context,
+)
+from ctxlocal.session.errors import SessionClosedError
+from ctxlocal.session.model import Session
+from ctxlocal.session.stored import StoredSessions
+from ctxlocal.session.stores.memory import MemoryStore
+
+STRATEGIES = ("context", "thread", "greenlet", "task")
+
+
+@pytest.fixture(params=STRATEGIES)
+def strategy(request: pytest.FixtureRequest) -> str:
+    """Each strategy as the application's default."""
+    gc.collect()
+    ident.set_default(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def app() -> App:
+    return App("shop", sessions=StoredSessions(MemoryStore()))
+
+
+class Recorder(Host):
+    """An application that notes what its contexts ask of it."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def create_request(self, environ: Any) -> Any:
+        return environ.get("request")
+
+    def open_session(self, context: RequestContext) -> Session | None:
+        self.events.append("open")
+        return None
+
+    def did_push_app_context(self) -> None:
+        self.events.append("push app")
+
+    def did_pop_app_context(self) -> None:
+        self.events.append("pop app")
+
+    def do_teardown_request(self, error: BaseException | None) -> None:
+        assert current_request_context().app is self
+        assert current_app == self
+        self.events.append(("teardown request", error))
+
+    def do_teardown_appcontext(self, error: BaseException | None) -> None:
+        assert current_app == self
+        self.events.append(("teardown app", error))
+
+    def __repr__(self) -> str:
+        return "<Recorder>"
+
+
+def whole(text: str) -> str:
+    """Match exactly this message."""
+    return f"^{re.escape(text)}$"
+
+
+def in_thread(function: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+# The proxies
+
+
+def test_the_proxies_find_what_is_in_place(strategy: str, app: App) -> None:
+    with app.test_request_context("/path?x=1") as context:
+        assert request.path == "/path"
+        assert request._get_current_object() is context.request  # type: ignore[attr-defined]
+        assert current_app.name == "shop"
+        g.user = "ada"
+        assert ("user" in g, list(g), g.get("user"), g.get("other", 3)) == (
+            True,
+            ["user"],
+            "ada",
+            3,
+        )
+        session["key"] = [1]
+        assert session == {"key": [1]}
+        assert has_request_context()
+        assert has_app_context()
+    assert not has_request_context()
+    assert not has_app_context()
+
+
+def test_the_session_is_a_mapping_in_every_respect(app: App) -> None:
+    assert not callable(session)
+    with app.test_request_context():
+        assert isinstance(session, MutableMapping)
+        session["user"] = "ada"
+        match session:
+            case {"user": user}:
+                assert user == "ada"
+            case _:
+                pytest.fail("a mapping pattern has to match")
+
+
+def test_outside_of_a_request_the_message_says_what_to_do(strategy: str) -> None:
+    owner = ident.get_default().describe()
+    for name, proxy in (("request", request), ("session", session)):
+        message = (
+            f"Working outside of request context: {name} needs one, and there is none in {owner} "
+            f"(identity strategy {strategy!r}). In a thread, greenlet or job that a request "
+            "starts, wrap the function in copy_current_request_context(); in a test or script use "
+            "`with app.test_request_context():`; around an application that is no App put the "
+            "ContextMiddleware of ctxlocal.wsgi or ctxlocal.asgi."
+        )
+        with pytest.raises(UnboundError, match=whole(message)) as caught:
+            proxy.anything  # type: ignore[union-attr]  # noqa: B018
+        assert (caught.value.proxy, caught.value.ident) == (name, strategy)
+        assert not is_bound(proxy)
+        assert not proxy
+        assert repr(proxy).endswith("unbound>")
+        assert not hasattr(proxy, "anything")
+
+
+def test_outside_of_an_application_too(strategy: str) -> None:
+    owner = ident.get_default().describe()
+    for name, proxy in (("g", g), ("current_app", current_app)):
+        message = (
+            f"Working outside of application context: {name} needs one, and there is none in "
+            f"{owner} (identity strategy {strategy!r}). Use `with app.app_context():`, or carry it "
+            "there with ctxlocal.flow.bind()."
+        )
+        with pytest.raises(UnboundError, match=whole(message)):
+            proxy.anything  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: after_this_request(lambda response: response),
+        lambda: on_teardown(lambda error: None),
+        lambda: copy_current_request_context(int),
+        lambda: flash("message"),
+        lambda: get_flashed_messages(),
+        lambda: current_request_context(),
+    ],
+)
+def test_what_needs_a_request_says_so(use: Callable[[], Any]) -> None:
+    with pytest.raises(UnboundError, match=r"^Working outside of request context: "):
+        use()
+
+
+def test_g_names_what_it_lacks_and_is_a_namespace() -> None:
+    namespace = Globals()
+    with pytest.raises(
+        AttributeError, match=whole("'g' has no attribute 'x'; nothing set it in this context")
+    ):
+        namespace.x  # noqa: B018
+    assert namespace.setdefault("x", 1) == namespace.x == 1
+    assert (namespace.pop("x"), namespace.pop("x", None)) == (1, None)
+    with pytest.raises(KeyError):
+        namespace.pop("x")
+    assert repr(namespace) == "<g of nothing>"
+    namespace.y = 1
+    assert repr(namespace) == "<g of y>"
+
+
+# Pushing and popping
+
+
+def test_a_request_context_brings_an_application_context(strategy: str) -> None:
+    app = Recorder()
+    context = RequestContext(app, {})
+    assert not context.is_pushed
+    with context:
+        assert context.is_pushed
+        assert app.events == ["push app", "open"]
+    assert not context.is_pushed
+    assert app.events[2:] == [("teardown request", None), ("teardown app", None), "pop app"]
+
+
+def test_each_request_has_a_g_of_its_own(strategy: str, app: App) -> None:
+    with app.app_context():
+        g.name = "outer"
+        with app.test_request_context():
+            assert "name" not in g
+            g.name = "inner"
+        assert g.name == "outer"
+
+
+def test_the_session_is_opened_once(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real_open = app.session_interface.open
+
+    def counting_open(cookies: str) -> Session:
+        opened.append(cookies)
+        return real_open(cookies)
+
+    monkeypatch.setattr(app.session_interface, "open", counting_open)
+    context = app.test_request_context(headers={"Cookie": "a=b"})
+    for _ in range(2):
+        with context:
+            assert session == context.session
+            copy_current_request_context(lambda: session.get("key"))()
+    assert opened == ["a=b"]
+
+
+def test_a_context_is_pushed_once_at_a_time(app: App) -> None:
+    for context in (app.test_request_context(), app.app_context()):
+        message = (
+            f"{context!r} is pushed already. A context is in one place at a time: push a copy(), "
+            "or wrap the function in copy_current_request_context."
+        )
+        with context, pytest.raises(RuntimeError, match=whole(message)):
+            context.push()
+    assert not has_app_context()
+
+
+def test_pop_again_is_harmless(strategy: str) -> None:
+    app = Recorder()
+    for context in (RequestContext(app, {}), AppContext(app)):
+        context.push()
+        for _ in range(3):
+            context.pop()
+    assert app.events.count(("teardown app", None)) == 2
+    assert app.events.count(("teardown request", None)) == 1
+
+
+def test_concurrent_pops_run_the_teardowns_once() -> None:
+    app = Recorder()
+    barrier = threading.Barrier(8)
+    context = RequestContext(app, {})
+    context.push()
+
+    def pop() -> None:
+        barrier.wait()
+        context.pop()
+
+    with ThreadPoolExecutor(8) as pool:
+        for job in [pool.submit(pop) for _ in range(8)]:
+            job.result()
+    assert app.events.count(("teardown request", None)) == 1
+
+
+def test_popped_in_another_owner_the_teardowns_find_their_context(strategy: str) -> None:
+    app = Recorder()
+    context = RequestContext(app, {})
+    seen = []
+    context.on_teardown(lambda error: seen.append((current_request_context() is context, g.name)))
+    context.push()
+    g.name = "of the request"
+
+    def pop_elsewhere() -> tuple[bool, bool]:
+        with AppContext(app):
+            context.pop()
+            return has_request_context(), has_app_context()
+
+    assert in_thread(pop_elsewhere) == (False, True)
+    assert seen == [(True, "of the request")]
+
+
+def test_pain_point_1_a_context_left_in_another_context_raises_no_token_error(app: App) -> None:
+    def steps() -> Iterator[None]:
+        with app.test_request_context():
+            yield
+
+    generator = steps()
+    Context().run(next, generator)
+    Context().run(generator.close)  # type: ignore[attr-defined]
+    assert not has_request_context()
+
+
+def test_contexts_popped_out_of_order_leave_the_right_one(strategy: str) -> None:
+    app = Recorder()
+    lower, upper = RequestContext(app, {"n": 1}), RequestContext(app, {"n": 2})
+    lower.push()
+    upper.push()
+    lower.pop()
+    assert current_request_context() is upper
+    upper.pop()
+    assert not has_request_context()
+    assert not has_app_context()
+
+
+def test_every_teardown_runs_even_if_one_raises(strategy: str) -> None:
+    ran = []
+
+    class Failing(Recorder):
+        def do_teardown_request(self, error: BaseException | None) -> None:
+            ran.append("request")
+            raise KeyError("request")
+
+        def do_teardown_appcontext(self, error: BaseException | None) -> None:
+            ran.append("app")
+            raise ValueError("app")
+
+    def fail(error: BaseException | None) -> None:
+        ran.append("fails")
+        raise ZeroDivisionError
+
+    context = RequestContext(Failing(), {})
+    context.on_teardown(lambda error: ran.append("first"))
+    context.on_teardown(fail)
+    context.on_teardown(lambda error: ran.append("last"))
+    context.push()
+    with pytest.raises(ValueError, match="app") as caught:
+        context.pop()
+    assert ran == ["last", "fails", "first", "request", "app"]
+    errors = [caught.value, caught.value.__context__, caught.value.__context__.__context__]  # type: ignore[union-attr]
+    assert [type(error) for error in errors] == [ValueError, KeyError, ZeroDivisionError]
+    assert not has_request_context()
+    assert not has_app_context()
+
+
+def test_the_teardowns_are_told_what_went_wrong() -> None:
+    app, error = Recorder(), ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError), RequestContext(app, {}):
+        raise error
+    assert ("teardown request", error) in app.events
+    assert ("teardown app", error) in app.events
+    with RequestContext(app, {}) as context:
+        context.error = error  # there is a response for it all the same
+    assert app.events[-3:] == [("teardown request", error), ("teardown app", error), "pop app"]
+
+
+@pytest.mark.parametrize("where", ["open_session", "did_push_app_context"])
+def test_a_push_that_fails_leaves_nothing(strategy: str, where: str) -> None:
+    app = Recorder()
+
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    setattr(app, where, fail)
+    with pytest.raises(ZeroDivisionError):
+        RequestContext(app, {}).push()
+    assert not has_request_context()
+    assert not has_app_context()
+
+
+# What a view calls
+
+
+def test_flashed_messages_stay_for_the_length_of_a_request(app: App) -> None:
+    with app.test_request_context() as context:
+        flash("saved")
+        flash("too long", "error")
+        assert get_flashed_messages() == ["saved", "too long"]
+        assert get_flashed_messages(with_categories=True) == [
+            ("message", "saved"),
+            ("error", "too long"),
+        ]
+        assert get_flashed_messages(category_filter=["error"]) == ["too long"]
+        assert context.session is not None
+        assert context.session.get_flashed() == []
+
+
+def test_after_this_request_needs_a_response() -> None:
+    with (
+        RequestContext(Host(), {}),
+        pytest.raises(UnboundError, match=r"^This request context has no request object"),
+    ):
+        after_this_request(lambda response: response)
+
+
+def test_stream_with_context_changes_nothing() -> None:
+    @stream_with_context
+    def generate() -> Iterator[int]:
+        yield 1
+
+    generator = generate()
+    assert stream_with_context(generator) is generator
+    assert list(generator) == [1]
+
+
+@pytest.mark.parametrize("strategy_name", STRATEGIES)
+def test_pain_point_6_one_wrapper_serves_a_hundred_threads_at_once(
+    app: App, strategy_name: str
+) -> None:
+    ident.set_default(strategy_name)
+    local = Local()
+    barrier = threading.Barrier(100)
+    ended = []
+    app.teardown_request(lambda error: ended.append(g.number))
+
+    with app.test_request_context("/path"):
+        g.number = "the request's own"
+        local.value = "captured"
+
+        @copy_current_request_context
+        def job(number: int) -> tuple[Any, ...]:
+            barrier.wait()
+            assert "number" not in g
+            g.number = number
+            local.value += str(number)
+            barrier.wait()
+            return request.path, g.number, local.value
+
+        with ThreadPoolExecutor(100) as pool:
+            jobs = [pool.submit(job, number) for number in range(100)]
+            results = [job.result() for job in jobs]
+            left = [pool.submit(has_request_context).result() for _ in range(100)]
+        assert g.number == "the request's own"
+        assert local.value == "captured"
+    assert results == [("/path", number, f"captured{number}") for number in range(100)]
+    assert not any(left)
+    assert sorted(ended[:-1]) == list(range(100))
+    assert ended[-1] == "the request's own"
+
+
+def test_a_copy_outlives_its_request(strategy: str, app: App) -> None:
+    with app.test_request_context("/path"):
+        session["key"] = "value"
+
+        @copy_current_request_context
+        def job() -> tuple[Any, ...]:
+            return request.path, session["key"], current_app.name
+
+        app.finalize_request("the response is made, and the session saved")
+
+        @copy_current_request_context
+        def late() -> None:
+            session["key"] = "too late"
+
+    assert in_thread(job) == ("/path", "value", "shop")
+    with pytest.raises(SessionClosedError):
+        in_thread(late)
+    assert not has_request_context()
+
+
+def test_a_copy_runs_in_greenlets(strategy: str, app: App) -> None:
+    with app.test_request_context("/path"):
+        job = copy_current_request_context(lambda: request.path)
+        assert greenlet.greenlet(job).switch() == "/path"
+    assert greenlet.greenlet(job).switch() == "/path"
+
+
+def test_a_copy_of_a_coroutine_function_runs_in_tasks_at_once(strategy: str, app: App) -> None:
+    ended = []
+    app.teardown_request(lambda error: ended.append(error))
+
+    async def main() -> None:
+        everybody = asyncio.Event()
+        arrived = 0
+
+        async def job(number: int) -> tuple[str, int]:
+            nonlocal arrived
+            g.number = number
+            arrived += 1
+            if arrived == 50:
+                everybody.set()
+            await everybody.wait()
+            return request.path, g.number
+
+        with app.test_request_context("/path"):
+            wrapped = copy_current_request_context(job)
+            assert is_async(wrapped)
+        found = await asyncio.gather(*(wrapped(number) for number in range(50)))
+        assert found == [("/path", number) for number in range(50)]
+        assert not has_request_context()
+
+    asyncio.run(main())
+    assert len(ended) == 51
+
+
+def test_the_teardowns_of_a_copy_get_its_error(app: App) -> None:
+    ended: list[BaseException | None] = []
+    app.teardown_request(ended.append)
+    with app.test_request_context():
+        with pytest.raises(ZeroDivisionError):
+            copy_current_request_context(lambda: 1 / 0)()
+        assert [type(error) for error in ended] == [ZeroDivisionError]
+
+
+def test_a_copy_keeps_the_functions_name(app: App) -> None:
+    def job() -> None:
+        """Documented."""
+
+    with app.test_request_context():
+        wrapped = copy_current_request_context(job)
+    assert (wrapped.__name__, wrapped.__doc__) == ("job", "Documented.")
+
+
+def test_bind_carries_the_request_itself(strategy: str, app: App) -> None:
+    with app.test_request_context("/path"):
+        g.name = "shared"
+        assert in_thread(flow.bind(lambda: (request.path, g.name))) == ("/path", "shared")
+
+
+# Calling asynchronous functions where nothing can be awaited
+
+
+def complete(coroutine: Any) -> Any:
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    return stop.value.value
+
+
+def test_call_now_runs_coroutines_to_their_end(strategy: str, app: App) -> None:
+    var: ContextVar[str] = ContextVar("var", default="before")
+    local = Local()
+    local.value = "before"
+
+    async def job(argument: int, *, keyword: int) -> tuple[Any, ...]:
+        await asyncio.sleep(0)
+        seen = request.path, local.value, var.get()
+        local.value = "set inside"
+        var.set("set inside")
+        return *seen, argument, keyword
+
+    with app.test_request_context("/path"):
+        found = complete(call_now(job, 1, keyword=2))
+        assert found == ("/path", "before", "before", 1, 2)
+        assert (local.value, var.get()) == ("set inside", "set inside")
+        assert complete(call_now(lambda: 3)) == 3
+    assert isinstance(found, tuple)
+
+
+def test_call_now_passes_errors_and_puts_back_what_was_set(strategy: str, app: App) -> None:
+    local = Local()
+
+    async def job() -> None:
+        local.value = "set inside"
+        raise ZeroDivisionError
+
+    with app.test_request_context(), pytest.raises(ZeroDivisionError):
+        call_now(job).send(None)
+    assert local.value == "set inside"
+
+
+def test_call_now_refuses_where_a_loop_runs_already() -> None:
+    async def job() -> None:
+        """Is never run."""
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match=r"needs an event loop of its own.*as an ASGI app"):
+            await call_now(job)
+
+    asyncio.run(main())
+
+
+def test_is_async_knows_objects_too() -> None:
+    class Async:
+        async def __call__(self) -> None:
+            """Do nothing."""
+
+    class Sync:
+        def __call__(self) -> None:
+            """Do nothing."""
+
+    assert is_async(Async())
+    assert not is_async(Sync())
+    assert is_async(Async().__call__)
+    assert not is_async(int)
+
+
+def test_the_types_are_those_of_what_is_found(app: App) -> None:
+    with app.test_request_context():
+        found: Mapping[str, Any] = session
+        assert found == {}
