@@ -23,7 +23,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -35,13 +35,37 @@ from .context import RequestContext, call_now
 from .session.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from .app import App, Response
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from ._message import Request, Response
+    from .context import AppContext
+    from .session.interface import SessionInterface
 
 _log = logging.getLogger("ctxlocal.asgi")
 _ending: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
 
 
-async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+class Application(Protocol):
+    """What is needed of an App, which itself imports this module."""
+
+    request_class: type[Request]
+    session_interface: SessionInterface
+    _startups: list[Callable[..., Any]]
+    _shutdowns: list[Callable[..., Any]]
+    _request_teardowns: list[Callable[..., Any]]
+    _app_teardowns: list[Callable[..., Any]]
+
+    @property
+    def executor(self) -> Executor: ...
+    def app_context(self) -> AppContext: ...
+    def request_context(self, environ: Any) -> RequestContext: ...
+    async def respond_async(self, context: RequestContext) -> Response: ...
+    async def handle_exception_async(self, error: Exception) -> Response: ...
+    async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+async def serve(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one connection scope: a request, or the lifespan; a WebSocket is refused."""
     if scope["type"] == "http":
         await _Request(app, scope, receive, send).serve()
@@ -56,7 +80,7 @@ async def serve(app: App, scope: Scope, receive: Receive, send: Send) -> None:
 class ASGIEntry:
     """An App as an ASGI application and nothing else: servers look at how ``__call__`` is made."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Application) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +91,7 @@ class ASGIEntry:
 class _Request:
     """One request, from its first message to its end."""
 
-    def __init__(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = app
         self._scope = scope
         self._receive, self._send = outside(receive, send)
@@ -202,12 +226,12 @@ def _run_to_first_wait(coroutine: Any) -> None:
         coroutine.close()  # nobody will bring about what it waits for
 
 
-async def _lifespan(app: App, receive: Receive, send: Send) -> None:
+async def _lifespan(app: Application, receive: Receive, send: Send) -> None:
     receive, send = outside(receive, send)
     await fresh_frame().drive(_live(app, receive, send))
 
 
-async def _live(app: App, receive: Receive, send: Send) -> None:
+async def _live(app: Application, receive: Receive, send: Send) -> None:
     await receive()  # lifespan.startup
     with app.app_context():
         try:

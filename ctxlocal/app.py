@@ -115,7 +115,7 @@ class App(Registry):
             session["visits"] = session.get("visits", 0) + 1
             return f"visit {session['visits']}"
 
-    ``app`` is a WSGI application, ``app.asgi_app`` an ASGI one. Views and hooks may be
+    ``app`` is a WSGI application, ``app.asgi`` an ASGI one. Views and hooks may be
     synchronous or not under both: under WSGI an ``async def`` is run to its end in an event
     loop made for it (about 0.2 ms), under ASGI a synchronous one runs in a thread.
 

@@ -116,7 +116,10 @@ class Session(MutableMapping[str, Any]):
 
     def _read(self) -> Mapping[str, bytes]:
         """Return the loaded fields; every look at the session comes by here (R20)."""
-        self._accessed = True
+        if not self._accessed:
+            if self._closed:  # no Vary can be sent any more
+                raise SessionClosedError("the session's first use")
+            self._accessed = True
         fields = self._fields
         if fields is None:
             found = self._fetch() or {}

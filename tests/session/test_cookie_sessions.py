@@ -652,10 +652,19 @@ def test_what_needs_a_store_is_refused(sessions: Any, operation: str, call: Any)
 def test_r34_a_write_after_the_headers_raises(browser: Browser, sessions: Any) -> None:
     browser.visit(put(a=1))
     session = sessions.open(browser.header)
+    assert session["a"] == 1
     sessions.save(session)
     assert session["a"] == 1
     with pytest.raises(SessionClosedError, match=r"^session\[...\] = ... after the session was "):
         session["a"] = 2
+
+
+def test_r20_a_first_look_after_the_headers_raises(browser: Browser, sessions: Any) -> None:
+    browser.visit(put(a=1))
+    session = sessions.open(browser.header)
+    sessions.save(session)
+    with pytest.raises(SessionClosedError, match=r"^the session's first use after the session"):
+        session.get("a")
 
 
 def test_r34_it_is_closed_also_when_it_did_not_fit(sessions: Any) -> None:

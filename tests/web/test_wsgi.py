@@ -427,6 +427,23 @@ def test_the_bodys_close_runs_inside_and_before_the_teardowns(strategy: str) -> 
     assert (Body.closed, stages.ended) == (1, [None])
 
 
+def test_a_body_that_never_reaches_the_server_is_closed(strategy: str) -> None:
+    class Body:
+        closed = 0
+
+        def __iter__(self) -> Iterator[bytes]:
+            raise ZeroDivisionError
+
+        def close(self) -> None:
+            assert g.name == "of the request"
+            Body.closed += 1
+
+    stages = Stages(lambda stages: Body())
+    with pytest.raises(ZeroDivisionError):
+        Server(ContextMiddleware(stages))
+    assert (Body.closed, len(stages.ended)) == (1, 1)
+
+
 def test_a_close_that_raises_reaches_the_server_after_the_teardowns(strategy: str) -> None:
     class Body(list[bytes]):
         def close(self) -> None:

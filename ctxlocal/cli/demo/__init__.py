@@ -12,6 +12,7 @@ import click
 from ...errors import MissingDependencyError
 
 SERVERS = {"threads": "werkzeug", "gevent": "gevent", "asgi": "uvicorn"}
+NEEDED = ("werkzeug", "jinja2", "msgspec", "blinker")
 
 
 @click.command()
@@ -27,6 +28,7 @@ SERVERS = {"threads": "werkzeug", "gevent": "gevent", "asgi": "uvicorn"}
     default="sqlite:///ctxlocal-demo.db",
     show_default=True,
     envvar="CTXLOCAL_STORE",
+    metavar="STORE",
     help="Where the sessions are kept, as in `ctxlocal sessions`; memory: is one too.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -35,12 +37,14 @@ def demo(server: str, store: str, host: str, port: int) -> NoReturn:
     """Serve a small shop: login, cart, messages, and "where am I signed in?".
 
     Over plain HTTP, for this machine: its cookie is not marked Secure. Port 0 takes a free
-    port. Ctrl-C ends it.
+    port. Ctrl-C ends it. Exit status 2 when it cannot start.
     """
-    for package in (SERVERS[server], "jinja2"):
+    for package in (SERVERS[server], *NEEDED):
         if find_spec(package) is None:
             extra = "gevent" if package == "gevent" else "demo"
-            raise click.ClickException(str(MissingDependencyError("ctxlocal demo", package, extra)))
+            missing = MissingDependencyError("ctxlocal demo", package, extra)
+            click.echo(f"Error: {missing}", err=True)
+            sys.exit(2)
     # A process of its own: gevent has to patch before anything else is imported.
     os.environ["CTXLOCAL_STORE"] = store  # not an argument: it may hold a password
     arguments = [sys.executable, "-m", "ctxlocal.cli.demo.serve", server, host, str(port)]

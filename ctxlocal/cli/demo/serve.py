@@ -9,6 +9,7 @@ if __name__ == "__main__" and sys.argv[1:2] == ["gevent"]:
 
     monkey.patch_all()
 
+import logging
 import os
 import signal
 import socket
@@ -17,17 +18,16 @@ from typing import Any, NoReturn
 
 from ... import ident
 from ...app import App
-from ...errors import CtxLocalError
 from ...session.cookie import Cookie
 from ...session.stored import StoredSessions
-from ...session.stores.url import open_store
+from ..stores import StoreProblem, opened
 from .shop import make_shop
 
 
 def _threads(app: App, listener: socket.socket) -> None:
     from werkzeug.serving import make_server
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
     host, port = listener.getsockname()[:2]
     make_server(host, port, app, threaded=True, fd=listener.fileno()).serve_forever()
 
@@ -38,14 +38,15 @@ def _gevent(app: App, listener: socket.socket) -> None:
 
     ident.set_default("gevent")  # the one line that an application changes for these workers
     server = WSGIServer(listener, app, log=None)
-    gevent.signal_handler(signal.SIGTERM, server.stop)
+    for number in (signal.SIGINT, signal.SIGTERM):  # else it is raised in whatever greenlet runs
+        gevent.signal_handler(number, server.stop)
     server.serve_forever()
 
 
 def _asgi(app: App, listener: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app.asgi_app, log_level="warning", lifespan="on")
+    config = uvicorn.Config(app.asgi, log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -57,30 +58,35 @@ RUN: dict[str, Callable[[App, socket.socket], None]] = {
 
 
 def main(server: str, host: str, port: str) -> int:
-    """Serve until the process is interrupted; return its exit status."""
+    """Serve until the process is interrupted or terminated; return its exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        listener = socket.create_server((host, int(port)), backlog=128)
-    except OSError as error:
-        print(f"Error: {host} port {port}: {error.strerror}", file=sys.stderr)
-        return 2
-    try:
-        store = open_store(os.environ["CTXLOCAL_STORE"])
-        store.stats()  # say now, not at the first request, that it cannot be reached
-    except CtxLocalError as error:
+        with opened(os.environ["CTXLOCAL_STORE"]) as store, _listen(host, int(port)) as listener:
+            store.stats()  # say now, not at the first request, that it cannot be reached
+            sessions: StoredSessions[Any] = StoredSessions(store, cookie=Cookie.for_development())
+            app = make_shop(sessions, server)
+            shown = f"[{host}]" if ":" in host else host
+            print(f"Shop on http://{shown}:{listener.getsockname()[1]}/ - Ctrl-C ends it")
+            print(f"Sessions in {store.name}, served by {server}", flush=True)
+            RUN[server](app, listener)
+    except KeyboardInterrupt:
+        pass
+    except (StoreProblem, _CannotListen) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    sessions: StoredSessions[Any] = StoredSessions(store, cookie=Cookie.for_development())
-    app = make_shop(sessions, server)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"Shop on http://{shown}:{listener.getsockname()[1]}/ - Ctrl-C ends it", flush=True)
-    print(f"Sessions in {store.name}, served by {server}", flush=True)
-    try:
-        RUN[server](app, listener)
-    except KeyboardInterrupt:
-        print()
-    finally:
-        store.close()
     return 0
+
+
+class _CannotListen(Exception):
+    """The host and port cannot be listened on."""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise _CannotListen(f"{host} port {port}: {error.strerror or error}") from error
 
 
 def _interrupt(*_: object) -> NoReturn:

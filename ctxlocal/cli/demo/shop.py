@@ -62,6 +62,7 @@ def make_shop(sessions: StoredSessions[Any], server_name: str) -> App:
             {"name": name, "title": PRODUCTS[name].title, "pieces": number}
             | {"cents": PRODUCTS[name].cents * number}
             for name, number in pieces.items()
+            if name in PRODUCTS  # a store may outlive what is sold
         ]
         return pages.render("cart.html", lines=lines, total=sum(line["cents"] for line in lines))
 
@@ -142,7 +143,7 @@ class _Pages:
 
     def __init__(self, app: App, store_name: str, server_name: str) -> None:
         self._templates = Environment(loader=PackageLoader(__package__), autoescape=True)
-        self._templates.filters["when"] = _when
+        self._templates.filters.update(when=_when, price=_price)
         self._templates.globals.update(
             url_for=url_for,
             get_flashed_messages=get_flashed_messages,
@@ -157,7 +158,11 @@ class _Pages:
 
 
 def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%d %B, %H:%M UTC")
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%d %b, %H:%M UTC")
+
+
+def _price(cents: int) -> str:
+    return f"€ {cents / 100:.2f}"
 
 
 def _device(agent: str) -> str:

@@ -1,0 +1,89 @@
+"""A session store by its URL, for a command: what goes wrong is one line without secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ..errors import CtxLocalError
+
+if TYPE_CHECKING:
+    from ..session.protocol import Store
+
+
+class StoreProblem(Exception):
+    """A store cannot be asked; the text is one line for the person who gave its URL."""
+
+
+@contextmanager
+def opened(url: str, *, must_exist: bool = False) -> Iterator[Store]:
+    """Open the store, and close it at the end of the block.
+
+    :param must_exist: neither a file nor a table is made where there is none.
+    :raises StoreProblem: it cannot be opened, or fails within the block.
+    """
+    try:
+        from ..session.stores.url import open_store
+
+        with closing(open_store(url)) as store:
+            if must_exist:
+                _refuse_missing(store)
+            yield store
+    except (CtxLocalError, ImportError) as error:  # ImportError: SQLAlchemy misses a driver
+        raise StoreProblem(_explain(error, url)) from error
+
+
+def _refuse_missing(store: Store) -> None:
+    from ..session.stores.memory import MemoryStore
+
+    if isinstance(store, MemoryStore):
+        raise StoreProblem("memory: lies within one process, which no other can look into")
+    path = getattr(store, "path", None)
+    if path is not None and not os.path.exists(path):
+        raise StoreProblem(f"there is no file {path!r}")
+    if path is not None and os.path.getsize(path) == 0:
+        raise StoreProblem(f"the file {path!r} is empty: nobody has kept sessions in it")
+    if hasattr(store, "create_table"):
+        _refuse_missing_table(store)
+
+
+def _refuse_missing_table(store: Store) -> None:
+    from sqlalchemy import inspect
+
+    from ..session.stores.sql import SQLStore
+
+    assert isinstance(store, SQLStore)
+    table = store._steps._table.name
+    with store._guarded("connect"):
+        is_there = inspect(store._engine).has_table(table)
+    if not is_there:
+        raise StoreProblem(f"{store.name} has no table {table}: nobody has kept sessions in it")
+
+
+def _explain(error: Exception, url: str) -> str:
+    """Return one line: ours, or what the driver said, whose message may be many lines long."""
+    from ..session.errors import SessionConfigError, StoreUnavailableError
+
+    cause = error.__cause__
+    if isinstance(cause, SessionConfigError):
+        return str(cause)
+    if not isinstance(error, StoreUnavailableError) or cause is None:
+        return _without_secrets(str(error), url)
+    said = (str(cause).splitlines() or ["no reason given"])[0].strip()
+    text = f"{error.store} failed in {error.operation}: {type(cause).__name__}: {said}"
+    return _without_secrets(text, url)
+
+
+def _without_secrets(text: str, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        given = [parts.password or ""]
+    except ValueError:
+        return "the URL is malformed"
+    given += [value for name, value in parse_qsl(parts.query) if "pass" in name.casefold()]
+    for secret in sorted({*given, *map(unquote, given)} - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
