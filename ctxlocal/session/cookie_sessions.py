@@ -30,7 +30,7 @@ from .envelope import Envelope, Rejected, Seal
 from .errors import NotSupportedByStore
 from .interface import NOTHING, SessionHeaders, SessionInterface
 from .keyring import Keyring
-from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, TOUCH_INTERVAL, check_lifetime
+from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
 from .model import AUTHENTICATED, BORN, FLASH, PERMANENT, NullSession, Session
 from .protocol import USER
 
@@ -121,15 +121,16 @@ class _CookieSessions(SessionInterface):
         cookie: Cookie | None = None,
         idle_timeout: float = IDLE_TIMEOUT,
         absolute_timeout: float = ABSOLUTE_TIMEOUT,
-        touch_interval: float = TOUCH_INTERVAL,
+        touch_interval: float | None = None,
         valid_after: Callable[[str], float | None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_lifetime(idle_timeout, absolute_timeout, touch_interval, MAX_AGE)
         self.cookie = Cookie() if cookie is None else cookie
         self.idle_timeout = idle_timeout
         self.absolute_timeout = absolute_timeout
-        self.touch_interval = touch_interval
+        self.touch_interval = check_lifetime(
+            idle_timeout, absolute_timeout, touch_interval, MAX_AGE
+        )
         self.valid_after = valid_after
         self.clock = clock
         self.corrupt_records = 0  #: how many this process has met

@@ -10,10 +10,13 @@ ABSOLUTE_TIMEOUT = 90 * DAY
 TOUCH_INTERVAL = 60
 
 
-def check_lifetime(idle: float, absolute: float, touch: float, most: float = float("inf")) -> None:
-    """Refuse times that contradict each other; all are in seconds.
+def check_lifetime(
+    idle: float, absolute: float, touch: float | None, most: float = float("inf")
+) -> float:
+    """Refuse times that contradict each other, and return the touch interval; all in seconds.
 
-    :param most: what ``absolute_timeout`` may be.
+    :param touch: None is 60, or a tenth of ``idle`` where that is less.
+    :param most: what ``absolute`` may be.
     :raises SessionConfigError: they do.
     """
     if not 1 <= idle <= absolute:
@@ -21,6 +24,9 @@ def check_lifetime(idle: float, absolute: float, touch: float, most: float = flo
         raise SessionConfigError("idle_timeout", problem)
     if not absolute <= most or absolute == float("inf"):
         raise SessionConfigError("absolute_timeout", f"{absolute!r} seconds are over {most!r}")
+    if touch is None:
+        return min(TOUCH_INTERVAL, idle / 10)
     if not 0 <= touch < idle:
         problem = f"{touch!r} is not from 0 to idle_timeout, {idle!r}"
         raise SessionConfigError("touch_interval", problem)
+    return touch

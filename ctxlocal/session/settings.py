@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from . import event
 from .cookie import Cookie
 from .errors import SessionConfigError
-from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, TOUCH_INTERVAL, check_lifetime
+from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
 from .model import BORN
 from .protocol import AsyncStore, Store
 from .schema import Migrate, Schema
@@ -43,7 +43,7 @@ class StoredSettings:
         cookie: Cookie | None = None,
         idle_timeout: float = IDLE_TIMEOUT,
         absolute_timeout: float = ABSOLUTE_TIMEOUT,
-        touch_interval: float = TOUCH_INTERVAL,
+        touch_interval: float | None = None,
         load: Literal["cookie", "explicit"] = "cookie",
         same_key: Literal["last-wins", "raise"] | Merge = "last-wins",
         schema: type | None = None,
@@ -53,7 +53,6 @@ class StoredSettings:
         when_down: Literal["raise", "anonymous"] = "raise",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_lifetime(idle_timeout, absolute_timeout, touch_interval)
         _check_choice("load", load, "cookie", "explicit")
         if not callable(same_key):
             _check_choice("same_key", same_key, "last-wins", "raise")
@@ -67,7 +66,7 @@ class StoredSettings:
         self._find_ids = id_finder(self.cookie.name)
         self.idle_timeout = idle_timeout
         self.absolute_timeout = absolute_timeout
-        self.touch_interval = touch_interval
+        self.touch_interval = check_lifetime(idle_timeout, absolute_timeout, touch_interval)
         self.load = load
         self.same_key = same_key
         self.max_sessions = max_sessions

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         cookie: Cookie | None
         idle_timeout: float
         absolute_timeout: float
-        touch_interval: float
+        touch_interval: float | None
         load: Literal["cookie", "explicit"]
         same_key: Literal["last-wins", "raise"] | Merge
         max_sessions: int | None
@@ -60,7 +60,8 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
     :param idle_timeout: seconds after which an unused session ends.
     :param absolute_timeout: seconds after which it ends however much it is used, counted
         from its beginning or the last login.
-    :param touch_interval: seconds in which a session that is only read is renewed once.
+    :param touch_interval: seconds in which a session that is only read is renewed once; 60,
+        or a tenth of ``idle_timeout`` where that is less.
     :param load: under ASGI: ``"cookie"`` loads before the view whenever the request has a
         session cookie, ``"explicit"`` leaves it to ``await session.load()``.
     :param same_key: what happens when two requests change one key at once: ``"last-wins"``,

@@ -254,6 +254,11 @@ class StoredSession(Session):
                 event.destroyed.send(self._sessions, session=self)
             yield from self._create(changes)
             return _NO_CHANGES
+        if self._sessions.same_key != "last-wins":
+            agreed = yield from self._agree(changes)
+            if agreed is None:
+                return _NO_CHANGES
+            changes = agreed
         is_login = AUTHENTICATED in changes.sets or AUTHENTICATED in changes.deletes
         at_once = not changes.deletes and not changes.ops and self._sessions.same_key == "last-wins"
         sets = {k: v for k, v in changes.sets.items() if at_once or k[:1] == RESERVED}
@@ -279,6 +284,21 @@ class StoredSession(Session):
         if USER in sets:
             yield from self._evict()
         return Changes(rest, changes.deletes, changes.ops)
+
+    def _agree(self, changes: Changes) -> Flow[Changes | None]:
+        """Settle disputes while the old id is good: after the move, an error would lose both ids."""
+        assert self._record is not None
+        try:
+            theirs = yield from self._look_up(self._key or "")
+        except CorruptRecordError as error:
+            self._sessions.report_corrupt(self._key or "", error)
+            theirs = None
+        if theirs is None or theirs.generation != self._record.generation:
+            self._lose("revoked" if theirs is None else "cleared")
+            return None
+        changes, _ = self._merge(changes, _expectations(self._record, changes), theirs)
+        self._record = theirs
+        return changes
 
     def _commit(self, changes: Changes, is_last: bool) -> Flow[tuple[Result, ...]]:
         record = self._record
@@ -400,7 +420,8 @@ class StoredSession(Session):
         self._doomed = doomed  # to be removed by destroy(): it may be there, but cleared
         self._forget()
         self._is_lost = True
-        self._send = None
+        if reason != "cleared":  # else the id is good, and this request may have made it
+            self._send = None
 
     def _touch(self) -> Flow[None]:
         assert self._record is not None

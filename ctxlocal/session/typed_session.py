@@ -21,7 +21,7 @@ class TypedStoredSession(StoredSession):
         assert schema is not None
         return schema
 
-    def _encode(self, key: str, value: Any) -> bytes:  # type: ignore[override]
+    def _encode(self, key: str, value: Any) -> bytes:
         return self._schema.encode(key, value)
 
     def _decode(self, key: str, raw: bytes) -> Any:  # type: ignore[override]

@@ -312,7 +312,7 @@ def test_r15_a_session_that_does_not_fit_raises_at_save(browser: Browser) -> Non
             "absolute_timeout: 34560001 seconds are over 34560000",
         ),
         (
-            {"idle_timeout": 60},
+            {"idle_timeout": 60, "touch_interval": 60},
             "touch_interval: 60 is not from 0 to idle_timeout, 60",
         ),
         ({"touch_interval": -1}, "touch_interval: -1 is not from 0 to idle_timeout, 1209600"),

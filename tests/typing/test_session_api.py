@@ -1,0 +1,84 @@
+"""Requests and sessions as a type checker sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from typing_extensions import assert_type
+
+from ctxlocal.app import App
+from ctxlocal.context import copy_current_request_context, g, request, session
+from ctxlocal.session import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
+from ctxlocal.session.protocol import Store
+from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.session.stores.sqlite import SQLiteStore
+
+
+class Cart(msgspec.Struct):
+    items: list[str] = msgspec.field(default_factory=list)
+    visits: int = 0
+
+
+@dataclass
+class Visit:
+    page: str = "/"
+    sizes: tuple[int, int] = (0, 0)
+    tags: set[str] = field(default_factory=set)
+
+
+def test_stores_fulfil_the_protocol() -> None:
+    stores: list[Store] = [MemoryStore(), SQLiteStore("never-opened.db")]
+    assert all(isinstance(store, Store) for store in stores)
+
+
+def test_session() -> None:
+    app = App("typed", sessions=StoredSessions(MemoryStore()))
+    with app.test_request_context():
+        assert_type(session, Session)
+        assert_type(session.get("key"), Any | None)
+        assert_type(session.user, str | None)
+        assert_type(session.incr("n"), int)
+        assert_type(session.get_flashed(), list[tuple[str, str]])
+        assert_type(request.method, str)
+        assert_type(g.get("anything"), Any)
+
+
+def test_schema() -> None:
+    carts = StoredSessions(MemoryStore(), schema=Cart)
+    cart = carts.view(session)  # of whatever request asks
+    assert_type(cart, Cart)
+    with App("typed", sessions=carts).test_request_context():
+        assert_type(cart.items, list[str])
+        assert_type(cart.visits, int)
+        assert (cart.items, cart.visits) == ([], 0)
+
+    visits = StoredSessions(MemoryStore(), schema=Visit, idle_timeout=60)
+    visit = visits.view(session)
+    with App("typed", sessions=visits).test_request_context():
+        assert_type(visit.sizes, tuple[int, int])
+        assert_type(visit.tags, set[str])
+        visit.sizes = (1, 2)
+        assert visit.sizes == (1, 2)
+
+
+def test_management() -> None:
+    sessions = StoredSessions(MemoryStore(), max_sessions=3)
+    assert_type(sessions.list_sessions("ada"), list[SessionInfo])
+    assert_type(sessions.revoke("handle", user="ada"), bool)
+    assert_type(sessions.revoke_all("ada"), int)
+
+
+def test_app() -> None:
+    app = App("typed", sessions=EncryptedCookieSessions(b"k" * 32))
+
+    @app.get("/<int:number>")
+    def view(number: int) -> str:
+        return str(number)
+
+    assert_type(view(1), str)
+    with app.test_request_context():
+        job: Callable[[int], str] = copy_current_request_context(view)
+        assert job(1) == "1"
