@@ -157,7 +157,10 @@ def decode(raw: bytes) -> Any:
 def _decode_int(raw: bytes) -> int:
     if len(raw) > 20:
         raise ValueError("not a stored value (an integer beyond 64 bits)")
-    number = int(raw)  # takes more than we write ("1_0", "1 "), which is harmless
+    try:
+        number = int(raw)  # takes more than we write ("1_0", "1 "), which is harmless
+    except ValueError:  # its message holds the bytes
+        raise ValueError("not a stored value (no integer)") from None
     if not MIN_INT <= number <= MAX_INT:
         raise ValueError("not a stored value (an integer beyond 64 bits)")
     return number

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from ..errors import CtxLocalError
 
+RETRY_AFTER = 5  #: seconds, what a client is told that meets a store which is down
+
 __all__ = [
     "CookieTooLargeError",
     "CorruptRecordError",
@@ -25,7 +27,14 @@ __all__ = [
 
 
 class SessionError(CtxLocalError):
-    """The root of all errors of the session layer."""
+    """The root of all errors of the session layer.
+
+    ``status`` is what the client gets where one leaves the application unhandled, and
+    ``answer`` the text that it reads then; a 500 is a mistake in the program.
+    """
+
+    status = 500
+    answer = "Internal Server Error"
 
 
 class SessionConfigError(SessionError, ValueError):
@@ -49,7 +58,7 @@ class UnstorableValueError(SessionError, TypeError):
 
 
 class SessionClosedError(SessionError, RuntimeError):
-    """The session was changed after the response's headers were sent; see R34.
+    """The session was changed, or used for the first time, after it was saved; see R20, R34.
 
     ``operation`` is what was tried.
     """
@@ -57,9 +66,10 @@ class SessionClosedError(SessionError, RuntimeError):
     def __init__(self, operation: str) -> None:
         self.operation = operation
         super().__init__(
-            f"{operation} after the session was saved: the response's headers are sent, so "
-            "nothing that changes now would be kept. Change the session before the response "
-            "starts; a streaming view has to do so before its first chunk."
+            f"{operation} after the session was saved, which is done before the response's "
+            "headers are sent: what changes now would not be kept. Use it before the response "
+            "starts: in an App before the view returns, for its generators run later; in a "
+            "generator behind the middleware before the first chunk."
         )
 
 
@@ -92,12 +102,15 @@ class SessionConflictError(SessionError, RuntimeError):
     Nothing of this request's changes was stored.
     """
 
+    status = 409
+    answer = "Another request changed the same thing meanwhile. Look again, and repeat it."
+
     def __init__(self, keys: tuple[str, ...]) -> None:
         self.keys = keys
         super().__init__(
             f"Another request changed {', '.join(map(repr, keys))} of this session since it was "
-            "loaded, and same_key='raise'. Nothing was stored; repeat the request, or use "
-            "same_key='last-wins' or a function that merges."
+            "loaded, and they cannot be merged: same_key='raise', or a counter is none any more. "
+            "Nothing was stored; repeat the request, or give same_key a function that merges."
         )
 
 
@@ -106,6 +119,9 @@ class SessionLimitError(SessionError, PermissionError):
 
     ``limit`` is ``max_sessions``.
     """
+
+    status = 403
+    answer = "Signed in too often already. Sign out somewhere else first."
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -117,6 +133,9 @@ class SessionLimitError(SessionError, PermissionError):
 
 class FreshLoginRequiredError(SessionError, PermissionError):
     """The user logged in too long ago, or not at all. ``max_age`` is in seconds."""
+
+    status = 403
+    answer = "This needs a fresh login."
 
     def __init__(self, max_age: float) -> None:
         self.max_age = max_age
@@ -156,6 +175,9 @@ class StoreUnavailableError(SessionError, ConnectionError):
     The driver's error is the ``__cause__``. ``store`` is the store's name, without
     credentials; ``operation`` is what was tried.
     """
+
+    status = 503
+    answer = "The session store is unavailable."
 
     def __init__(self, store: str, operation: str) -> None:
         self.store = store

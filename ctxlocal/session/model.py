@@ -446,6 +446,14 @@ class Session(MutableMapping[str, Any]):
         self._begin({})
         self._destroyed = True
 
+    def save(self) -> Any:
+        """Store what changed so far, now, and go on; under ASGI it is awaited.
+
+        :raises NotImplementedError: this kind of session cannot.
+        """
+        self._write("session.save()")
+        raise NotImplementedError(f"a {type(self).__name__} has no store to save to")
+
     def refresh(self) -> None:
         """Renew the session's expiry when it is saved, however short ago that was done."""
         self._write("session.refresh()")
@@ -494,6 +502,8 @@ class Session(MutableMapping[str, Any]):
         for key, before in self._baselines.items():
             if (now := self._encode(key, self._values[key])) != before:
                 sets[key] = now
+        if not self._dropped and not self._ops and not self._is_cleared:
+            return Changes(sets, [], [])
         ops = list(self._ops.values())
         if self._is_cleared:
             return Changes(sets, [], [Clear(), *ops])
@@ -538,10 +548,15 @@ class Session(MutableMapping[str, Any]):
         return list(keys)
 
     def _members(self, key: str) -> dict[str, bytes]:
+        names = self._loaded_members()
+        if self._added:
+            names = [*names, *self._added]
+        if not names:
+            return {}
         prefix = f"{MEMBER}{key}\0"
         length = len(prefix) + 32
         members = {}
-        for name in (*self._loaded_members(), *self._added):
+        for name in names:
             if name.startswith(prefix) and len(name) == length and name not in self._dropped:
                 raw = self._own(name)
                 if raw is not None:
@@ -612,10 +627,11 @@ def _plain_key(key: object) -> str:
         key = str.__str__(key)  # not str(): an enumeration's own __str__ gives something else
     if key[:1] == RESERVED:
         raise ValueError(f"a session's keys do not begin with NUL; got {key!r}")
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"a session's keys hold no lone surrogates; got {key!r}") from None
+    if not key.isascii():
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"a session's keys hold no lone surrogates; got {key!r}") from None
     return key
 
 

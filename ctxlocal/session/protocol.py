@@ -123,15 +123,16 @@ class Store(Protocol):
     ) -> Answer:
         """Merge changes into a record, field by field; never make one.
 
-        Order: a repeated ``commit_id`` gets the first answer again and changes nothing; no
-        record (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an
+        Order: a repeated ``commit_id`` gets the answer that was ``"committed"`` again and
+        changes nothing (what was not is not remembered, but evaluated again); no record (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an
         Expect that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take.
         A commit renews ``touched`` and ``expires``. By a key that was moved with a grace,
         Incr and Take alone reach the record (whatever its generation), all else is
         ``"revoked"``.
 
         :param commit_id: at most 64 characters, new for each commit, the same when it is
-            repeated because its answer was lost. The last 16 at least are remembered.
+            repeated because its answer was lost. At least the last 16 that were
+            ``"committed"`` are remembered.
         :param base: what ``load`` returned, a hint: a store may try to replace that state in
             one step before it takes a lock.
         """

@@ -136,7 +136,10 @@ class StoredSettings:
 
     def ttl(self, fields: Mapping[str, bytes]) -> float:
         """Return for how many seconds a record with these fields lives if nobody touches it."""
-        return max(1.0, min(self.idle_timeout, self.seconds_left(fields, self.clock())))
+        left = self.seconds_left(fields, self.clock())
+        if left > self.idle_timeout:
+            return self.idle_timeout
+        return left if left > 1.0 else 1.0
 
     def report_corrupt(self, key: str, error: Exception) -> None:
         """Count and log a record that cannot be read (R32)."""

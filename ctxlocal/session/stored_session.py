@@ -102,65 +102,77 @@ class StoredSession(Session):
     # Loading.
 
     def _load(self) -> Flow[None]:
-        """Begin with the record, or with none."""
+        """Begin with the first of the request's ids that has a live record (R2, R9, R17)."""
         refusal: StoreUnavailableError | None = None
-        session_id, record = "", None
+        session_id, key, record = "", "", None
+        ids = self._sessions.ids_in(self._cookies)
         try:
-            session_id, record = yield from self._find()
+            for session_id in ids:
+                key = key_of(session_id)
+                try:
+                    record = self._checked((yield "load", (key,)))
+                except CorruptRecordError as error:
+                    self._sessions.report_corrupt(key, error)
+                    continue
+                if record is None:
+                    self._reject("unknown id")
+                    continue
+                if self._is_live(record):
+                    break
+                record = None
+                if event.expired.receivers:
+                    event.expired.send(self._sessions, session=None)
+                yield "delete", (key,)
         except StoreUnavailableError as error:
             if self._sessions.when_down == "raise":
+                self._refusal = error  # for a framework's 500, which should be a 503
                 raise
             log.warning("session store down, going on without a session: %s", error)
             refusal = error
         if self._fields is not None:  # another thread or task of the request was first
             return
-        self._id, self._record, self._refusal = session_id, record, refusal
-        self._key = None if record is None else key_of(session_id)
-        self._send: bool | None = None  # the cookie: with the id, or (False) its deletion
-        self._begin({} if record is None else record.values)
-        if record is not None and event.loaded.receivers:
-            event.loaded.send(self._sessions, session=self)
-
-    def _find(self) -> Flow[tuple[str, Record | None]]:
-        """Return the first of the request's ids that has a live record (R2, R9, R17)."""
-        ids = self._sessions.ids_in(self._cookies)
-        for session_id in ids:
-            record = yield from self._live_record(key_of(session_id))
-            if record is not None:
-                return session_id, record
         if not ids and event.rejected.receivers and self._has_cookie():
-            event.rejected.send(self._sessions, session=None, reason="malformed id")
-        return "", None
+            self._reject("malformed id")
+        self._start(session_id, key, record, refusal)
+
+    def _start(
+        self,
+        session_id: str,
+        key: str,
+        record: Record | None,
+        refusal: StoreUnavailableError | None,
+    ) -> None:
+        self._send: bool | None = None  # the cookie: with the id, or (False) its deletion
+        self._refusal = refusal
+        self._record = record
+        if record is None:
+            self._id, self._key = "", None
+            self._begin({})
+            return
+        self._id, self._key = session_id, key
+        self._begin(record.values)
+        if event.loaded.receivers:
+            event.loaded.send(self._sessions, session=self)
 
     def _has_cookie(self) -> bool:
         return bool(scan(self._cookies, self._sessions.cookie.name))
 
-    def _look_up(self, key: str) -> Flow[Record | None]:
-        """Ask the store, which may be somebody else's and return anything."""
-        record = yield "load", (key,)
+    def _reject(self, reason: str) -> None:
+        if event.rejected.receivers:
+            event.rejected.send(self._sessions, session=None, reason=reason)
+
+    def _is_live(self, record: Record) -> bool:
+        """Whether it is within both limits, by the times that are stored (R9)."""
+        now = self._sessions.clock()
+        is_idle = now - record.touched >= self._sessions.idle_timeout
+        return not is_idle and self._sessions.seconds_left(record.values, now) > 0
+
+    def _checked(self, record: object) -> Record | None:
+        """Refuse what a store may return that is somebody else's."""
         if record is None or (isinstance(record, Record) and isinstance(record.values, dict)):
             return record
         kind = type(record).__name__
         raise CorruptRecordError(self._sessions.store.name, f"a {kind} is no Record of fields")
-
-    def _live_record(self, key: str) -> Flow[Record | None]:
-        try:
-            record = yield from self._look_up(key)
-        except CorruptRecordError as error:
-            self._sessions.report_corrupt(key, error)
-            return None
-        if record is None:
-            if event.rejected.receivers:
-                event.rejected.send(self._sessions, session=None, reason="unknown id")
-            return None
-        now = self._sessions.clock()
-        is_idle = now - record.touched >= self._sessions.idle_timeout
-        if not is_idle and self._sessions.seconds_left(record.values, now) > 0:
-            return record
-        if event.expired.receivers:
-            event.expired.send(self._sessions, session=None)
-        yield "delete", (key,)
-        return None
 
     # Saving.
 
@@ -286,10 +298,10 @@ class StoredSession(Session):
         return Changes(rest, changes.deletes, changes.ops)
 
     def _agree(self, changes: Changes) -> Flow[Changes | None]:
-        """Settle disputes while the old id is good: after the move, an error would lose both ids."""
+        """Settle disputes while the old id is good: an error after the move would lose both."""
         assert self._record is not None
         try:
-            theirs = yield from self._look_up(self._key or "")
+            theirs = self._checked((yield "load", (self._key,)))
         except CorruptRecordError as error:
             self._sessions.report_corrupt(self._key or "", error)
             theirs = None
@@ -313,9 +325,10 @@ class StoredSession(Session):
             args = (*state, changes.sets, changes.deletes, ops, ttl, commit_id(), base)
             try:
                 answer: Answer = yield "commit", args
-                self._check(answer, ops)
+                if ops or type(answer) is not Answer:
+                    self._check(answer, ops)
                 if answer.outcome == "conflict":
-                    theirs = yield from self._look_up(self._key or "")
+                    theirs = self._checked((yield "load", (self._key,)))
             except CorruptRecordError as error:
                 self._sessions.report_corrupt(self._key or "", error)
                 self._lose("corrupt")
@@ -350,8 +363,8 @@ class StoredSession(Session):
         Operations alone may have reached the record by an old id, which must not be sent.
         """
         assert self._record is not None
-        if (changes.sets or changes.deletes) and (
-            self.permanent or PERMANENT in self._record.values
+        if PERMANENT in changes.sets or (
+            PERMANENT in self._record.values and (changes.sets or changes.deletes)
         ):
             self._send = True
 
