@@ -123,10 +123,11 @@ class Store(Protocol):
     ) -> Answer:
         """Merge changes into a record, field by field; never make one.
 
-        Order: a repeated ``commit_id`` gets the answer that was ``"committed"`` again and
-        changes nothing (what was not is not remembered, but evaluated again); no record (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an
-        Expect that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take.
-        A commit renews ``touched`` and ``expires``. By a key that was moved with a grace,
+        Order: a ``commit_id`` that was ``"committed"`` gets that answer again and changes
+        nothing (any other answer is not remembered: a repetition is evaluated anew); no record
+        (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an Expect
+        that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take. A commit
+        renews ``touched`` and ``expires``. By a key that was moved with a grace,
         Incr and Take alone reach the record (whatever its generation), all else is
         ``"revoked"``.
 

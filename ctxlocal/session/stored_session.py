@@ -53,6 +53,7 @@ class StoredSession(Session):
         "_record",
         "_send",
         "_sessions",
+        "_unanswered",
     )
 
     def __init__(self, sessions: StoredSettings, cookies: str) -> None:
@@ -63,6 +64,7 @@ class StoredSession(Session):
     def _begin(self, fields: Mapping[str, bytes]) -> None:
         super()._begin(fields)
         self._doomed: list[str] = []  # keys of records that destroy() ends
+        self._unanswered: tuple[str, Changes] | None = None  # a commit's id, and what it was
         self._is_lost = False  # the record went, or was cleared: nothing more is stored
 
     def _fetch(self) -> Mapping[str, bytes] | None:
@@ -322,9 +324,11 @@ class StoredSession(Session):
             theirs: Record | None = None
             ttl = self._sessions.ttl(record.values if BORN not in changes.sets else changes.sets)
             state = (self._key, record.generation)
-            args = (*state, changes.sets, changes.deletes, ops, ttl, commit_id(), base)
+            name = self._name_commit(changes)
+            args = (*state, changes.sets, changes.deletes, ops, ttl, name, base)
             try:
                 answer: Answer = yield "commit", args
+                self._unanswered = None
                 if ops or type(answer) is not Answer:
                     self._check(answer, ops)
                 if answer.outcome == "conflict":
@@ -344,6 +348,18 @@ class StoredSession(Session):
             changes, expects = self._merge(changes, expects, theirs)
             base = theirs
         raise SessionConflictError(tuple(expect.field for expect in expects))
+
+    def _name_commit(self, changes: Changes) -> str:
+        """Return the commit's id: of one that was never answered, if it is tried again."""
+        name = commit_id()
+        if self._unanswered is not None:
+            former_name, former = self._unanswered
+            if former == changes:
+                name = former_name
+            elif former.ops:  # it may have counted, and what is new cannot be told from it
+                raise StoreUnavailableError(self._sessions.store.name, "commit")
+        self._unanswered = name, changes
+        return name
 
     def _check(self, answer: object, ops: list[Op]) -> None:
         """Refuse what a store of somebody else's may return."""

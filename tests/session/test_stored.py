@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from ctxlocal.session.cookie import MAX_AGE, Cookie
-from ctxlocal.session.errors import SessionConfigError, SessionConflictError, SessionError
+from ctxlocal.session.errors import (
+    SessionConfigError,
+    SessionConflictError,
+    SessionError,
+    StoreUnavailableError,
+)
 from ctxlocal.session.model import Session
 from ctxlocal.session.protocol import Answer, Record
 from ctxlocal.session.stores.memory import MemoryStore
@@ -340,3 +345,44 @@ def test_the_null_session_is_empty_and_refuses_changes(browser: Browser) -> None
     with pytest.raises(SessionError, match="no session here"):
         null["a"] = 1
     assert browser.sessions.save(null) == (True, ())
+
+
+class LosesReplies(MemoryStore):
+    """Does what it is asked, but says that it is down as long as ``is_mute``."""
+
+    is_mute = True
+
+    def commit(self, *arguments: Any, **named: Any) -> Any:
+        answer = super().commit(*arguments, **named)
+        if self.is_mute:
+            raise StoreUnavailableError(self.name, "commit")
+        return answer
+
+
+def test_a_commit_that_is_tried_again_counts_once(make: Make, clock: Clock) -> None:
+    store = LosesReplies(clock=clock)
+    browser = Browser(make(store))
+    with browser.request() as session:
+        session["n"] = 1
+    with browser.request() as session:
+        session.incr("n")
+        with pytest.raises(StoreUnavailableError):
+            session.save()
+        store.is_mute = False
+    assert browser.values() == {"n": 2}
+
+
+def test_a_commit_that_may_have_counted_is_not_mixed_with_another(make: Make, clock: Clock) -> None:
+    store = LosesReplies(clock=clock)
+    browser = Browser(make(store))
+    with browser.request() as session:
+        session["n"] = 1
+    session = browser.open()
+    session.incr("n")
+    with pytest.raises(StoreUnavailableError):
+        session.save()
+    store.is_mute = False
+    session["other"] = 1
+    with pytest.raises(StoreUnavailableError):
+        browser.save(session)
+    assert browser.values() == {"n": 2}
