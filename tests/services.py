@@ -37,7 +37,11 @@ def find(program: str) -> str | None:
     return shutil.which(program) or (str(debian[-1]) if debian else None)
 
 
-NEEDED = {"redis": "redis-server", "postgresql": "initdb"}
+NEEDED = {
+    "redis": ["redis-server"],
+    "postgresql": ["initdb"],
+    "browser": ["chromium", "chromedriver"],
+}
 
 
 def free_port() -> int:
@@ -65,7 +69,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             user=self._user,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         output = self._process.stdout
         assert output is not None
@@ -99,7 +103,8 @@ class Server:
             self._process.send_signal(signal.SIGCONT)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let the process that calls it be killed when the one that started it ends; Linux."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -220,13 +225,17 @@ def postgresql_url() -> Iterator[str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if os.environ.get("CI"):
         return  # there a missing program is a failure
-    missing = {mark: program for mark, program in NEEDED.items() if find(program) is None}
+    missing: dict[str, list[str]] = {}
+    for mark, programs in NEEDED.items():
+        if absent := [program for program in programs if find(program) is None]:
+            missing[mark] = absent
     left_out = [item for item in items if any(map(item.get_closest_marker, missing))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-        programs = ", ".join(missing.values())
-        config.stash[_LEFT_OUT] = f"{len(left_out)} tests deselected: {programs} not installed"
+        absent = sorted(program for some in missing.values() for program in some)
+        text = f"{len(left_out)} tests deselected: {', '.join(absent)} not installed"
+        config.stash[_LEFT_OUT] = text
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

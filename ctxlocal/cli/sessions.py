@@ -6,24 +6,30 @@ cannot be had. Values are shown only when asked for; ids are nowhere in the stor
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ..errors import CtxLocalError
+from .stores import StoreProblem, opened
 
 if TYPE_CHECKING:
     from ..session.protocol import Record, Store
     from ..session.stored import SessionInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 SHORT = 12  # characters of a handle that a table shows
+NARROW = 56  # columns that the table needs for all but the user
+FEWEST = 6  # that have to be given
+_GONE = "There is no such session, or it has just ended"
 
 
 @click.group()
@@ -33,6 +39,10 @@ def sessions() -> None:
     STORE is sqlite:///file.db, redis://host:6379/0, postgresql://user@host/db or another
     URL of SQLAlchemy's. Give it in the environment variable CTXLOCAL_STORE if it holds a
     password: a command line is visible to others.
+
+    A session is named by its handle, which is not what its cookie holds.
+
+    Exit status: 0 done, 1 no such session, 2 wrong usage or a store that cannot be asked.
     """
 
 
@@ -47,37 +57,44 @@ def _with_store(command: F) -> F:
     )(command)
 
 
+def _utf8(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is no UTF-8") from None
+    return value
+
+
 _with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _with_handle = click.argument("handle")
 
 
 @sessions.command("list")
 @_with_store
-@click.option("--user", help="Only the sessions of this user.")
+@click.option("--user", callback=_utf8, help="Only the sessions of this user.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
 @_with_json
 def list_(url: str, user: str | None, limit: int, as_json: bool) -> None:
-    """List live sessions: handle, user, when they began and were last seen."""
-    from ..session.stored import session_info
+    """List live sessions: handle, user, when they began and were last seen.
+
+    Those of one user come the last used first, others in no order.
+    """
 
     def found(store: Store) -> list[SessionInfo]:
+        from ..session.stored import session_info
+
         records: Iterable[tuple[str, Record]]
         records = store.scan() if user is None else reversed(store.list(user))
-        return [session_info(*each) for each, _ in zip(records, range(limit), strict=False)]
+        return [session_info(*each) for each in islice(records, limit + 1)]
 
     infos = _ask(url, found)
+    is_more, infos = len(infos) > limit, infos[:limit]
     if as_json:
         _print_json([_as_dict(info) for info in infos])
-        return
-    table = Table(box=None, header_style="bold")
-    for title in ("handle", "user", "began", "last seen", "expires", "keys"):
-        table.add_column(title, no_wrap=title == "handle")
-    for info in infos:
-        times = (_when(at) for at in (info.began, info.last_seen, info.expires))
-        table.add_row(info.handle[:SHORT], info.user or "-", *times, str(len(info.values)))
-    Console(highlight=False).print(table)
-    if len(infos) == limit:
-        click.echo(f"The first {limit}; --limit shows more.")
+    else:
+        _print_table(infos)
+    if is_more:
+        click.echo(f"These are the first {limit}; --limit shows more.", err=True)
 
 
 @sessions.command()
@@ -90,102 +107,109 @@ def show(url: str, handle: str, with_values: bool, as_json: bool) -> None:
 
     HANDLE is what `list` shows, or as much of it as is unique.
     """
-    from ..session.stored import session_info
 
-    info = _ask(url, lambda store: session_info(*_find(store, handle)))
+    def found(store: Store) -> SessionInfo:
+        from ..session.stored import session_info
+
+        key = _key(store, handle)
+        record = store.load(key)
+        return session_info(key, record) if record is not None else _fail(_GONE, 1)
+
+    info = _ask(url, found)
     if as_json:
         _print_json(_as_dict(info, with_values=with_values))
         return
-    table = Table(box=None, show_header=False)
-    table.add_row("handle", info.handle)
-    table.add_row("user", info.user or "-")
-    for title, at in (("began", info.began), ("last seen", info.last_seen)):
-        table.add_row(title, _when(at))
-    table.add_row("expires", _when(info.expires))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, text in (
+        ("handle", info.handle),
+        ("user", info.user or "-"),
+        ("began", f"{_when(info.began)} UTC"),
+        ("last seen", f"{_when(info.last_seen)} UTC"),
+        ("expires", f"{_when(info.expires)} UTC"),
+    ):
+        table.add_row(title, _harmless(text))
     for key, value in info.values.items():
-        table.add_row(f"[{key}]", repr(value) if with_values else type(value).__name__)
-    Console(highlight=False, markup=False).print(table)
+        shown = repr(value) if with_values else type(value).__name__
+        table.add_row(_harmless(f"[{key}]"), _harmless(shown))
+    _console().print(table)
 
 
 @sessions.command()
 @_with_store
 @_with_handle
-def revoke(url: str, handle: str) -> None:
+@_with_json
+def revoke(url: str, handle: str, as_json: bool) -> None:
     """End one session. HANDLE is what `list` shows, or as much of it as is unique."""
-
-    def end(store: Store) -> bool:
-        key, _ = _find(store, handle)
-        return store.delete(key)
-
-    click.echo("1 session ended" if _ask(url, end) else "It had ended already")
+    ended = _ask(url, lambda store: store.delete(_key(store, handle)))
+    if not ended:
+        _fail(_GONE, 1)
+    _print_count(1, "ended", as_json)
 
 
 @sessions.command("revoke-all")
 @_with_store
-@click.option("--user", help="End the sessions of this user.")
+@click.option("--user", callback=_utf8, help="End the sessions of this user.")
 @click.option("--everyone", is_flag=True, help="End the sessions of all users and visitors.")
-def revoke_all(url: str, user: str | None, everyone: bool) -> None:
+@_with_json
+def revoke_all(url: str, user: str | None, everyone: bool, as_json: bool) -> None:
     """End all sessions of a user, or of everyone."""
     if (user is None) is not everyone:
         raise click.UsageError("say whose: either --user NAME or --everyone")
     ended = _ask(url, lambda s: s.revoke_everyone() if user is None else s.revoke(user))
-    click.echo(_counted(ended, "ended"))
+    _print_count(ended, "ended", as_json)
 
 
 @sessions.command()
 @_with_store
-def purge(url: str) -> None:
+@_with_json
+def purge(url: str, as_json: bool) -> None:
     """Remove expired sessions, where the store does not do so itself."""
-    click.echo(_counted(_ask(url, lambda store: store.purge()), "removed"))
+    _print_count(_ask(url, lambda store: store.purge()), "removed", as_json)
 
 
 @sessions.command()
 @_with_store
 @_with_json
 def stats(url: str, as_json: bool) -> None:
-    """Count live sessions, users and bytes."""
+    """Count live sessions, the users among them, and the bytes that they hold."""
     found = _ask(url, lambda store: store.stats())
     if as_json:
         _print_json(found._asdict())
         return
-    click.echo(f"{found.sessions} sessions, {found.users} users, {found.bytes} bytes")
-
-
-R = TypeVar("R")
+    counts = (_plural(found.sessions, "session"), _plural(found.users, "user"))
+    click.echo(", ".join([*counts, _plural(found.bytes, "byte")]))
 
 
 def _ask(url: str, question: Callable[[Store], R]) -> R:
-    """Open the store, ask, close it; what goes wrong is one line and exit status 2."""
+    """Open the store, ask, close it. Nothing is made that is not there."""
     try:
-        from ..session.stores.url import open_store
-
-        store = open_store(url)
-        try:
+        with opened(url, must_exist=True) as store:
             return question(store)
-        finally:
-            store.close()
-    except CtxLocalError as error:
-        _fail(error)
+    except StoreProblem as problem:
+        _fail(str(problem), 2)
 
 
-def _fail(error: CtxLocalError) -> NoReturn:
-    click.echo(f"Error: {error}", err=True)
-    if error.__cause__ is not None:
-        click.echo(f"  {type(error.__cause__).__name__}", err=True)
-    sys.exit(2)
+def _fail(problem: str, status: int) -> NoReturn:
+    click.echo(f"Error: {_harmless(problem)}", err=True)
+    sys.exit(status)
 
 
-def _find(store: Store, handle: str) -> tuple[str, Record]:
-    """Return the one live session whose handle begins so. O(1) for a whole handle, else O(all)."""
-    if len(handle) == 64 and (record := store.load(handle)) is not None:
-        return handle, record
-    if len(handle) < 6:
-        raise click.BadParameter(f"{handle!r} is too short: give 6 characters or more")
-    found = [each for each in store.scan() if each[0].startswith(handle)]
-    if len(found) != 1:
-        many = "no live session" if not found else f"{len(found)} live sessions"
-        raise click.BadParameter(f"{many} in {store.name} with a handle that begins {handle!r}")
-    return found[0]
+def _key(store: Store, handle: str) -> str:
+    """Return the key that begins so. O(1) for a whole handle, otherwise O(sessions)."""
+    handle = handle.lower()
+    if not FEWEST <= len(handle) <= 64 or handle.strip("0123456789abcdef"):
+        # Without saying what was given: it may be a cookie's value.
+        _fail(f"HANDLE has to be {FEWEST} to 64 hexadecimal digits, as `list` shows them", 2)
+    if len(handle) == 64:
+        return handle
+    found = [key for key, _ in store.scan() if key.startswith(handle)]
+    if len(found) > 1:
+        _fail(f"{len(found)} sessions in {store.name} have a handle that begins so; say more", 2)
+    return (
+        found[0] if found else _fail(f"No session in {store.name} has a handle that begins so", 1)
+    )
 
 
 def _as_dict(info: SessionInfo, *, with_values: bool = False) -> dict[str, Any]:
@@ -198,16 +222,56 @@ def _as_dict(info: SessionInfo, *, with_values: bool = False) -> dict[str, Any]:
 
 
 def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=1, default=_plain))
+    """Print what any reader of JSON takes: NaN as null, bytes as base64, times as ISO 8601."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(data, enc_hook=repr), indent=1)
+    click.echo(text.decode())
 
 
-def _plain(value: Any) -> Any:
-    return sorted(value, key=repr) if isinstance(value, frozenset) else repr(value)
+def _print_table(infos: list[SessionInfo]) -> None:
+    if not infos:
+        click.echo("No live sessions")
+        return
+    console = _console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("handle", no_wrap=True)
+    table.add_column("user", overflow="fold", max_width=max(4, console.width - NARROW))
+    for title in ("began (UTC)", "last seen (UTC)", "expires (UTC)"):
+        table.add_column(title, min_width=len("2026-11-22"))
+    table.add_column("keys", justify="right", no_wrap=True, min_width=len("keys"))
+    for info in infos:
+        times = (_when(at, "minutes") for at in (info.began, info.last_seen, info.expires))
+        user = _harmless(info.user or "-")
+        table.add_row(info.handle[:SHORT], user, *times, str(len(info.values)))
+    console.print(table)
 
 
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+def _console() -> Console:
+    """Return a console; where no terminal sets a width, lines are as long as they have to be."""
+    is_free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, width=10_000 if is_free else None)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} session{'' if number == 1 else 's'} {what}"
+def _harmless(text: str) -> Text:
+    """Return a text as it is, without what would command the terminal."""
+    return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
+def _when(at: float, to: str = "seconds") -> str:
+    try:
+        moment = datetime.fromtimestamp(at, timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError, OSError):  # a record of somebody else's making
+        return "?"
+    return moment.isoformat(" ", to)
+
+
+def _print_count(number: int, what: str, as_json: bool) -> None:
+    if as_json:
+        _print_json({what: number})
+    else:
+        click.echo(f"{_plural(number, 'session')} {what}")
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -40,7 +40,7 @@ def _refuse_missing(store: Store) -> None:
     from ..session.stores.memory import MemoryStore
 
     if isinstance(store, MemoryStore):
-        raise StoreProblem("memory: lies within one process, which no other can look into")
+        raise StoreProblem("memory: is in one process, and no other can look into it")
     path = getattr(store, "path", None)
     if path is not None and not os.path.exists(path):
         raise StoreProblem(f"there is no file {path!r}")
@@ -68,8 +68,11 @@ def _explain(error: Exception, url: str) -> str:
     from ..session.errors import SessionConfigError, StoreUnavailableError
 
     cause = error.__cause__
-    if isinstance(cause, SessionConfigError):
-        return str(cause)
+    for each in (error, cause):
+        if isinstance(each, SessionConfigError):
+            return str(each).replace(f"{each.setting}: ", "the store's URL: ", 1)
+    if isinstance(error, ModuleNotFoundError) and not isinstance(error, CtxLocalError):
+        return f"this store needs {error.name}, which is not installed"
     if not isinstance(error, StoreUnavailableError) or cause is None:
         return _without_secrets(str(error), url)
     said = (str(cause).splitlines() or ["no reason given"])[0].strip()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 from . import event
 from .errors import SessionConfigError, StoreUnavailableError
 from .interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
-from .model import BORN, NullSession, Session
+from .model import BORN, MEMBER, NullSession, Session
 from .protocol import RESERVED, USER, AsyncStore, Record, Store
 from .settings import Flow, StoredSettings
 from .stored_session import AsyncStoredSession, StoredSession, value_of
@@ -238,13 +238,30 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
 def session_info(key: str, record: Record, is_current: bool = False) -> SessionInfo:
     """Return what may be shown of a record."""
     user = record.values.get(USER)
-    values = {k: value_of(raw) for k, raw in record.values.items() if k[:1] != RESERVED}
     try:
         began = float(record.values[BORN])
     except (KeyError, ValueError):
         began = record.touched
     name = None if user is None else user.decode("utf-8", "replace")
+    values = _values_of(record)
     return SessionInfo(key, name, began, record.touched, record.expires, values, is_current)
+
+
+def _values_of(record: Record) -> dict[str, Any]:
+    """Return what the application keeps; None stands for what cannot be read."""
+    values: dict[str, Any] = {}
+    members: dict[str, list[bytes]] = {}
+    for name, raw in record.values.items():
+        if name[:1] != RESERVED:
+            values[name] = value_of(raw)
+        elif name[:2] == MEMBER:
+            members.setdefault(name[2:].rpartition("\0")[0], []).append(raw)
+    for key, found in members.items():
+        try:
+            values[key] = frozenset(value_of(raw) for raw in found)
+        except TypeError:  # unhashable: another program stored it
+            values[key] = None
+    return values
 
 
 def _key_of(session: Session | None) -> str | None:

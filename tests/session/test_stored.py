@@ -386,3 +386,15 @@ def test_a_commit_that_may_have_counted_is_not_mixed_with_another(make: Make, cl
     with pytest.raises(StoreUnavailableError):
         browser.save(session)
     assert browser.values() == {"n": 2}
+
+
+def test_what_is_shown_of_a_session_has_its_sets(make: Make) -> None:
+    sessions = make()
+    browser = Browser(sessions)
+    with browser.request() as session:
+        session.user = "ada"
+        session["a"] = 1
+        session.add_to_set("tags", "x")
+        session.add_to_set("tags", "y")
+    (info,) = sessions.list_sessions("ada")
+    assert info.values == {"a": 1, "tags": {"x", "y"}}

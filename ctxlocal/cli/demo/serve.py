@@ -86,7 +86,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise _CannotListen(f"{host} port {port}: {error.strerror or error}") from error
+        problem = (error.strerror or str(error)).partition(" (while")[0]
+        raise _CannotListen(f"{host} port {port}: {problem}") from error
 
 
 def _interrupt(*_: object) -> NoReturn:
