@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 from . import event
@@ -9,6 +10,7 @@ from .errors import SessionConfigError, StoreUnavailableError
 from .interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from .model import BORN, MEMBER, NullSession, Session
 from .protocol import RESERVED, USER, AsyncStore, Record, Store
+from .quick_session import AsyncQuickSession, QuickSession
 from .settings import Flow, StoredSettings
 from .stored_session import AsyncStoredSession, StoredSession, value_of
 from .token import is_key
@@ -124,21 +126,22 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
                 f"{self.store.name} is asynchronous, and WSGI cannot await it; use its "
                 "synchronous twin.",
             )
-        if self.schema is not None:
-            return TypedStoredSession(self, cookies)
-        return StoredSession(self, cookies)
+        return self._kinds[0](self, cookies)
 
     def save(self, session: Session) -> SessionHeaders:
         """Store what changed and close the session; called once, before headers are sent."""
         if not session._accessed:
             session._closed = True
             return NOTHING
-        return self.run(session._finish_flow()) if isinstance(session, StoredSession) else ACCESSED
+        if not isinstance(session, StoredSession):
+            return ACCESSED
+        if (asked := session._finish_at_once()) is not None:
+            return asked
+        return self.run(session._finish_flow())
 
     async def open_async(self, cookies: str) -> Session:
         """Return the session, with its record loaded if it has one (unless ``load="explicit"``)."""
-        kind = AsyncStoredSession if self.schema is None else AsyncTypedStoredSession
-        session = kind(self, cookies)
+        session = self._kinds[1](self, cookies)
         if self.load == "cookie" and self.store_blocks and self.ids_in(cookies):
             try:
                 await session.load()
@@ -153,7 +156,17 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
             return NOTHING
         if not isinstance(session, StoredSession):
             return ACCESSED
+        if (asked := session._finish_at_once()) is not None:
+            return asked
         return await self.run_async(session._finish_flow())
+
+    @cached_property
+    def _kinds(self) -> tuple[type[StoredSession], type[AsyncStoredSession]]:
+        if self.schema is not None:
+            return TypedStoredSession, AsyncTypedStoredSession
+        if self.same_key != "last-wins":
+            return StoredSession, AsyncStoredSession
+        return QuickSession, AsyncStoredSession if self.store_blocks else AsyncQuickSession
 
     def null(self) -> Session:
         """Return an empty session that refuses every change."""

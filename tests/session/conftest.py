@@ -76,13 +76,19 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def make(clock: Clock) -> Make:
-    """Make stored sessions, by default on a memory store, with the test's clock."""
+@pytest.fixture(params=["at once", "by the flow"])
+def make(request: pytest.FixtureRequest, clock: Clock) -> Make:
+    """Make stored sessions, by default on a memory store, with the test's clock.
+
+    Both as they are, with a shortcut for the common request, and without it.
+    """
 
     def make(store: Any = None, **settings: Any) -> StoredSessions[Any]:
         store = MemoryStore(clock=clock) if store is None else store
-        return StoredSessions(store, clock=clock, **settings)
+        made = StoredSessions(store, clock=clock, **settings)
+        if request.param == "by the flow" and made.schema is None:
+            vars(made)["_kinds"] = (StoredSession, AsyncStoredSession)
+        return made
 
     return make
 
