@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, TimeoutError
+from redis.exceptions import ConnectionError, NoScriptError, ResponseError, TimeoutError
 
+from ..errors import CorruptRecordError
 from ..protocol import USER, Answer, Expect, Incr, Op, Record, Result, Take
 from . import _redis_scripts as lua
+from ._unreadable import skip
 from .merge import clears, reaches_moved
 
 R = TypeVar("R")
@@ -41,7 +44,7 @@ class Call(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Many commands in one go, each of its own key."""
+    """Many commands in one go, each of its own key; an error of the server's is its reply."""
 
     calls: list[tuple[Argument, ...]]
 
@@ -58,10 +61,28 @@ def _ask(call: Call | Batch) -> Steps[Any]:
 
 
 def _evaluate(script: lua.Script, key: str, *arguments: Argument) -> Steps[Any]:
+    """Run a script; None if what is there is no hash."""
     try:
-        return (yield from _ask(Call(("EVALSHA", script.sha, 1, key, *arguments))))
-    except NoScriptError:
-        return (yield from _ask(Call(("EVAL", script.text, 1, key, *arguments))))
+        try:
+            return (yield from _ask(Call(("EVALSHA", script.sha, 1, key, *arguments))))
+        except NoScriptError:
+            return (yield from _ask(Call(("EVAL", script.text, 1, key, *arguments))))
+    except ResponseError as error:
+        if not _is_wrong_type(error):
+            raise
+        return None
+
+
+def _is_wrong_type(reply: object) -> bool:
+    """Whether a reply is the error that what is there is of another type.
+
+    Out of a script it stands within the text. Any other error of the server's is raised.
+    """
+    if not isinstance(reply, Exception):
+        return False
+    if "WRONGTYPE" not in str(reply):
+        raise reply
+    return True
 
 
 def _each(
@@ -73,14 +94,20 @@ def _each(
 class RedisSteps:
     """The operations of the store; one object for all threads and tasks of a process.
 
+    :param name: the store's, for errors.
     :param prefix: what the names of all keys begin with.
     :param epoch_interval: seconds; how old the process's knowledge of the epoch may be.
     :param primaries: the nodes to search, ``[None]`` without a cluster.
     """
 
     def __init__(
-        self, prefix: str, epoch_interval: float, primaries: Callable[[], Sequence[object]]
+        self,
+        name: str,
+        prefix: str,
+        epoch_interval: float,
+        primaries: Callable[[], Sequence[object]],
     ) -> None:
+        self._name = name
         self._record_prefix = f"{prefix}session:"
         self._user_prefix = f"{prefix}user:"
         self._epoch_key = f"{prefix}epoch"
@@ -92,9 +119,13 @@ class RedisSteps:
     def load(self, key: str) -> Steps[Record | None]:
         epoch = yield from self._known_epoch()
         for _ in range(PATIENCE):
-            pairs: Pairs = yield from _ask(Call(("HGETALL", self._record_prefix + key)))
+            try:
+                pairs = _pairs((yield from _ask(Call(("HGETALL", self._record_prefix + key)))))
+            except ResponseError as error:
+                _is_wrong_type(error)
+                raise CorruptRecordError(self._name, "its key holds no hash") from error
             if lua.TO not in pairs:
-                return _record(pairs, epoch)
+                return self._record(pairs, epoch)
             if lua.FOLLOW in pairs:
                 key = pairs[lua.TO].decode()
             elif pairs.get(lua.MOVING) != b"1":
@@ -127,17 +158,18 @@ class RedisSteps:
         epoch = yield from self._known_epoch()
         digest = hashlib.blake2b(commit_id.encode(), digest_size=12).digest()
         arguments = _changes(sets, deletes, ops)
-        by_alias = 0
+        wanted: Argument = generation
         for _ in range(PATIENCE):
-            reply: bytes = yield from _evaluate(
-                lua.COMMIT,
-                self._record_prefix + key,
-                *(epoch, generation, _ms(ttl), digest),
-                *(int(clears(ops)), by_alias),
-                *arguments,
+            reply: bytes | None = yield from _evaluate(
+                lua.COMMIT, self._record_prefix + key, epoch, wanted, _ms(ttl), digest, *arguments
             )
+            if reply == b"C":
+                return _COMMITTED
+            if reply is None:  # what is there is no record
+                break
             if reply[:1] == b"M":
-                key, by_alias = reply[1:].decode(), 1
+                key = reply[1:].decode()
+                wanted = "*" if reaches_moved(sets, deletes, ops) else "-"
             elif reply != b"W":
                 return _answer(reply)
         return Answer("revoked")
@@ -150,7 +182,10 @@ class RedisSteps:
     def delete(self, key: str) -> Steps[bool]:
         epoch = yield from self._known_epoch()
         for _ in range(PATIENCE):
-            reply = yield from _evaluate(lua.DELETE, self._record_prefix + key, epoch)
+            name = self._record_prefix + key
+            reply = yield from _evaluate(lua.DELETE, name, epoch)
+            if reply is None:  # it is of another type, which no script reads
+                reply = yield from _ask(Call(("DEL", name)))
             if not isinstance(reply, bytes):
                 return bool(reply)
             key = reply[1:].decode()
@@ -211,10 +246,10 @@ class RedisSteps:
         ]
         if not keys:
             return 0
-        counts: list[int] = yield from _ask(
+        counts: list[Any] = yield from _ask(
             _each(lua.REVOKE, keys, epoch, user.encode(), except_key or "")
         )
-        return sum(counts)
+        return sum(0 if _is_wrong_type(count) else count for count in counts)
 
     def revoke_everyone(self) -> Steps[int]:
         self._learn((yield from _evaluate(lua.BUMP, self._epoch_key)))
@@ -225,7 +260,7 @@ class RedisSteps:
                 cursor, keys = yield from self.page(node, cursor)
                 if keys:
                     counts = yield from _ask(_each(lua.DROP, keys, 0))
-                    count += sum(counts)
+                    count += sum(0 if _is_wrong_type(one) else one for one in counts)
                 if cursor == b"0":
                     break
         return count
@@ -266,9 +301,36 @@ class RedisSteps:
         found = yield from _ask(Batch([("HGETALL", name) for name in names]))
         start = len(self._record_prefix)
         records = (
-            (name[start:], _record(pairs, epoch)) for name, pairs in zip(names, found, strict=True)
+            (name[start:], self._readable(reply, epoch))
+            for name, reply in zip(names, found, strict=True)
         )
         return [(key, record) for key, record in records if record is not None]
+
+    def _readable(self, reply: Any, epoch: int) -> Record | None:
+        """Return the record that a reply holds; one that cannot be read is left out."""
+        try:
+            if _is_wrong_type(reply):
+                raise CorruptRecordError(self._name, "its key holds no hash")
+            return self._record(_pairs(reply), epoch)
+        except CorruptRecordError as error:
+            skip(error)
+            return None
+
+    def _record(self, pairs: Pairs, epoch: int) -> Record | None:
+        """Make a record of a hash; None if there is none, or one from before everyone's end."""
+        if not pairs or lua.TO in pairs:
+            return None
+        meta = _meta(pairs.get(lua.META, b""))
+        if meta is None:
+            raise CorruptRecordError(self._name, "the hash has no meta field of ours")
+        generation, born, touched, expires = map(int, meta.groups())
+        try:
+            values = {name.decode(): value for name, value in pairs.items() if name not in _OWN}
+        except UnicodeDecodeError as error:
+            raise CorruptRecordError(self._name, "a field's name is no UTF-8") from error
+        if born < epoch:
+            return None
+        return Record(values, generation, touched / 1000, expires / 1000)
 
     def _look_up(self, index: str) -> Steps[tuple[list[tuple[str, Record]], int]]:
         """Return a user's records and how many entries without one left the index.
@@ -280,16 +342,15 @@ class RedisSteps:
         if not names:
             return [], 0
         epoch = yield from self._known_epoch()
-        found: list[Pairs] = yield from _ask(Batch([("HGETALL", name) for name in names]))
+        found: list[Any] = yield from _ask(Batch([("HGETALL", name) for name in names]))
         mine: list[tuple[str, Record]] = []
         stale: list[bytes] = []
-        for member, pairs in zip(members, found, strict=True):
-            owner = pairs.get(USER.encode())
-            record = _record(pairs, epoch)
-            is_mine = owner is not None and self._index_key(owner) == index
-            if record is not None and is_mine:
+        for member, reply in zip(members, found, strict=True):
+            record = self._readable(reply, epoch)
+            owner = None if record is None else record.values.get(USER)
+            if record is not None and owner is not None and self._index_key(owner) == index:
                 mine.append((member.decode(), record))
-            elif lua.TO not in pairs:
+            elif isinstance(reply, Exception) or lua.TO not in _pairs(reply):
                 stale.append(member)
         dropped = 0
         if stale:
@@ -320,6 +381,16 @@ class RedisSteps:
 
 
 _OWN = frozenset((lua.META, lua.MEMORY, lua.MAKER, lua.TO, lua.MOVING, lua.FOLLOW))
+_COMMITTED = Answer("committed")
+_meta = re.compile(rb"(\d+) (\d+) (\d+) (\d+)").fullmatch
+
+
+def _pairs(reply: Any) -> Pairs:
+    """Make a dict of a hash's reply, if nobody did yet."""
+    if isinstance(reply, dict):
+        return reply
+    items = iter(reply)
+    return dict(zip(items, items, strict=True))
 
 
 def _ms(seconds: float) -> int:
@@ -335,11 +406,17 @@ def _flat(sets: Mapping[str, bytes]) -> Iterable[Argument]:
 def _changes(
     sets: Mapping[str, bytes], deletes: Sequence[str], ops: Sequence[Op]
 ) -> list[Argument]:
+    if deletes and not ops:  # the script sets first then
+        deletes = [name for name in deletes if name not in sets]
+    arguments: list[Argument] = [len(deletes), 2 * len(sets)]
+    arguments += *map(str.encode, deletes), *_flat(sets)
+    if not ops:
+        return arguments
     expected = [op for op in ops if isinstance(op, Expect)]
-    arguments: list[Argument] = [int(reaches_moved(sets, deletes, ops)), len(expected)]
+    arguments += int(clears(ops)), len(expected)
     for field, value in expected:
         arguments += field.encode(), int(value is not None), value or b""
-    arguments += len(deletes), *map(str.encode, deletes), len(sets), *_flat(sets), len(ops)
+    arguments.append(len(ops))
     for op in ops:
         if isinstance(op, Incr):
             arguments += "i", op.field.encode(), op.amount
@@ -369,17 +446,3 @@ def _answer(reply: bytes) -> Answer:
             at = start + int(reply[at + 1 : start - 1])
             results.append(reply[start:at])
     return Answer("committed", tuple(results))
-
-
-def _record(pairs: Pairs, epoch: int) -> Record | None:
-    """Make a record of a hash; None if there is none, or one from before everyone's end."""
-    if not pairs or lua.TO in pairs:
-        return None
-    try:
-        generation, born, touched, expires = map(int, pairs[lua.META].split())
-        values = {name.decode(): value for name, value in pairs.items() if name not in _OWN}
-    except (KeyError, ValueError):
-        raise InvalidResponse("The hash is no session record.") from None
-    if born < epoch:
-        return None
-    return Record(values, generation, touched / 1000, expires / 1000)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -40,7 +40,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record
+from ..errors import CorruptRecordError
+from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record, Result
+from ._unreadable import skip
 from .merge import clears, merge, reaches_moved
 
 R = TypeVar("R")
@@ -55,7 +57,8 @@ _HOPS = 8
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_fields = msgspec.msgpack.Decoder(dict[str, bytes]).decode
-_decode_recent = msgspec.msgpack.Decoder(list[tuple[str, list[int | bytes | None]]]).decode
+_Commit = tuple[str, list[Result]]  # its id, and its operations' results
+_decode_recent = msgspec.msgpack.Decoder(list[_Commit]).decode
 
 
 class Row(NamedTuple):
@@ -118,7 +121,8 @@ def make_table(name: str) -> Table:
 class SQLSteps:
     """The operations of the store; one object for all threads and tasks of a process."""
 
-    def __init__(self, table: Table, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, table: Table, clock: Callable[[], float]) -> None:
+        self._name = name
         self._table = table
         self._clock = clock
         self._is_ready = False
@@ -163,7 +167,7 @@ class SQLSteps:
             return self._follow(connection, self._select, key)[0]
 
         row = yield from self._do(work)
-        return None if row is None else _record(row)
+        return None if row is None else self._record(row)
 
     def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> Steps[bool]:
         maker = os.urandom(16).hex()
@@ -182,7 +186,7 @@ class SQLSteps:
                 connection.execute(insert(self._table), values)
                 return True
             # Ours, if the answer to a first try was lost.
-            return any(name == maker for name, _ in _decode_recent(there.recent))
+            return maker.encode() in there.recent
 
         try:
             made: bool = yield from self._do(work)
@@ -222,7 +226,10 @@ class SQLSteps:
         self, row: Row, change: Change, by_alias: bool
     ) -> tuple[Answer, dict[str, Any] | None]:
         """Return the answer to a commit, and the columns to write if there are any."""
-        recent = _decode_recent(row.recent)
+        try:
+            fields, recent = self._decode(row)
+        except CorruptRecordError:  # load says so
+            return Answer("revoked"), None
         for commit_id, results in recent:
             if commit_id == change.commit_id:
                 return Answer("committed", tuple(results)), None
@@ -233,7 +240,6 @@ class SQLSteps:
             return Answer("revoked"), None
         if not by_alias and row.generation != change.generation:
             return Answer("conflict"), None
-        fields = _decode_fields(row.fields)
         merged = merge(fields, change.sets, change.deletes, change.ops)
         if merged is None:
             return Answer("conflict"), None
@@ -258,7 +264,10 @@ class SQLSteps:
                 return row is not None and row.moved_to == new  # the first answer was lost
             if row.expires <= now:
                 return False
-            fields = {**_decode_fields(row.fields), **sets}
+            try:
+                fields = {**self._decode(row)[0], **sets}
+            except CorruptRecordError:
+                return False
             moved = row._replace(
                 key=new,
                 fields=_encode(fields),
@@ -302,7 +311,7 @@ class SQLSteps:
     def list_of(self, user: str) -> Steps[list[tuple[str, Record]]]:
         values = {"user": _user_hash({USER: user.encode()}), "now": self._clock()}
         rows = yield from self._do(lambda on: [Row(*row) for row in on.execute(self._list, values)])
-        return [(row.key, _record(row)) for row in rows]
+        return list(self._readable(rows))
 
     def revoke(self, user: str, except_key: str | None) -> Steps[int]:
         values = {"user": _user_hash({USER: user.encode()}), "but": except_key or ""}
@@ -316,11 +325,33 @@ class SQLSteps:
     def purge(self) -> Steps[int]:
         return (yield from self._count(self._purge, {"now": self._clock()}))
 
-    def page(self, after: str) -> Steps[list[tuple[str, Record]]]:
-        """Return some live records, in the order of their keys, from the one ``after``."""
+    def page(self, after: str) -> Steps[tuple[str | None, list[tuple[str, Record]]]]:
+        """Return some live records, in the order of their keys, from the one ``after``.
+
+        And before them the last key that was seen, None at the end.
+        """
         values = {"after": after, "now": self._clock()}
         rows = yield from self._do(lambda on: [Row(*row) for row in on.execute(self._scan, values)])
-        return [(row.key, _record(row)) for row in rows]
+        return rows[-1].key if rows else None, list(self._readable(rows))
+
+    def _decode(self, row: Row) -> tuple[dict[str, bytes], list[_Commit]]:
+        try:
+            return _decode_fields(row.fields), _decode_recent(row.recent)
+        except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a name is no UTF-8
+            raise CorruptRecordError(self._name, "a row's blob is no msgpack of ours") from error
+
+    def _record(self, row: Row) -> Record:
+        fields, _ = self._decode(row)
+        return Record(fields, row.generation, row.touched, row.expires, row)
+
+    def _readable(self, rows: Iterable[Row]) -> Iterator[tuple[str, Record]]:
+        for row in rows:
+            try:
+                record = self._record(row)
+            except CorruptRecordError as error:
+                skip(error)
+            else:
+                yield row.key, record
 
     def _follow(self, connection: Connection, statement: Any, key: str) -> tuple[Row | None, bool]:
         """Return the live row that a key leads to, and whether it was reached by an alias."""
@@ -385,7 +416,3 @@ def _first() -> int:
 def _user_hash(fields: Mapping[str, bytes]) -> str | None:
     user = fields.get(USER)
     return None if user is None else hashlib.sha256(user).hexdigest()
-
-
-def _record(row: Row) -> Record:
-    return Record(_decode_fields(row.fields), row.generation, row.touched, row.expires, row)

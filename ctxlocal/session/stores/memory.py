@@ -226,9 +226,17 @@ class MemoryStore:
                 continue
             if state.generation != generation and not by_old_key:
                 return _CONFLICT
-            new = _merged(state, sets, deletes, ops, now, ttl, commit_id)
-            if new is None:
-                return _CONFLICT
+            if deletes or ops:
+                new = _merged(state, sets, deletes, ops, now, ttl, commit_id)
+                if new is None:
+                    return _CONFLICT
+            else:  # as most are; without a call of its own
+                values, size = state.values.copy(), state.size
+                for name, value in sets.items():
+                    former = values.get(name)
+                    size += len(value) - (-len(name) if former is None else len(former))
+                    values[name] = value
+                new = _State(values, state.generation, now, now + ttl, size, commit_id, _COMMITTED)
             place.commits[state.commit_id] = state.answer
             if place.replace(state, new):
                 if len(place.commits) > 2 * KEPT_COMMITS:
@@ -455,19 +463,12 @@ def _merged(
 ) -> _State | None:
     """Return the next state; None is a conflict."""
     values = state.values.copy()
-    if deletes or ops:
-        results = merge(values, sets, deletes, ops)
-        if results is None:
-            return None
-        generation = state.generation + clears(ops)
-        answer = Answer("committed", results)
-        return _State(values, generation, now, now + ttl, _size(values), commit_id, answer)
-    size = state.size
-    for name, value in sets.items():
-        former = values.get(name)
-        size += len(name) + len(value) if former is None else len(value) - len(former)
-        values[name] = value
-    return _State(values, state.generation, now, now + ttl, size, commit_id, _COMMITTED)
+    results = merge(values, sets, deletes, ops)
+    if results is None:
+        return None
+    generation = state.generation + clears(ops)
+    answer = Answer("committed", results)
+    return _State(values, generation, now, now + ttl, _size(values), commit_id, answer)
 
 
 def _size(values: Mapping[str, bytes]) -> int:

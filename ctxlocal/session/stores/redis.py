@@ -11,7 +11,6 @@ when it is full (``maxmemory-policy`` other than noeviction) drops sessions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,12 +18,13 @@ from ...errors import MissingDependencyError
 
 try:
     from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
+    from redis.exceptions import RedisClusterException, RedisError
 except ImportError:
     raise MissingDependencyError("The Redis session store", "redis", "redis") from None
 
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..protocol import USER, Answer, Op, Record, Stats
+from ._redis_direct import Direct
 from ._redis_steps import Batch, Call, RedisSteps, Steps
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = ["AsyncRedisStore", "RedisStore"]
 R = TypeVar("R")
 # Field values are bytes, so replies are left as they come, whatever the client decodes.
 _EXACT: dict[str, Any] = {"NEVER_DECODE": True}
+_FAILURES = (RedisError, RedisClusterException, OSError)  # the second is no RedisError
 _SECONDS = 5  # how long from_url lets a server be silent
 
 
@@ -48,7 +49,7 @@ class _Twin:
         self.name = _name(client)
         self._client = client
         self._owned = owned
-        self._steps = RedisSteps(prefix, epoch_interval, self._primaries)
+        self._steps = RedisSteps(self.name, prefix, epoch_interval, self._primaries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -58,13 +59,6 @@ class _Twin:
             return [None]
         nodes: Sequence[object] = self._client.get_primaries()
         return nodes
-
-    @contextmanager
-    def _guarded(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            raise StoreUnavailableError(self.name, operation) from error
 
 
 class RedisStore(_Twin):
@@ -100,16 +94,24 @@ class RedisStore(_Twin):
         if hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is asyncio's; use AsyncRedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
+        pool = getattr(client, "connection_pool", None)  # a cluster has none
+        self._direct = Direct(pool, _SECONDS) if owned and pool is not None else None
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> RedisStore:
-        """Make a store with a client of its own, which ``close`` closes.
+        """Make a store with connections of its own, which ``close`` closes.
+
+        But for a cluster it goes without a client's layers on top of a connection: so a
+        command takes 20 us less, and libraries that trace clients do not see it.
 
         :param url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` (TLS),
             ``unix://path``; ``redis+cluster://`` and ``rediss+cluster://`` for a cluster.
             Settings of the connections go into the query, for instance ``max_connections``
             (50; more requests than that wait for one). All timeouts are 5 seconds.
+            A cluster is asked for its nodes at once.
         :param options: those of the constructor.
+        :raises SessionConfigError: the URL is malformed.
+        :raises StoreUnavailableError: no node of the cluster answers.
         """
         import redis
 
@@ -195,32 +197,37 @@ class RedisStore(_Twin):
         return Stats(len(keys), len(users), size)
 
     def close(self) -> None:
-        """Close the client if ``from_url`` made it."""
+        """Close what ``from_url`` opened; what is used afterwards is opened anew."""
+        if self._direct is not None:
+            self._direct.close()
         if self._owned:
             self._client.close()
 
     def _run(self, operation: str, steps: Steps[R]) -> R:
-        with self._guarded(operation):
-            try:
-                asked = next(steps)
-                while True:
-                    try:
-                        reply = self._ask(asked)
-                    except (RedisError, OSError) as error:
-                        asked = steps.throw(error)
-                    else:
-                        asked = steps.send(reply)
-            except StopIteration as end:
-                result: R = end.value
-        return result
+        try:
+            asked = next(steps)
+            while True:
+                try:
+                    reply = self._ask(asked)
+                except _FAILURES as error:
+                    asked = steps.throw(error)
+                else:
+                    asked = steps.send(reply)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        except _FAILURES as error:
+            raise StoreUnavailableError(self.name, operation) from error
 
     def _ask(self, asked: Call | Batch) -> Any:
+        if self._direct is not None:
+            return self._direct.ask(asked)
         if isinstance(asked, Call):
             return self._client.execute_command(*asked.arguments, **_options(asked))
         with self._client.pipeline(transaction=False) as pipeline:
             for call in asked.calls:
                 pipeline.execute_command(*call, **_EXACT)
-            return pipeline.execute()
+            return pipeline.execute(raise_on_error=False)
 
 
 class AsyncRedisStore(_Twin):
@@ -309,19 +316,20 @@ class AsyncRedisStore(_Twin):
             await self._client.aclose()
 
     async def _run(self, operation: str, steps: Steps[R]) -> R:
-        with self._guarded(operation):
-            try:
-                asked = next(steps)
-                while True:
-                    try:
-                        reply = await self._ask(asked)
-                    except (RedisError, OSError) as error:
-                        asked = steps.throw(error)
-                    else:
-                        asked = steps.send(reply)
-            except StopIteration as end:
-                result: R = end.value
-        return result
+        try:
+            asked = next(steps)
+            while True:
+                try:
+                    reply = await self._ask(asked)
+                except _FAILURES as error:
+                    asked = steps.throw(error)
+                else:
+                    asked = steps.send(reply)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        except _FAILURES as error:
+            raise StoreUnavailableError(self.name, operation) from error
 
     async def _ask(self, asked: Call | Batch) -> Any:
         if isinstance(asked, Call):
@@ -329,7 +337,7 @@ class AsyncRedisStore(_Twin):
         async with self._client.pipeline(transaction=False) as pipeline:
             for call in asked.calls:
                 pipeline.execute_command(*call, **_EXACT)
-            return await pipeline.execute()
+            return await pipeline.execute(raise_on_error=False)
 
 
 def _options(call: Call) -> dict[str, Any]:
@@ -353,7 +361,7 @@ def _connect(url: str, library: Any) -> Any:
         return library.Redis.from_pool(pool)
     except ValueError:  # its text may hold a part of the password
         raise SessionConfigError("url", "it is no URL of a Redis server") from None
-    except RedisError as error:
+    except _FAILURES as error:
         raise StoreUnavailableError("redis+cluster", "connect") from error
 
 

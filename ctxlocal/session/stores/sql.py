@@ -21,7 +21,6 @@ try:
 except ImportError:
     raise MissingDependencyError("The SQL session store", "sqlalchemy", "sql") from None
 
-import msgspec
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from ..errors import SessionConfigError, StoreUnavailableError
@@ -46,7 +45,7 @@ class _Twin:
         self.name = _name(engine.url)
         self._engine = engine
         self._owned = owned
-        self._steps = SQLSteps(make_table(table), clock)
+        self._steps = SQLSteps(self.name, make_table(table), clock)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -55,7 +54,7 @@ class _Twin:
     def _guarded(self, operation: str) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError, msgspec.DecodeError) as error:
+        except (SQLAlchemyError, OSError) as error:
             if isinstance(error, StatementError):
                 error.hide_parameters = True  # keys and values would be in the traceback
             raise StoreUnavailableError(self.name, operation) from error
@@ -165,10 +164,10 @@ class SQLStore(_Twin):
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         """Yield every live record in the order of keys, 500 with each SELECT."""
-        after = ""
-        while page := self._run("scan", self._steps.page(after)):
+        after: str | None = ""
+        while after is not None:
+            after, page = self._run("scan", self._steps.page(after))
             yield from page
-            after = page[-1][0]
 
     def stats(self) -> Stats:
         """Count the live records; reads them all."""
@@ -329,4 +328,10 @@ def _connect(create: Callable[..., Any], url: str) -> Any:
     settings: dict[str, Any] = {"pool_timeout": _SECONDS}
     if "psycopg" in target.drivername and "connect_timeout" not in target.query:
         settings["connect_args"] = {"connect_timeout": _SECONDS}
-    return create(target, **settings)
+    try:
+        return create(target, **settings)
+    except ImportError as error:
+        name = error.name or target.drivername
+        raise SessionConfigError("url", f"its driver {name} is not installed") from error
+    except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
+        raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error

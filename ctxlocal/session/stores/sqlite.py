@@ -18,6 +18,7 @@ from ...errors import MissingDependencyError
 from ..errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record, Result, Stats
 from ._sqlite_file import Connections, transaction
+from ._unreadable import skip
 from .merge import clears, merge, reaches_moved
 
 try:
@@ -26,6 +27,7 @@ except ImportError as error:
     raise MissingDependencyError("SQLiteStore", "msgspec", "web") from error
 
 _COMMITTED = Answer("committed")
+_new_tuple = tuple.__new__
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,8 +116,8 @@ class SQLiteStore:
 
     Each method raises StoreUnavailableError if the file is locked for too long, full,
     read-only where it has to be written, no database of ours, or if its directory is missing.
-    ``load``, ``commit`` and ``move`` raise CorruptRecordError on a row that cannot be read;
-    ``list`` and ``scan`` pass over it.
+    On a row that cannot be read ``load`` raises CorruptRecordError; ``list`` and ``scan`` leave
+    it out and log a line, a commit is ``"revoked"``, only ``delete`` removes it.
 
     :param path: the file; not ":memory:", of which each connection would have its own.
     :param clock: seconds since the epoch; of all processes the same.
@@ -165,7 +167,7 @@ class SQLiteStore:
         base: Record | None = None,
     ) -> Answer:
         """See :meth:`ctxlocal.session.protocol.Store.commit`."""
-        change = _Change(generation, sets, deletes, ops, ttl, commit_id)
+        change = _new_tuple(_Change, (generation, sets, deletes, ops, ttl, commit_id))
         now = self._clock()
         seen = None if base is None else base.version
         if isinstance(seen, _Seen) and seen.row.key == key and not clears(ops):
@@ -261,21 +263,25 @@ class SQLiteStore:
     def _body(self, row: _Row) -> _Body:
         try:
             return _unpack(row.body)
-        except (msgspec.DecodeError, TypeError) as error:  # TypeError: it is no blob at all
+        # ValueError: a name is no UTF-8; TypeError: it is no blob at all
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise CorruptRecordError(self.name, "a row's body is no msgpack of ours") from error
 
     def _record(self, row: _Row) -> Record:
         body = self._body(row)
-        seen = _Seen(row, body)
-        return Record(body.values.copy(), row.generation, row.touched, row.expires, seen)
+        # What Record(...) does, without the Python function in between; so with the others.
+        seen = _new_tuple(_Seen, (row, body))
+        _, _, generation, touched, expires, _, _ = row
+        return _new_tuple(Record, (body.values.copy(), generation, touched, expires, seen))
 
     def _readable(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Record]]:
         for row in rows:
             try:
                 record = self._record(row)
-            except CorruptRecordError:  # load reports it, whose answer it would be
-                continue
-            yield row.key, record
+            except CorruptRecordError as error:
+                skip(error)
+            else:
+                yield row.key, record
 
     def _merge(
         self, connection: sqlite3.Connection, key: str, change: _Change, now: float
@@ -284,7 +290,10 @@ class SQLiteStore:
             row = _find(connection, key, now)
             if row is None:
                 return Answer("revoked")
-            body = self._body(row)
+            try:
+                body = self._body(row)
+            except CorruptRecordError:  # load says so
+                return Answer("revoked")
             if (known := body.answer_to(change.commit_id)) is not None:
                 return known
             if row.key != key:
@@ -315,7 +324,10 @@ class SQLiteStore:
             row = _find(connection, old, now)
             if row is None or row.key != old:
                 return False
-            body = self._body(row)
+            try:
+                body = self._body(row)
+            except CorruptRecordError:
+                return False
             body.values.update(sets)  # nobody else has it yet
             user = body.values.get(USER)
             moved = (row.generation + 1, now, now + ttl, user, _pack(body))
@@ -351,7 +363,8 @@ class _Change(NamedTuple):
             kept = {key: kept[key] for key in commits if key in kept}
             if results:
                 kept[self.commit_id] = list(results)
-        return _Body(values, commits, kept), Answer("committed", results) if results else _COMMITTED
+        after = _new_tuple(_Body, (values, commits, kept))
+        return after, Answer("committed", results) if results else _COMMITTED
 
 
 def _replace(
@@ -369,7 +382,7 @@ def _replace(
 
 
 def _rows(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
-    return [_Row(*row) for row in connection.execute(statement, values)]
+    return [_new_tuple(_Row, row) for row in connection.execute(statement, values)]
 
 
 def _count(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
@@ -383,7 +396,7 @@ def _find(connection: sqlite3.Connection, key: str, now: float) -> _Row | None:
         if found is None or found[4] <= now:
             return None
         if found[5] is None:
-            return _Row(*found)
+            return _new_tuple(_Row, found)
         key = found[5]
 
 

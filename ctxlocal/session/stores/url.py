@@ -7,7 +7,7 @@ from ..protocol import AsyncStore, Store
 from ..threaded import ThreadedStore
 from .memory import MemoryStore
 
-_REDIS = ("redis", "rediss", "unix")
+_REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 _EXAMPLES = (
     "Use memory:, sqlite:///relative.db, sqlite:////absolute.db, redis://host, "
     "postgresql+psycopg://host/name, or another URL of SQLAlchemy"
@@ -18,10 +18,14 @@ def open_store(url: str) -> Store:
     """Return the store that a URL names; it connects when it is first used.
 
     :param url: ``memory:``; ``sqlite:///relative.db`` or ``sqlite:////absolute.db``;
-        ``redis://``, ``rediss://`` or ``unix://`` as redis-py takes them; any other as
-        SQLAlchemy takes it.
-    :raises SessionConfigError: no such kind of store, or nothing after the scheme.
+        ``redis://``, ``rediss://`` or ``unix://`` as redis-py takes them, and
+        ``redis+cluster://`` or ``rediss+cluster://``, which asks for the cluster at once;
+        ``postgres://`` and ``postgresql://``, which mean psycopg where that is installed; any
+        other as SQLAlchemy takes it, as ``postgresql+pg8000://`` or ``mysql+pymysql://``.
+    :raises SessionConfigError: no such kind of store, nothing after the scheme, or the
+        database's driver is not installed.
     :raises MissingDependencyError: the store's package is not installed.
+    :raises StoreUnavailableError: a cluster cannot be reached.
     """
     scheme = _scheme(url)
     if scheme == "memory":
@@ -82,6 +86,8 @@ def _refuse_unknown(scheme: str, url: str) -> None:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    if scheme == "postgres":  # which SQLAlchemy does not know
+        url = f"postgresql{url.removeprefix(scheme)}"
     try:
         make_url(url).get_dialect()
     except (ArgumentError, ValueError):  # whose text may hold the URL, with the password

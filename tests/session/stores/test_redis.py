@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,8 +16,14 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ctxlocal.session.errors import SessionConfigError, StoreUnavailableError
+from ctxlocal.session.errors import (
+    CorruptRecordError,
+    SessionConfigError,
+    StoreUnavailableError,
+)
 from ctxlocal.session.protocol import USER, Answer, Clear, Expect, Incr, Op, Record, Stats, Take
+from ctxlocal.session.stores._redis_scripts import META
+from ctxlocal.session.stores._redis_steps import Call
 from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.testing import check_async_store, check_store
 from tests.services import redis_cluster, redis_server
@@ -90,14 +97,27 @@ def sent(client: redis.Redis, redis_port: int) -> Iterator[Counted]:
         yield Counted(client, watch)
 
 
-def commit(store: RedisStore, key: str = KEY, commit_id: str = "c", **sets: bytes) -> Answer:
-    return store.commit(key, 0, sets, [], [], TTL, commit_id)
+def commit(store: RedisStore, commit_id: str = "c", **sets: bytes) -> Answer:
+    return store.commit(KEY, 0, sets, [], [], TTL, commit_id)
 
 
 def records(store: RedisStore) -> dict[str, bytes]:
     record = store.load(KEY)
     assert record is not None
     return record.values
+
+
+def age(client: redis.Redis, seconds: float) -> None:
+    """Do to the records what the passing of time does; the times are the server's."""
+    by = int(seconds * 1000)
+    for key in client.keys("ctxlocal:session:*"):
+        meta: Any = client.hget(key, META)
+        if meta:  # an alias has none
+            generation, epoch, touched, expires = map(int, meta.split())
+            aged = f"{generation} {epoch} {touched - by} {expires - by}"
+            client.hset(key, META, aged)
+        left = client.pttl(key) - by
+        client.pexpire(key, left)  # which removes it at once, if there is no time left
 
 
 class TestContract:
@@ -110,8 +130,7 @@ class TestContract:
                 client.flushall()
                 return RedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
 
-            # The times are the server's, which only the passing of time moves on.
-            check_store(make, advance=time.sleep, lose_reply=proxy.losing(b"EVALSHA"))
+            check_store(make, advance=partial(age, client), lose_reply=proxy.losing(b"EVALSHA"))
 
     def test_is_fulfilled_in_tasks(self, client: redis.Redis, redis_port: int) -> None:
         with proxy_to(redis_port) as proxy:
@@ -120,7 +139,8 @@ class TestContract:
                 client.flushall()
                 return AsyncRedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
 
-            check_async_store(make, lose_reply=proxy.losing(b"EVALSHA"))
+            lose_reply = proxy.losing(b"EVALSHA")
+            check_async_store(make, advance=partial(age, client), lose_reply=lose_reply)
 
 
 class TestRoundTrips:
@@ -203,6 +223,32 @@ class TestExactness:
         sets = {"text": b"\xa1y"}
         assert store.commit(KEY, 0, sets, ["n"], ops, TTL, "c") == Answer("conflict")
         assert records(store) == before
+
+    def test_at_least_16_commits_are_remembered_and_not_many_more(
+        self, store: RedisStore, client: redis.Redis
+    ) -> None:
+        store.create(KEY, {}, TTL)
+        for number in range(200):
+            value = b"x" * (number * 7 % 100)
+            ops: list[Op] = [Take("t")] if number % 3 else []
+            store.commit(KEY, 0, {"t": value}, [], ops, TTL, f"c{number}")
+            held = client.hget(RECORD, b"\xffc")
+            assert isinstance(held, bytes)
+            assert len(held) < 16 * 130 + 480
+            earlier = max(0, number - 15)
+            taken = (b"x" * (earlier * 7 % 100),) if earlier % 3 else ()
+            again = store.commit(KEY, 99, {}, [], [], TTL, f"c{earlier}")  # else a conflict
+            assert again == Answer("committed", taken)
+
+    def test_many_fields_fit_into_one_commit(self, store: RedisStore) -> None:
+        many = {f"key{number}": b"%d" % number for number in range(20_000)}
+        assert store.create(KEY, many, TTL)
+        kept = {"key7": b"new", "other": b"1"}
+        answer = store.commit(KEY, 0, {**kept, **many}, [], [], TTL, "c")
+        assert answer == Answer("committed")
+        deletes = list(many)
+        assert store.commit(KEY, 0, kept, deletes, [], TTL, "d") == Answer("committed")
+        assert records(store) == kept
 
     def test_the_last_commits_are_remembered_through_clear_and_move(
         self, store: RedisStore
@@ -529,6 +575,208 @@ class TestCluster:
         store.close()
 
 
+def put_string(client: redis.Redis) -> None:
+    client.set(RECORD, "somebody else's")
+
+
+def put_hash(client: redis.Redis) -> None:
+    client.delete(RECORD)
+    client.hset(RECORD, "somebody", "else's")
+
+
+def break_meta(client: redis.Redis) -> None:
+    client.hset(RECORD, b"\xffm", "0 0 now later")
+
+
+def break_name(client: redis.Redis) -> None:
+    client.hset(RECORD, b"\xff\xfe", "1")
+
+
+class TestCorruptRecords:
+    """R32: what lies under a session's key and is no record harms nothing else."""
+
+    KINDS = (
+        (put_string, "its key holds no hash"),
+        (put_hash, "the hash has no meta field of ours"),
+        (break_meta, "the hash has no meta field of ours"),
+    )
+
+    @pytest.fixture(params=[False, True], ids=["a client", "from_url"])
+    def own(
+        self, request: pytest.FixtureRequest, client: redis.Redis, redis_port: int
+    ) -> Iterator[RedisStore]:
+        url = f"redis://127.0.0.1:{redis_port}"
+        own = RedisStore.from_url(url) if request.param else RedisStore(client)
+        own.create(KEY, ANNA, TTL)
+        own.create(OTHER, ANNA, TTL)
+        yield own
+        own.close()
+
+    @pytest.mark.parametrize(("spoil", "problem"), [*KINDS, (break_name, "a field's name is no")])
+    def test_r32_load_tells_them_from_a_missing_one(
+        self, own: RedisStore, client: redis.Redis, spoil: Callable[[Any], None], problem: str
+    ) -> None:
+        spoil(client)
+        with pytest.raises(CorruptRecordError, match=f"holds a record it cannot read: {problem}"):
+            own.load(KEY)
+
+    @pytest.mark.parametrize(("spoil", "problem"), KINDS)
+    def test_r32_nothing_changes_them_but_delete(
+        self, own: RedisStore, client: redis.Redis, spoil: Callable[[Any], None], problem: str
+    ) -> None:
+        spoil(client)
+        before = client.dump(RECORD)
+        for ops in ([], [Incr("n", 1)]):
+            assert own.commit(KEY, 0, {}, [], ops, TTL, "c") == Answer("revoked")
+        assert not own.touch(KEY, TTL)
+        assert not own.move(KEY, "new", {}, TTL)
+        assert not own.create(KEY, {}, TTL)
+        assert client.dump(RECORD) == before
+        assert own.delete(KEY)
+        assert own.load(KEY) is None
+        assert not own.delete(KEY)
+
+    @pytest.mark.parametrize(("spoil", "problem"), [*KINDS, (break_name, "a field's name is no")])
+    def test_r32_list_and_scan_leave_them_out_with_a_line_each(
+        self,
+        own: RedisStore,
+        client: redis.Redis,
+        caplog: pytest.LogCaptureFixture,
+        spoil: Callable[[Any], None],
+        problem: str,
+    ) -> None:
+        spoil(client)
+        assert [key for key, _ in own.list("anna")] == [OTHER]
+        (line,) = caplog.messages
+        assert line.startswith(f"record left out: The session store {own.name} holds a record")
+        assert problem in line
+        assert KEY not in line
+        caplog.clear()
+        assert [key for key, _ in own.scan()] == [OTHER]
+        assert len(caplog.messages) == (0 if spoil is put_string else 1)  # SCAN asks for hashes
+        assert own.stats() == Stats(1, 1, 9)
+
+    @pytest.mark.parametrize(("spoil", "problem"), KINDS)
+    def test_r8_others_are_revoked_all_the_same(
+        self, own: RedisStore, client: redis.Redis, spoil: Callable[[Any], None], problem: str
+    ) -> None:
+        spoil(client)
+        assert own.revoke("anna") == 1
+        own.create(OTHER, ANNA, TTL)
+        assert own.revoke_everyone() == 1
+        assert own.load(OTHER) is None
+
+    def test_r32_commits_that_cannot_be_read_end_the_record(
+        self, own: RedisStore, client: redis.Redis
+    ) -> None:
+        client.hset(RECORD, b"\xffc", "rubbish " * 100)
+        assert commit(own, a=b"1") == Answer("revoked")
+        assert own.delete(KEY)
+
+    @pytest.mark.asyncio
+    async def test_r32_a_task_is_told_too(
+        self, own: RedisStore, client: redis.Redis, redis_port: int
+    ) -> None:
+        tasks = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        put_string(client)
+        with pytest.raises(CorruptRecordError):
+            await tasks.load(KEY)
+        assert [key for key, _ in await tasks.list("anna")] == [OTHER]
+        assert await tasks.delete(KEY)
+        await tasks.close()
+
+    def test_another_error_of_the_servers_is_no_corrupt_record(
+        self, own: RedisStore, client: redis.Redis, redis_port: int
+    ) -> None:
+        may_not = ["-hgetall", "-hmget"]
+        client.acl_setuser(
+            "few", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=may_not
+        )
+        few = RedisStore.from_url(f"redis://few:x@127.0.0.1:{redis_port}")
+        for operation in (few.load, lambda key: few.list("anna"), lambda key: commit(few)):
+            with pytest.raises(StoreUnavailableError):
+                operation(KEY)
+        few.close()
+        client.acl_deluser("few")
+
+
+class TestDirectConnections:
+    """What ``from_url`` does without a client."""
+
+    def test_no_more_are_opened_than_allowed(self, client: redis.Redis, redis_port: int) -> None:
+        store = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}?max_connections=3")
+        before = len(client.client_list())
+        store.create(KEY, {}, TTL)
+        race_in_threads(store, 20)
+        assert records(store) == all_kept(20)
+        assert 1 <= len(client.client_list()) - before <= 3
+        store.close()
+        assert records(store) == all_kept(20)  # a closed one opens again
+        store.close()
+
+    def test_when_all_are_busy_it_is_unavailable(self, store: RedisStore, redis_port: int) -> None:
+        own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}?max_connections=1")
+        direct = own._direct
+        assert direct is not None
+        direct._timeout = 0.01
+        with direct._free, pytest.raises(StoreUnavailableError) as caught:
+            own.load(KEY)
+        assert str(caught.value.__cause__) == "All connections are busy."
+        assert own.load(KEY) is None
+        own.close()
+
+    def test_one_that_was_interrupted_is_not_used_again(
+        self, store: RedisStore, redis_port: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        own.create(KEY, {"a": b"1"}, TTL)
+        direct = own._direct
+        assert direct is not None
+        (connection,) = direct._idle
+        with monkeypatch.context() as patch:
+            patch.setattr(connection, "read_response", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                own.load(OTHER)  # its reply is not taken for the next one's
+        assert connection not in direct._idle
+        assert records(own) == {"a": b"1"}
+        own.close()
+
+    def test_a_forked_child_opens_its_own(self, store: RedisStore, redis_port: int) -> None:
+        own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        own.create(KEY, {}, TTL)
+        direct = own._direct
+        assert direct is not None
+        whose = Call(("CLIENT", "ID"))
+        mine = direct.ask(whose)
+        child = os.fork()
+        if not child:
+            os._exit(0 if direct.ask(whose) != mine and records(own) == {} else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert direct.ask(whose) == mine
+        own.close()
+
+    def test_those_the_server_has_closed_are_passed_over(
+        self, store: RedisStore, client: redis.Redis, redis_port: int
+    ) -> None:
+        own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        own.create(KEY, {"a": b"1"}, TTL)
+        race_in_threads(own, 4)
+        direct = own._direct
+        assert direct is not None
+        opened = [direct._connection() for _ in range(4)]
+        for connection in opened:
+            connection.connect()
+            direct._idle.append(connection)
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert records(own)["a"] == b"1"
+        assert not set(opened) & set(direct._idle)
+        own.close()
+
+
+def interrupt(**options: object) -> None:
+    raise KeyboardInterrupt
+
+
 class TestFailure:
     def test_a_killed_server_is_unavailable_until_it_is_back(self) -> None:
         with redis_server() as server:
@@ -587,21 +835,6 @@ class TestFailure:
                 commit(store)
         finally:
             client.replicaof("NO", "ONE")
-
-    @pytest.mark.parametrize("kind", ["string", "hash"])
-    def test_what_is_no_record_is_unavailable(self, client: redis.Redis, kind: str) -> None:
-        store = RedisStore(client)
-        if kind == "string":
-            client.set(RECORD, "somebody else's")
-        else:
-            client.hset(RECORD, "somebody", "else's")
-        with pytest.raises(StoreUnavailableError):
-            store.load(KEY)
-        if kind == "string":
-            with pytest.raises(StoreUnavailableError):
-                commit(store)
-        else:
-            assert commit(store) == Answer("revoked")
 
     @pytest.mark.asyncio
     async def test_a_task_is_told_too(self) -> None:

@@ -1,0 +1,101 @@
+"""Asking one Redis server without the layers that a client puts on top of a connection.
+
+The connections are redis-py's, with every setting of the URL; what is left out is the
+client's way there: its pool, retries, telemetry and callbacks, which take 20 us a command,
+more than the command. The store repeats what got lost itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import Any
+
+from redis.exceptions import ConnectionError, RedisError, ResponseError
+
+from ._redis_steps import Batch, Call
+
+
+class Direct:
+    """Connections to one server, at most as many as the pool they are described by would have.
+
+    Safe from threads and greenlets; a forked child opens its own.
+
+    :param pool: knows how a connection is made; it is not used itself.
+    :param timeout: seconds to wait for a connection while all are busy.
+    """
+
+    def __init__(self, pool: Any, timeout: float) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._idle: deque[Any] = deque()
+        self._free = threading.Semaphore(self._pool.max_connections)
+
+    def ask(self, asked: Call | Batch) -> Any:
+        """Return the reply; in a batch an error of the server's is a reply too.
+
+        :raises RedisError: the server cannot be reached, is silent, or refuses a single command.
+        """
+        if self._process != os.getpid():
+            self._reset()
+        free = self._free
+        if not free.acquire(timeout=self._timeout):
+            raise ConnectionError("All connections are busy.")
+        try:
+            return self._exchange(self._connection(), asked)
+        finally:
+            free.release()
+
+    def _exchange(self, connection: Any, asked: Call | Batch) -> Any:
+        reply: Any
+        try:
+            if isinstance(asked, Call):
+                connection.send_command(*asked.arguments)
+                try:
+                    reply = connection.read_response(disable_decoding=True)
+                except ResponseError as error:
+                    reply = error
+            else:
+                connection.send_packed_command(connection.pack_commands(asked.calls))
+                reply = [_read(connection) for _ in asked.calls]
+        except BaseException:  # a reply may still come, which nobody may take for his
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def _connection(self) -> Any:
+        """Return one that is open as far as can be seen, or a new one."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._pool.connection_class(**self._pool.connection_kwargs)
+            try:
+                if not connection.can_read():
+                    return connection
+            except (RedisError, OSError):
+                pass  # the server has hung up
+            connection.disconnect()
+
+    def close(self) -> None:
+        """Close what is idle; what is used afterwards is opened anew."""
+        while self._idle:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:
+                return
+
+
+def _read(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
