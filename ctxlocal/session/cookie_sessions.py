@@ -31,8 +31,8 @@ from .errors import NotSupportedByStore
 from .interface import NOTHING, SessionHeaders, SessionInterface
 from .keyring import Keyring
 from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
-from .model import AUTHENTICATED, BORN, FLASH, PERMANENT, NullSession, Session
-from .protocol import USER
+from .model import AUTHENTICATED, BORN, PERMANENT, NullSession, Session
+from .protocol import FLASH, USER
 
 __all__ = [
     "AsyncCookieSession",

@@ -26,13 +26,11 @@ from .errors import (
     SessionNotLoadedError,
     UnstorableValueError,
 )
-from .protocol import MAX_INT, MIN_INT, RESERVED, USER, Clear, Incr, Op, Take
+from .protocol import FLASH, MAX_INT, MEMBER, MIN_INT, RESERVED, USER, Clear, Incr, Op, Take
 
 AUTHENTICATED = "\0auth"  #: when the user logged in
 BORN = "\0born"  #: when the session began: what the absolute limit counts from
 PERMANENT = "\0keep"  #: the cookie outlives the browser
-FLASH = "\0f"  #: and what sorts messages by time: one message
-MEMBER = "\0m"  #: key, NUL, digest: one member of a set
 
 _MISSING: Any = object()
 _flash_number = count()

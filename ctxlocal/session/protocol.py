@@ -20,6 +20,9 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 #: Fields of the session layer itself begin so; an application's keys never do.
 RESERVED = "\0"
+FLASH = "\0f"  #: and what sorts messages by time: one message
+MEMBER = "\0m"  #: key, NUL, digest: one member of a set
+ADDITIONS = (FLASH, MEMBER)  #: fields that begin so are each one request's own: none is set twice
 USER = "\0user"  #: the user's id, UTF-8; only set by create and move, or dropped by Clear
 
 KEPT_COMMITS = 16  #: how many commit ids a record remembers at least
@@ -127,9 +130,9 @@ class Store(Protocol):
         nothing (any other answer is not remembered: a repetition is evaluated anew); no record
         (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an Expect
         that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take. A commit
-        renews ``touched`` and ``expires``. By a key that was moved with a grace,
-        Incr and Take alone reach the record (whatever its generation), all else is
-        ``"revoked"``.
+        renews ``touched`` and ``expires``. By a key that was moved with a grace, Incr, Take and
+        ``sets`` of :data:`ADDITIONS` alone reach the record (whatever its generation), all
+        else is ``"revoked"``.
 
         :param commit_id: at most 64 characters, new for each commit, the same when it is
             repeated because its answer was lost. At least the last 16 that were

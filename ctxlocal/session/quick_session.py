@@ -14,7 +14,7 @@ from . import event
 from .errors import CorruptRecordError, StoreUnavailableError
 from .interface import ACCESSED, SessionHeaders
 from .model import PERMANENT
-from .protocol import Record
+from .protocol import Answer, Record
 from .stored_session import AsyncStoredSession, StoredSession
 from .token import commit_id, key_of
 
@@ -60,7 +60,8 @@ class QuickSession(StoredSession):
             base = None if record.version is None else record
             state = (self._key, record.generation, sets, deletes, ())
             ttl = sessions.ttl(record.values)
-            if sessions._sync.commit(*state, ttl, commit_id(), base).outcome != "committed":
+            answer = sessions._sync.commit(*state, ttl, commit_id(), base)
+            if type(answer) is not Answer or answer.outcome != "committed":
                 return None
         self._closed = True
         return ACCESSED if self._send is None else SessionHeaders(True, self._set_cookies())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 from . import event
 from .errors import SessionConfigError, StoreUnavailableError
 from .interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
-from .model import BORN, MEMBER, NullSession, Session
-from .protocol import RESERVED, USER, AsyncStore, Record, Store
+from .model import BORN, NullSession, Session
+from .protocol import MEMBER, RESERVED, USER, AsyncStore, Record, Store
 from .quick_session import AsyncQuickSession, QuickSession
 from .settings import Flow, StoredSettings
 from .stored_session import AsyncStoredSession, StoredSession, value_of

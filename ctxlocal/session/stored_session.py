@@ -20,6 +20,7 @@ from .errors import (
 from .interface import ACCESSED, NOTHING, SessionHeaders
 from .model import AUTHENTICATED, BORN, PERMANENT, Changes, Session
 from .protocol import (
+    ADDITIONS,
     MAX_INT,
     MIN_INT,
     RESERVED,
@@ -380,11 +381,12 @@ class StoredSession(Session):
     def _send_permanent(self, changes: Changes) -> None:
         """Renew a cookie that outlives the browser, as the record was, or make it one or none.
 
-        Operations alone may have reached the record by an old id, which must not be sent.
+        What only adds may have reached the record by an old id, which must not be sent.
         """
         assert self._record is not None
         if PERMANENT in changes.sets or (
-            PERMANENT in self._record.values and (changes.sets or changes.deletes)
+            PERMANENT in self._record.values
+            and (changes.deletes or not all(name.startswith(ADDITIONS) for name in changes.sets))
         ):
             self._send = True
 

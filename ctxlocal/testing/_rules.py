@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from ..session.errors import StoreUnavailableError
 from ..session.protocol import (
+    FLASH,
     KEPT_COMMITS,
     MAX_INT,
+    MEMBER,
     MIN_INT,
     USER,
     Answer,
@@ -545,7 +547,7 @@ def a_moved_key_is_dead(trial: Trial) -> None:
 
 @rule()
 def a_grace_lets_the_old_key_read(trial: Trial) -> None:
-    """Within the grace the old key loads the record; Incr and Take reach it, nothing else does."""
+    """Within the grace the old key loads the record, and what is added alone reaches it."""
     old, new = trial.key("old"), trial.key("new")
     trial.create(old, {"a": b"1", "once": b"\xa1x"})
     base = trial.load(old)
@@ -555,15 +557,18 @@ def a_grace_lets_the_old_key_read(trial: Trial) -> None:
     trial.equal(trial.commit(old, ops=ops, commit_id="c", base=base), committed(2, b"\xa1x"))
     trial.equal(trial.commit(old, ops=ops, commit_id="c", base=base), committed(2, b"\xa1x"))
     trial.equal(trial.commit(old, ops=(Incr("n", 1),), generation=1), committed(3))
+    added = {FLASH + "1": b"hi", MEMBER + "tags\0" + 32 * "0": b"x"}
+    trial.equal(trial.commit(old, added, ops=(Incr("n", 1),)), committed(4))
     trial.equal(trial.commit(old, {"a": b"2"}, base=base), REVOKED)
+    trial.equal(trial.commit(old, {**added, "a": b"2"}), REVOKED)
     trial.equal(trial.commit(old, {"a": b"2"}, generation=1, base=trial.load(old)), REVOKED)
     trial.equal(trial.commit(old, deletes=("a",)), REVOKED)
     trial.equal(trial.commit(old, ops=(Clear(),)), REVOKED)
     trial.equal(trial.commit(old, {"a": b"2"}, ops=(Incr("n", 1),)), REVOKED)
     trial.equal(trial.call("touch", old, TTL), False)
     trial.equal(trial.call("move", old, trial.key("newer"), {}, TTL, 100.0), False)
-    trial.values(new, {"a": b"1", "n": b"3"})
-    trial.values(old, {"a": b"1", "n": b"3"})
+    trial.values(new, {"a": b"1", "n": b"4", **added})
+    trial.values(old, {"a": b"1", "n": b"4", **added})
     trial.absent(trial.key("newer"))
 
 

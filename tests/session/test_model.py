@@ -18,8 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ctxlocal.session.codec import MAX_BYTES
 from ctxlocal.session.errors import UnstorableValueError
-from ctxlocal.session.model import FLASH, MEMBER
-from ctxlocal.session.protocol import USER, Record
+from ctxlocal.session.protocol import FLASH, MEMBER, USER, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stored_session import StoredSession
 from ctxlocal.session.stores.memory import MemoryStore

@@ -1172,3 +1172,22 @@ def test_several_threads_of_one_request_load_it_once(make: Make, clock: Clock) -
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: session["list"], range(2))
     assert first is second is session["list"]
+
+
+def test_r3_through_a_grace_what_is_added_counts_and_nothing_else(make: Make) -> None:
+    browser = Browser(make())
+    with browser.request() as session:
+        session["n"] = 1
+    old = Browser(browser.sessions, browser.cookie)
+    with browser.request() as session:
+        session.regenerate(grace=60)
+    with old.request() as session:
+        session.incr("n")
+        session.flash("hello")
+        session.add_to_set("tags", "x")
+    with old.request() as session:
+        session["n"] = 5
+    with browser.request() as session:
+        assert session["n"] == 2
+        assert session["tags"] == {"x"}
+        assert session.get_flashed() == [("message", "hello")]

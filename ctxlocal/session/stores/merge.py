@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ..protocol import MAX_INT, MIN_INT, Clear, Expect, Incr, Op, Result, Take
+from ..protocol import ADDITIONS, MAX_INT, MIN_INT, Clear, Expect, Incr, Op, Result, Take
 
 # What Redis' HINCRBY takes, so that every store agrees: no sign but "-", no leading zeros.
 _is_decimal = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
@@ -66,4 +66,5 @@ def clears(ops: Sequence[Op]) -> bool:
 
 def reaches_moved(sets: Mapping[str, bytes], deletes: Sequence[str], ops: Sequence[Op]) -> bool:
     """Whether a commit may reach the record by a key that was moved with a grace."""
-    return not sets and not deletes and all(type(op) in (Incr, Take) for op in ops)
+    is_added = all(name.startswith(ADDITIONS) for name in sets)
+    return is_added and not deletes and all(type(op) in (Incr, Take) for op in ops)
