@@ -20,7 +20,7 @@ from .errors import FrameBusyError, FrameClosedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
     from typing import Any, ParamSpec, TypeVar
 
     from ._owner import Record
@@ -77,7 +77,11 @@ class Frame:
 
         A ``with`` around awaits cannot do that: other tasks run between the steps.
         """
-        result: R = await _Driven(self, coroutine)
+        try:
+            awaited = self.run(coroutine.send, None)
+        except StopIteration as stop:  # it never had to wait
+            return stop.value  # type: ignore[no-any-return]
+        result: R = await _Driven(self, coroutine, awaited)
         return result
 
     def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -151,6 +155,23 @@ def _run_all(teardowns: list[Callable[[], object]]) -> None:
             raise
 
 
+def frame_here() -> Frame:
+    """Return a frame that starts with what is in place now: ``snapshot().frame()``, copied once."""
+    frame = Frame.__new__(Frame)
+    frame._hold(copy_context(), _carried())
+    return frame
+
+
+async def drive_call(frame: Frame, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
+    """Await what ``function(*args)`` returns, in the frame from the call on."""
+    try:
+        coroutine, awaited = frame.run(_begin, function, args)
+    except StopIteration as stop:  # it never had to wait
+        return stop.value  # type: ignore[no-any-return]
+    result: R = await _Driven(frame, coroutine, awaited)
+    return result
+
+
 class Snapshot:
     """The values that travel, as they were when it was made; see :func:`ctxlocal.flow.snapshot`."""
 
@@ -158,10 +179,7 @@ class Snapshot:
 
     def __init__(self) -> None:
         self._context = copy_context()
-        self._cells = Cells()
-        for ident, owner in _carrying():
-            if (record := ident.existing_record(owner)) is not None:
-                _copy(record.carried, self._cells)
+        self._cells = _carried()
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``function`` with the captured values in place, and return what it returns.
@@ -204,6 +222,15 @@ def _copy(source: Cells, target: Cells) -> None:
         target[key] = dict(value) if type(value) is dict else value
 
 
+def _carried() -> Cells:
+    """Return a copy of what the current owners carry."""
+    cells = Cells()
+    for ident, owner in _carrying():
+        if (record := ident.existing_record(owner)) is not None:
+            _copy(record.carried, cells)
+    return cells
+
+
 def _put_back(cells: Cells, key: int, before: Any, after: Any) -> None:
     if after is None:
         cells.pop(key, None)
@@ -224,7 +251,10 @@ def _carrying() -> list[tuple[Ident, object]]:
 
     The default does so even if nothing follows it yet: the first write may come inside.
     """
-    strategies = {*list(carriers.values()), _ident.get_default()}
+    default = _ident.get_default()
+    if not carriers and isinstance(default, ContextIdent):
+        return []
+    strategies = {*list(carriers.values()), default}
     return [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
 
 
@@ -232,9 +262,10 @@ def call_in(
     context: Context, cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     """Call ``function`` in ``context``, with ``cells`` exchanged for what the owner carries."""
-    borrowed = [(ident, owner, ident.record_of(owner)) for ident, owner in _carrying()]
-    if not borrowed:
+    carrying = _carrying()
+    if not carrying:
         return context.run(function, *args, **kwargs)
+    borrowed = [(ident, owner, ident.record_of(owner)) for ident, owner in carrying]
     return context.run(_call_with, borrowed, cells, function, args, kwargs)
 
 
@@ -290,23 +321,37 @@ def _refuse_second_owner(record: Record, flow: tuple[object, ref[Any] | None]) -
         )
 
 
-class _Driven:
-    """Awaits a coroutine step by step, each in the frame."""
+def _begin(function: Callable[..., Any], args: Any) -> tuple[Coroutine[Any, Any, Any], Any]:
+    """Call ``function`` and take the first step; return the coroutine and what it waits for."""
+    coroutine = function(*args)
+    if not hasattr(coroutine, "send"):
+        coroutine = _wait_for(coroutine)
+    return coroutine, coroutine.send(None)
 
-    def __init__(self, frame: Frame, coroutine: Coroutine[Any, Any, Any]) -> None:
+
+async def _wait_for(awaitable: Awaitable[R]) -> R:
+    return await awaitable
+
+
+class _Driven:
+    """Awaits what is left of a coroutine, each step in the frame."""
+
+    __slots__ = ("_awaited", "_coroutine", "_frame")
+
+    def __init__(self, frame: Frame, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
         self._frame = frame
         self._coroutine = coroutine
+        self._awaited = awaited  # by its first step
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        frame, coroutine = self._frame, self._coroutine
-        resume: Callable[[Any], Any] = coroutine.send
-        value: Any = None
+        frame, coroutine, awaited = self._frame, self._coroutine, self._awaited
+        resume: Callable[[Any], Any]
         while True:
-            try:
-                awaited = frame.run(resume, value)
-            except StopIteration as stop:
-                return stop.value
             try:
                 resume, value = coroutine.send, (yield awaited)
             except BaseException as error:
                 resume, value = coroutine.throw, error
+            try:
+                awaited = frame.run(resume, value)
+            except StopIteration as stop:
+                return stop.value

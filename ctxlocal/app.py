@@ -3,7 +3,7 @@
 A request goes through these, in this order::
 
     wsgi_app            serve() opens a frame and pushes the context, which opens the session
-    respond             what no error handler takes becomes a 500, or a 503
+    respond             what no error handler takes becomes a 500
     full_dispatch_request
       first-request functions, the signal request_started
       preprocess_request    before_request functions; one that returns a value is the view
@@ -34,20 +34,21 @@ from urllib.parse import quote
 from . import signals
 from ._client import TestClient
 from ._message import Request, Response, jsonify, merge, response_of
+from ._refusal import is_answer, log_refusal
 from ._registry import Registry
 from .context import AppContext, RequestContext, current_request_context, run_all
 from .errors import MissingDependencyError
-from .session.errors import StoreUnavailableError
+from .session.errors import RETRY_AFTER, SessionError
 from .session.interface import SessionHeaders, SessionInterface
 from .session.model import NullSession, Session
-from .wsgi import RETRY_AFTER, Environ, StartResponse, serve
+from .wsgi import Environ, StartResponse, serve
 
 try:
     from werkzeug.exceptions import (
         HTTPException,
         InternalServerError,
-        ServiceUnavailable,
         abort,
+        default_exceptions,
     )
     from werkzeug.routing import MapAdapter, RequestRedirect
     from werkzeug.test import EnvironBuilder
@@ -340,36 +341,38 @@ class App(Registry):
         return response
 
     async def handle_exception_async(self, error: Exception) -> Response:
-        """Return the response to an exception that nobody handled: a 500, or a 503.
+        """Return the response to an exception that nobody handled: a 500, mostly.
 
         Nothing of the session is saved. A handler of 500 (or InternalServerError) makes the
-        page; the exception is its argument's ``original_exception``. A session store that
-        is down is a 503.
+        page; the exception is its argument's ``original_exception``. An error of the session
+        layer has the ``status`` of its class, and the page is that of this status: 503 for a
+        store that is down, 409 for a conflict.
         """
         _send(signals.got_request_exception, self, exception=error)
-        is_down = isinstance(error, StoreUnavailableError)
-        if self.testing and not is_down:
+        if isinstance(error, SessionError) and is_answer(error):
+            log_refusal(_log, error)
+            page = default_exceptions[error.status](error.answer)
+        elif self.testing:
             raise error
-        request: Any = current_request_context().request
-        _log.error("Exception on %s %s", request.method, request.path, exc_info=error)
-        page: HTTPException
-        if is_down:
-            page = ServiceUnavailable(retry_after=RETRY_AFTER)
         else:
+            request: Any = current_request_context().request
+            _log.error("Exception on %s %s", request.method, request.path, exc_info=error)
             page = InternalServerError(original_exception=error)
         handler = self.find_error_handler(page)
         rv = page if handler is None else await current_request_context().call(handler, page)
-        return await self._finalize_failure(self.make_response(rv), is_down)
+        return await self._finalize_failure(self.make_response(rv), error)
 
-    async def _finalize_failure(self, response: Response, is_down: bool) -> Response:
+    async def _finalize_failure(self, response: Response, error: Exception) -> Response:
         try:
             response = await self._run_after_functions(response)
         except Exception:
             _log.exception("An after_request function failed for the response to an exception")
         session = current_request_context().session
         merge(response, SessionHeaders(vary=session is not None and session.accessed))
-        if is_down:
+        if is_answer(error):
             response.headers["Cache-Control"] = "no-store"
+            if response.status_code == 503:
+                response.headers.setdefault("Retry-After", str(RETRY_AFTER))
         _send(signals.request_finished, self, response=response)
         return response
 

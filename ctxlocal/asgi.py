@@ -13,12 +13,15 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextvars import Context
+from functools import partial
 from typing import Any, TypeAlias
 
+from ._frame import drive_call, frame_here
+from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import AppContext, Host, RequestContext
-from .flow import Frame, snapshot
-from .session.errors import StoreUnavailableError
-from .session.interface import NOTHING, SessionHeaders, SessionInterface
+from .flow import Frame
+from .session.errors import SessionError
+from .session.interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from .session.model import Session
 
 __all__ = ["ContextMiddleware"]
@@ -28,8 +31,6 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-RETRY_AFTER = 5  #: seconds, what a client is told that meets a store which is down
 
 _log = logging.getLogger("ctxlocal.asgi")
 
@@ -56,9 +57,9 @@ class ContextMiddleware(Host):
     response; one closed before it is accepted saves nothing): what lives for hours should
     not hold what it loaded at its start, so a socket that writes later opens a session for
     that moment, with ``open_async`` and ``await session.save()``. An exception that leaves
-    the application saves nothing, nor does a response with status 500 sent while an
-    exception is being handled, which is how frameworks answer before they let it pass.
-    A store that is down is a 503, if no header was sent.
+    the application saves nothing, nor does a response with status 500, which is how
+    frameworks answer one. If no header was sent, a store that is down is a 503, and other
+    errors of the session layer have the ``status`` of their class.
 
     :param app: any ASGI 3.0 application, on asyncio or trio.
     :param sessions: how sessions are opened and saved; None for contexts alone.
@@ -81,15 +82,15 @@ class ContextMiddleware(Host):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
         receive, send = outside(receive, send)
-        await in_fresh_frame(self._serve({**scope}, receive, send), inherit=self.inherit)
+        frame = Frame() if self.inherit else fresh_frame()
+        await frame.drive(self._serve({**scope}, receive, send))
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
-            await _serve_in(AppContext(self), self.app, scope, receive, send)
-        elif self.sessions is None:
-            await _serve_in(RequestContext(self, scope), self.app, scope, receive, send)
-        else:
-            await self._serve_with_session(self.sessions, scope, receive, send)
+            return _serve_in(AppContext(self), self.app, scope, receive, send)
+        if self.sessions is None:
+            return _serve_in(RequestContext(self, scope), self.app, scope, receive, send)
+        return self._serve_with_session(self.sessions, scope, receive, send)
 
     async def _serve_with_session(
         self, sessions: SessionInterface, scope: Scope, receive: Receive, send: Send
@@ -101,8 +102,8 @@ class ContextMiddleware(Host):
             context.session = response.session = session
             scope["session"] = scope["ctxlocal.session"] = session
             await _serve_in(context, self.app, scope, receive, response.send)
-        except StoreUnavailableError as error:
-            if response.is_started:
+        except SessionError as error:
+            if response.is_started or not is_answer(error):
                 raise
             await response.refuse(error)
 
@@ -134,11 +135,6 @@ def end(context: AppContext | RequestContext, error: BaseException | None) -> No
         _log.exception("A teardown of %r failed", context)
 
 
-async def in_fresh_frame(serving: Coroutine[Any, Any, None], *, inherit: bool = False) -> None:
-    """Await ``serving`` in a frame with a Context of its own, or a copy of the caller's."""
-    await (Frame() if inherit else fresh_frame()).drive(serving)
-
-
 def fresh_frame() -> Frame:
     """Return a frame in whose Context there is nothing at all."""
     return Context().run(Frame)
@@ -146,21 +142,8 @@ def fresh_frame() -> Frame:
 
 def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Return them so that they run with what is in place now, whoever calls them."""
-    captured = snapshot().frame()
-
-    async def receive_inside() -> Message:
-        return await receive()
-
-    async def send_inside(message: Message) -> None:
-        await send(message)
-
-    async def receive_outside() -> Message:
-        return await captured.drive(receive_inside())
-
-    async def send_outside(message: Message) -> None:
-        await captured.drive(send_inside(message))
-
-    return receive_outside, send_outside
+    frame = frame_here()
+    return partial(drive_call, frame, receive), partial(drive_call, frame, send)
 
 
 class _Response:
@@ -178,82 +161,83 @@ class _Response:
 
     async def send(self, message: Message) -> None:
         """Pass a message on; the session is saved before the first one with a header."""
-        if message["type"] in _HEADS and not self.is_started and not self._is_refused:
+        if self.is_started:
+            await self._send(message)
+        elif message["type"] in _HEADS and not self._is_refused:
             asked = await self._end_session(message)
-            message = with_headers(message, asked)
-            self.is_started = not self._is_refused
-        if not self._is_refused:
+            if not self._is_refused:
+                self.is_started = True
+                await self._send(with_headers(message, asked))
+        elif not self._is_refused:
             await self._send(message)
 
-    async def refuse(self, error: StoreUnavailableError) -> None:
-        """Answer that the store is down; again is harmless."""
+    async def refuse(self, error: SessionError) -> None:
+        """Answer what the session layer has to say; again is harmless."""
         if not self._is_refused:
             self._is_refused = True
-            _log.error("%s", error, exc_info=error)
-            for message in unavailable(self._scope):
+            log_refusal(_log, error)
+            for message in refusal_messages(self._scope, error):
                 await self._send(message)
 
     async def _end_session(self, message: Message) -> SessionHeaders:
         session, self.session = self.session, None
         if session is None:
             return self._if_not_saved
-        self._if_not_saved = SessionHeaders(vary=session.accessed)
-        error = self._unhandled(message)
-        if error is None:
+        self._if_not_saved = ACCESSED if session.accessed else NOTHING
+        if message.get("status") != 500:
             try:
                 return await self._sessions.save_async(session)
-            except StoreUnavailableError as failure:
+            except SessionError as failure:
                 # Answered here, because frameworks would make a 500 of it.
-                await self.refuse(failure)
+                if is_answer(failure):
+                    await self.refuse(failure)
                 raise
-        if isinstance(error, StoreUnavailableError):
-            await self.refuse(error)
-        return self._if_not_saved
-
-    def _unhandled(self, message: Message) -> BaseException | None:
-        # Outermost handlers answer inside their `except`, and raise again afterwards.
         error = sys.exc_info()[1]
-        return error if message.get("status") == 500 and error is not self._handled else None
+        reason = behind(None if error is self._handled else error, session)
+        if reason is not None:
+            await self.refuse(reason)
+        return self._if_not_saved
 
 
 def cookies_of(scope: Scope) -> str:
     """Return the Cookie header; HTTP/2 clients may send it in several fields (RFC 9113, 8.2.3)."""
-    return "; ".join(
-        value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"cookie"
-    )
+    found = [value for name, value in scope["headers"] if name.lower() == b"cookie"]
+    return b"; ".join(found).decode("latin-1") if found else ""
 
 
 def with_headers(message: Message, asked: SessionHeaders) -> Message:
     """Return ``message`` with what a session asks for in its header; it itself is not changed."""
     if not asked.vary and not asked.cookies:
         return message
-    headers = [
-        (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
-        for name, value in message.get("headers") or ()
-    ]
-    asked.merge_into(headers)
-    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    return {**message, "headers": encoded}
+    headers = []
+    concerned = []
+    for field in message.get("headers") or ():
+        name = bytes(field[0])
+        if name.lower() in (b"vary", b"cache-control"):
+            concerned.append((name.decode("latin-1"), bytes(field[1]).decode("latin-1")))
+        else:
+            headers.append(field)
+    asked.merge_into(concerned)
+    return {**message, "headers": headers + encoded(concerned)}
 
 
-def unavailable(scope: Scope) -> list[Message]:
-    """Return the messages that answer 503, or refuse a WebSocket that is not accepted."""
+def encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return header fields as ASGI has them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def refusal_messages(scope: Scope, error: SessionError) -> list[Message]:
+    """Return the messages that answer ``error``, or refuse a WebSocket that is not accepted."""
+    status, headers, body = refusal_of(error)
     prefix = "http"
     if scope["type"] == "websocket":
         if "websocket.http.response" not in (scope.get("extensions") or ()):
-            return [{"type": "websocket.close", "code": 1013, "reason": "Try again later"}]
+            code = 1013 if status == 503 else 1008  # RFC 6455: try again later, policy
+            return [{"type": "websocket.close", "code": code, "reason": error.answer}]
         prefix = "websocket.http"
-    body = b"The session store is unavailable.\n"
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        (b"retry-after", b"%d" % RETRY_AFTER),
-    ]
+    if scope.get("method") == "HEAD":
+        body = b""
     return [
-        {"type": f"{prefix}.response.start", "status": 503, "headers": headers},
-        {
-            "type": f"{prefix}.response.body",
-            "body": b"" if scope.get("method") == "HEAD" else body,
-        },
+        {"type": f"{prefix}.response.start", "status": status.value, "headers": encoded(headers)},
+        {"type": f"{prefix}.response.body", "body": body},
     ]

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import Host, RequestContext
 from .errors import FrameBusyError
 from .flow import Frame
-from .session.errors import StoreUnavailableError
+from .session.errors import SessionError
 from .session.interface import NOTHING, SessionHeaders, SessionInterface
 from .session.model import Session
 
@@ -34,8 +35,6 @@ ExcInfo: TypeAlias = (
 Write: TypeAlias = Callable[[bytes], object]
 StartResponse: TypeAlias = Callable[..., Write]
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-RETRY_AFTER = 5  #: seconds, what a client is told that meets a store which is down
 
 _log = logging.getLogger("ctxlocal.wsgi")
 _END: Any = object()
@@ -54,9 +53,10 @@ class ContextMiddleware(Host):
     :class:`~ctxlocal.session.model.Session`, which ``ctxlocal.context.session`` finds too. It
     is loaded at the first touch and saved once, before the status goes to the server:
     when the application has returned a complete body, or produced its first chunk, or
-    called ``write``. Nothing is saved if an exception leaves the application before, or if
-    it calls ``start_response`` with an ``exc_info``. A store that is down is a 503, if no
-    status was given yet.
+    called ``write``. Nothing is saved if an exception leaves the application before, if it
+    calls ``start_response`` with an ``exc_info``, or if the status is 500, which is how
+    frameworks answer an exception. If no status went to the server yet, a store that is
+    down is a 503, and other errors of the session layer have the ``status`` of their class.
 
     A body has to be iterated by one thread at a time, any thread. Under the strategy
     "thread" two greenlets of one thread cannot serve requests at once: the second gets a
@@ -124,14 +124,11 @@ class _Exchange:
         try:
             context.push()
             answer = self._answer(application, frame)
-        except StoreUnavailableError as error:
-            self.end(error)
-            if self._is_started:
-                raise
-            return self._refuse(error)
         except BaseException as error:
             self.end(error)
-            raise
+            if self._is_started or not isinstance(error, SessionError) or not is_answer(error):
+                raise
+            return self._refuse(error)
         if type(answer) is not _Body:
             self.end(None)
         return answer
@@ -177,7 +174,7 @@ class _Exchange:
         if self._is_started or self._status is None:
             return  # without a status it is the server that complains, as it would of any other
         status, headers, exc_info = self._status
-        asked = self._end_session(exc_info)
+        asked = self._end_session(status, exc_info)
         if asked is not NOTHING:
             headers = list(headers)
             asked.merge_into(headers)
@@ -188,24 +185,21 @@ class _Exchange:
             self._write = self._start(status, headers, exc_info)
         self._status = None
 
-    def _end_session(self, exc_info: ExcInfo | None) -> SessionHeaders:
+    def _end_session(self, status: str, exc_info: ExcInfo | None) -> SessionHeaders:
         session = self.context.session
         if session is None or self._sessions is None:
             return NOTHING
-        if exc_info is None:
+        if exc_info is None and not str(status).startswith("500"):
             return self._sessions.save(session)
+        reason = behind(exc_info[1] if exc_info else None, session)
+        if reason is not None:
+            raise reason
         return SessionHeaders(vary=session.accessed)
 
-    def _refuse(self, error: StoreUnavailableError) -> Iterable[bytes]:
-        _log.error("%s", error, exc_info=error)
-        body = b"The session store is unavailable.\n"
-        headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("Retry-After", str(RETRY_AFTER)),
-        ]
-        self._start("503 Service Unavailable", headers)
+    def _refuse(self, error: SessionError) -> Iterable[bytes]:
+        log_refusal(_log, error)
+        status, headers, body = refusal_of(error)
+        self._start(f"{status.value} {status.phrase}", headers)
         return [] if self.context.environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
     def end(self, error: BaseException | None) -> None:

@@ -37,7 +37,16 @@ from ctxlocal.context import (
     request,
     session,
 )
-from ctxlocal.session.errors import SessionClosedError, SessionError, StoreUnavailableError
+from ctxlocal.session.cookie_sessions import SignedCookieSessions
+from ctxlocal.session.errors import (
+    FreshLoginRequiredError,
+    SessionClosedError,
+    SessionConflictError,
+    SessionError,
+    SessionLimitError,
+    StoreUnavailableError,
+)
+from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.model import Session
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
@@ -807,6 +816,62 @@ def test_r31_a_store_that_is_down_is_a_503(caplog: pytest.LogCaptureFixture, fai
     app.errorhandler(503)(lambda error: ("come back later", 503))
     with caplog.at_level(logging.CRITICAL):
         assert client.get("/").text == "come back later"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SessionConflictError(("key",)), 409),
+        (SessionLimitError(3), 403),
+        (FreshLoginRequiredError(60), 403),
+    ],
+)
+@pytest.mark.parametrize("moment", ["view", "save"])
+def test_what_the_session_refuses_has_a_status_of_its_own(
+    error: SessionError, status: int, moment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing(StoredSessions[Any]):
+        def save(self, session: Session) -> SessionHeaders:
+            raise error
+
+    app = App("shop", sessions=Refusing(MemoryStore()))
+    app.testing = True  # it is no bug of the application
+
+    @app.get("/")
+    def view() -> str:
+        if moment == "view":
+            raise error
+        session["key"] = 1
+        return "text"
+
+    response = app.test_client().get("/")
+    assert (response.status_code, response.headers["Cache-Control"]) == (status, "no-store")
+    assert error.answer in response.text
+    assert "Retry-After" not in response.headers
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    app.errorhandler(status)(lambda error: ("another page", status))
+    assert app.test_client().get("/").text == "another page"
+
+
+def test_a_cookie_that_is_too_large_is_a_500_that_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = App("shop", sessions=SignedCookieSessions(["k" * 32]))
+    app.get("/")(lambda: session.update(key="x" * 5000) or "text")
+    response = app.test_client().get("/", base_url="https://localhost")
+    assert (response.status_code, response.headers.get("Set-Cookie")) == (500, None)
+    assert "would be" in caplog.text
+
+
+def test_r20_r34_a_generator_runs_after_the_session_was_saved(app: App) -> None:
+    def stream(use: Callable[[], Any]) -> Iterator[str]:
+        with pytest.raises(SessionClosedError, match="in an App before the view returns"):
+            use()
+        yield "end"
+
+    app.get("/look", endpoint="look")(lambda: stream(lambda: session.get("key")))
+    app.get("/change", endpoint="change")(lambda: stream(lambda: session.update(key=1)))
+    assert [app.test_client().get(path).text for path in ("/look", "/change")] == ["end", "end"]
 
 
 def test_an_app_without_sessions_says_so_at_the_first_write(app: App) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,11 +28,16 @@ from ctxlocal.context import (
 from ctxlocal.session.cookie import Cookie
 from ctxlocal.session.errors import (
     CookieTooLargeError,
+    FreshLoginRequiredError,
     SessionClosedError,
+    SessionConflictError,
+    SessionError,
+    SessionLimitError,
     StoreUnavailableError,
 )
 from ctxlocal.session.interface import SessionHeaders, SessionInterface
 from ctxlocal.session.model import Session
+from ctxlocal.session.protocol import Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
 
@@ -180,6 +185,38 @@ def test_callbacks_that_a_server_registers_while_it_receives_hold_nothing_of_the
 
     run(main())
     assert of_the_connection == [("server", False)] * 4
+
+
+def test_a_server_may_return_any_awaitable_and_runs_outside_from_the_call_on(default: str) -> None:
+    local = Local()
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        local.value = "of the request"
+        message = await asyncio.create_task(receive())
+        await asyncio.gather(asyncio.ensure_future(send(message)), asyncio.sleep(0))
+        assert local.value == "of the request"
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def receive() -> asyncio.Future[Any]:
+            seen.append(hasattr(local, "value"))
+            answer = loop.create_future()
+            loop.call_soon(answer.set_result, {"type": "http.request"})
+            return answer
+
+        def send(message: Any) -> asyncio.Future[Any]:
+            seen.append(message["type"])
+            seen.append(hasattr(local, "value"))
+            answer = loop.create_future()
+            answer.set_result(None)
+            return answer
+
+        await ContextMiddleware(app)(http_scope(), receive, send)
+
+    run(main())
+    assert seen == [False, "http.request", False]
 
 
 def test_a_mutable_value_is_not_shared_by_requests(default: str) -> None:
@@ -633,19 +670,26 @@ def test_r33_an_answer_to_an_exception_saves_unless_it_was_unhandled(
     assert stored(counted) == saves
 
 
-def test_r33_a_500_that_answers_no_exception_saves(counted: CountedSessions) -> None:
+def test_r33_a_500_saves_nothing_though_no_exception_can_be_seen(counted: CountedSessions) -> None:
+    """Django answers outside of its ``except``."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         session["a"] = 1
         await respond(send, status=500)
 
-    async def main() -> None:
-        try:
-            raise LookupError  # the caller's own affair
-        except LookupError:
-            await call(ContextMiddleware(app, counted))
+    exchange = run(call(ContextMiddleware(app, counted)))
+    assert (exchange.status, exchange.header("vary")) == (500, ["Cookie"])
+    assert (counted.saves, stored(counted)) == (0, 0)
 
-    run(main())
-    assert counted.saves == 1
+
+def test_r20_a_first_look_after_the_header_raises(sessions: StoredSessions[Any]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with pytest.raises(SessionClosedError, match=r"^the session's first use after"):
+            session.get("a")
+        await send({"type": "http.response.body", "body": b"done"})
+
+    assert run(call(ContextMiddleware(app, sessions))).body == b"done"
 
 
 def test_r34_a_change_after_the_header_raises(sessions: StoredSessions[Any]) -> None:
@@ -747,6 +791,82 @@ def test_another_failure_to_save_is_the_applications_and_is_not_tried_again(
     assert (exchange.status, exchange.body) == (400, b"too large")
     assert exchange.header("vary") == ["Cookie"]
     assert counted.saves == 1
+
+
+def hiding(app: Any) -> Any:
+    """Answer 500 to whatever the application raises, after its ``except``, as Django does."""
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            pass
+        else:
+            return
+        await respond(send, b"Internal Server Error", 500)
+
+    return answering
+
+
+@pytest.mark.parametrize("cookie", ["", "session=" + "A" * 43])
+def test_r31_the_500_of_a_framework_is_a_503_if_the_store_was_the_reason(cookie: str) -> None:
+    store = FailingStore()
+    sessions = StoredSessions(store, cookie=Cookie.for_development())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session["a"] = session.get("a", 0) + 1
+        await respond(send)
+
+    exchange = run(call(ContextMiddleware(hiding(app), sessions), cookie=cookie))
+    assert exchange.status == 503
+
+
+def test_r31_a_500_that_the_store_has_nothing_to_do_with_stays_one() -> None:
+    sessions = StoredSessions(FailingStore(), cookie=Cookie.for_development())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    exchange = run(call(ContextMiddleware(hiding(app), sessions), cookie="session=" + "A" * 43))
+    assert exchange.status == 500
+
+
+class FailingStore(MemoryStore):
+    """A store that is down."""
+
+    is_blocking = True
+
+    def load(self, key: str) -> Record | None:
+        raise DOWN
+
+    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        raise DOWN
+
+
+@pytest.mark.parametrize("wrap", [lambda app: app, framework])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SessionConflictError(("a",)), 409),
+        (SessionLimitError(3), 403),
+        (FreshLoginRequiredError(60), 403),
+    ],
+)
+@pytest.mark.parametrize("moment", ["use", "save"])
+def test_what_the_session_refuses_has_a_status_of_its_own(
+    counted: CountedSessions, error: SessionError, status: int, moment: str, wrap: Any
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session["a"] = 1
+        if moment == "use":
+            raise error
+        counted.failure = error
+        await respond(send)
+
+    exchange = run(call(ContextMiddleware(wrap(app), counted)))
+    assert (exchange.status, exchange.body) == (status, f"{error.answer}\n".encode())
+    assert exchange.header("cache-control") == ["no-store"]
+    assert exchange.header("retry-after") == []
 
 
 # WebSockets

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from io import BytesIO
 from typing import Any
@@ -30,9 +31,19 @@ from ctxlocal.context import (
     session,
 )
 from ctxlocal.errors import FrameBusyError
-from ctxlocal.session.errors import StoreUnavailableError
+from ctxlocal.session.errors import (
+    CookieTooLargeError,
+    FreshLoginRequiredError,
+    SessionClosedError,
+    SessionConflictError,
+    SessionError,
+    SessionLimitError,
+    StoreUnavailableError,
+    UnstorableValueError,
+)
 from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.model import Session
+from ctxlocal.session.protocol import Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.wsgi import ContextMiddleware, StartResponse
@@ -675,8 +686,6 @@ def test_a_session_changed_before_the_first_chunk_is_saved(strategy: str) -> Non
 
 
 def test_r34_a_write_after_the_first_chunk_raises(strategy: str) -> None:
-    from ctxlocal.session.errors import SessionClosedError
-
     def application(environ: Any, start_response: StartResponse) -> Iterator[bytes]:
         start_response(OK, TEXT)
         yield b"chunk"
@@ -686,6 +695,18 @@ def test_r34_a_write_after_the_first_chunk_raises(strategy: str) -> None:
     assert next(server.body) == b"chunk"
     with pytest.raises(SessionClosedError):
         next(server.body)
+
+
+def test_r20_a_first_look_after_the_first_chunk_raises(strategy: str) -> None:
+    def stream(stages: Stages) -> Iterator[bytes]:
+        yield b"chunk"
+        with pytest.raises(SessionClosedError, match=r"^the session's first use after"):
+            session.get("key")
+        yield b"end"
+
+    server = Server(ContextMiddleware(Stages(stream), new_sessions()))
+    assert server.run() == b"chunkend"
+    assert server.values("Vary") == []
 
 
 def test_r6_an_untouched_session_leaves_no_trace() -> None:
@@ -709,10 +730,13 @@ def test_r20_a_read_varies_and_is_merged_into_what_is_there() -> None:
     assert server.values("Set-Cookie") == []
 
 
-@pytest.mark.parametrize("way", ["raised", "raised in the stream", "exc_info"])
+@pytest.mark.parametrize("way", ["raised", "raised in the stream", "exc_info", "500"])
 def test_r33_an_unhandled_exception_saves_nothing(way: str) -> None:
     def application(environ: Any, start_response: StartResponse) -> Iterable[bytes]:
         session["visits"] = 1
+        if way == "500":  # as Flask and Django answer, outside of their ``except``
+            start_response("500 Oops", TEXT)
+            return [b"error page"]
         if way != "exc_info":
             start_response(OK, TEXT)
             if way == "raised":
@@ -730,7 +754,7 @@ def test_r33_an_unhandled_exception_saves_nothing(way: str) -> None:
 
     sessions = new_sessions()
     wrapped = ContextMiddleware(application, sessions)
-    if way == "exc_info":
+    if way in ("exc_info", "500"):
         server = Server(wrapped)
         assert server.run() == b"error page"
         assert (server.values("Set-Cookie"), server.values("Vary")) == ([], ["Cookie"])
@@ -777,6 +801,76 @@ def test_r31_a_store_that_is_down_is_a_503(
     assert server.run() == (b"" if method == "HEAD" else b"The session store is unavailable.\n")
     assert [type(error) for error in stages.ended] == [StoreUnavailableError]
     assert len(caplog.records) == 1
+
+
+class FailingStore(MemoryStore):
+    """A store that is down."""
+
+    def load(self, key: str) -> Record | None:
+        raise StoreUnavailableError("the test's store", "load")
+
+
+@pytest.mark.parametrize(
+    ("touches", "status"), [(True, "503 Service Unavailable"), (False, "500 Oops")]
+)
+@pytest.mark.parametrize("streams", [False, True])
+def test_r31_the_500_of_a_framework_is_a_503_if_the_store_was_the_reason(
+    touches: bool, status: str, streams: bool
+) -> None:
+    closed = []
+
+    class Page(list[bytes]):
+        def close(self) -> None:
+            closed.append(1)
+
+    def application(environ: Any, start_response: StartResponse) -> Iterable[bytes]:
+        with suppress(Exception):
+            session.get("key") if touches else 1 / 0
+        start_response("500 Oops", TEXT)
+        return Page([b"error page"]) if streams else [b"error page"]
+
+    wrapped = ContextMiddleware(application, StoredSessions(FailingStore()))
+    server = Server(wrapped, "__Host-session=" + "A" * 43)
+    server.run()
+    assert server.events == [status]
+    assert len(closed) == streams
+
+
+class RefusingSessions(StoredSessions[Any]):
+    """Sessions that cannot be saved."""
+
+    error: SessionError
+
+    def save(self, session: Session) -> SessionHeaders:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SessionConflictError(("a",)), "409 Conflict"),
+        (SessionLimitError(3), "403 Forbidden"),
+        (FreshLoginRequiredError(60), "403 Forbidden"),
+        (CookieTooLargeError("session", 5000, 4096), None),
+        (UnstorableValueError("a", "it is a set"), None),
+    ],
+)
+def test_what_the_session_refuses_has_a_status_of_its_own(
+    error: SessionError, status: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = RefusingSessions(MemoryStore())
+    sessions.error = error
+    stages = Stages(complete)
+    wrapped = ContextMiddleware(stages, sessions)
+    if status is None:  # a mistake in the program: the server's 500, and its log
+        with pytest.raises(type(error)):
+            Server(wrapped)
+    else:
+        server = Server(wrapped)
+        assert (server.events, server.run()) == ([status], f"{error.answer}\n".encode())
+        assert (server.values("Cache-Control"), server.values("Retry-After")) == (["no-store"], [])
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert stages.ended == [error]
 
 
 def test_r31_pages_without_a_session_work_while_the_store_is_down() -> None:
