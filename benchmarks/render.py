@@ -10,36 +10,22 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from .goals import GOALS, Goal, Python, figure
+from .goals import GOALS, Goal, figure
+from .sessions import tables as sessions
+from .sessions.figures import Figures, read_figures
+from .table import MISSING, Document, markdown, number
 
 ROOT = Path(__file__).parent.parent
-FILES = ("README.md", "docs/benchmarks.md")
+FILES = ("README.md", "docs/benchmarks.md", "docs/sessions-benchmarks.md")
 BLOCK = re.compile(r"(<!-- benchmarks:begin (\S+) -->\n).*?(<!-- benchmarks:end \2 -->)", re.DOTALL)
-MISSING = "-"
 SHOWN = ((3, 11), (3, 13))  # the Pythons whose figures are shown; the goals show all
 
 
-@dataclass(frozen=True)
-class Results:
-    """One results file: what one implementation gave on one Python."""
-
-    document: dict[str, Any]
-
-    @property
-    def python(self) -> Python:
-        """The Python's major and minor number."""
-        major, minor = self.document["python"].split(".")[:2]
-        return int(major), int(minor)
-
-    @property
-    def name(self) -> str:
-        """The column's head: implementation and Python."""
-        return f"{self.document['implementation']}, {self.python[0]}.{self.python[1]}"
+class Results(Document):
+    """A results file of the core."""
 
     def figure(self, table: str, row: str) -> float | None:
         """Return a row's figure, in ns (imports: ms), None where the row is missing."""
@@ -55,19 +41,6 @@ def read_results(folder: Path) -> list[Results]:
     documents = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
     results = [Results(document) for document in documents]
     return sorted(results, key=lambda one: (one.document["implementation"], one.python))
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose first column is text and whose others are figures."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def number(value: float | None) -> str:
-    """Return ``value`` with two to three digits that mean something."""
-    if value is None:
-        return MISSING
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def cases(title: str, *tables: tuple[str, str]) -> Callable[[list[Results]], str]:
@@ -109,20 +82,7 @@ def _verdict(goal: Goal, one: Results) -> str:
 
 def runs(results: list[Results]) -> str:
     """Render what the figures were measured on and with."""
-    blocks = []
-    for one in results:
-        document = one.document
-        machine = document["machine"]
-        versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
-        cpu = f"{machine.get('cpu_model_name', 'unknown')}, {machine.get('cpu_count', '?')} cores"
-        where = f"Python {document['python']}, {cpu}, {machine['platform']}, {document['date']}"
-        how = f"{document['rounds']} rounds: `{document['command']}`"
-        lines = [f"- **{one.name}**: {where}; {versions}; {how}"]
-        lines += [
-            f"  - left out: {row} (no module {gap})" for row, gap in document["left_out"].items()
-        ]
-        blocks.append("\n".join(lines) + "\n")
-    return "".join(blocks)
+    return "".join(one.run() for one in results)
 
 
 _LOCALS = ("asgiref.Local", "gevent.local", "eventlet.corolocal", "ContextVar")
@@ -195,17 +155,22 @@ BLOCKS: dict[str, Callable[[list[Results]], str]] = {
 }
 
 
-def render(text: str, results: list[Results]) -> str:
-    """Return ``text`` with every block as ``results`` give it.
+def render(text: str, results: list[Results], figures: list[Figures]) -> str:
+    """Return ``text`` with every block as ``results``, and those of sessions ``figures``, give it.
 
     :raises BlockError: a block's name is none of ours, or a block is not closed.
     """
 
     def replace(match: re.Match[str]) -> str:
         begin, name, end = match.groups()
-        if name not in BLOCKS:
-            raise BlockError(f"no block is named {name!r}; the names are {', '.join(BLOCKS)}")
-        return f"{begin}\n{BLOCKS[name](results)}\n{end}"
+        if name in BLOCKS:
+            rendered = BLOCKS[name](results)
+        elif name in sessions.BLOCKS:
+            rendered = sessions.BLOCKS[name](figures)
+        else:
+            names = ", ".join([*BLOCKS, *sessions.BLOCKS])
+            raise BlockError(f"no block is named {name!r}; the names are {names}")
+        return f"{begin}\n{rendered}\n{end}"
 
     rendered, count = BLOCK.subn(replace, text)
     if count != text.count("<!-- benchmarks:begin "):
@@ -222,6 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds the files")
     arguments = parser.parse_args(argv)
     results = read_results(arguments.root / "benchmarks/results")
+    figures = read_figures(arguments.root / "benchmarks/results/sessions")
     stale = False
     for name in FILES:
         path = arguments.root / name
@@ -229,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         text = path.read_text("utf-8")
         try:
-            rendered = render(text, results)
+            rendered = render(text, results, figures)
         except BlockError as error:
             print(f"{name}: {error}", file=sys.stderr)
             stale = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from importlib import import_module, metadata
 from typing import Any
 
@@ -38,10 +39,10 @@ def missing(modules: tuple[str, ...]) -> str | None:
     return None
 
 
-def versions() -> dict[str, str]:
+def versions(distributions: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
     """Return the version of every rival that is installed, by distribution."""
     found = {}
-    for name in DISTRIBUTIONS:
+    for name in distributions:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     wanted = arguments.only or TABLES
     document: dict[str, Any] = {
-        **_about(sys.argv[1:] if argv is None else argv, arguments.output),
+        **about("run", sys.argv[1:] if argv is None else argv, arguments.output),
         "rounds": arguments.rounds,
         "tables": {},
         "left_out": {},
@@ -63,7 +63,11 @@ def _measure_group(job: tuple[str, list[str], int, float]) -> Result:
     return measure(cases, rounds, sample_seconds)
 
 
-def _about(argv: list[str], output: Path) -> dict[str, Any]:
+def about(module: str, argv: list[str], output: Path) -> dict[str, Any]:
+    """Return what a results file says of the run: command, date, machine, Python, versions.
+
+    :param module: which of the benchmarks' modules runs.
+    """
     try:
         pyperf = load("pyperf")
     except ImportError:
@@ -73,9 +77,9 @@ def _about(argv: list[str], output: Path) -> dict[str, Any]:
     named = f"benchmarks/results/{output.name}"
     command = [argument.replace(str(output), named) for argument in argv]
     return {
-        "command": shlex.join(["python", "-m", "benchmarks.run", *command]),
+        "command": shlex.join(["python", "-m", f"benchmarks.{module}", *command]),
         "date": str(collected["date"])[:10],
-        "implementation": _implementation(),
+        "implementation": implementation(),
         "python": platform.python_version(),
         "machine": {key: collected[key] for key in MACHINE if key in collected},
         "interpreter": {key: collected[key] for key in PYTHON if key in collected},
@@ -83,7 +87,8 @@ def _about(argv: list[str], output: Path) -> dict[str, Any]:
     }
 
 
-def _implementation() -> str:
+def implementation() -> str:
+    """Return which twin of ctxlocal is measured; "absent" without it."""
     if missing(("ctxlocal",)):
         return "absent"
     return str(getattr(load("ctxlocal"), "IMPLEMENTATION", "pure"))
@@ -92,7 +97,7 @@ def _implementation() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     name = f"{sys.implementation.name}{sys.version_info.major}{sys.version_info.minor}.json"
-    parser.add_argument("--output", type=Path, default=RESULTS / f"{_implementation()}-{name}")
+    parser.add_argument("--output", type=Path, default=RESULTS / f"{implementation()}-{name}")
     parser.add_argument(
         "--only", action="append", choices=TABLES, metavar="TABLE", help=", ".join(TABLES)
     )

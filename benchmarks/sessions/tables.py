@@ -1,0 +1,102 @@
+"""The tables of ``docs/sessions-benchmarks.md``, as :mod:`benchmarks.render` puts them there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.table import markdown, number
+
+from .field import ROWS
+from .figures import Figures
+from .goals import GOALS, WAYS, Goal
+from .visit import MODES
+
+
+def goals(figures: list[Figures]) -> str:
+    """Render every goal with what was reached, by way of serving and Python."""
+    columns = [(way, one) for one in figures for way in WAYS]
+    return markdown(
+        ["goal", "bound", *(f"{way}: {one.name}" for way, one in columns)],
+        (
+            [goal.text, goal.scope(), *(_verdict(goal, one, way) for way, one in columns)]
+            for goal in GOALS
+        ),
+    )
+
+
+def _verdict(goal: Goal, one: Figures, way: str) -> str:
+    reached = goal.figure(one, way)
+    if reached is None:
+        return number(None)
+    return f"{reached:.1f} {'met' if goal.is_met(reached) else '**not met**'}"
+
+
+def without(figures: list[Figures]) -> str:
+    """Render what a request takes without any session."""
+    names = dict.fromkeys(row.framework.name for row in ROWS)
+    rows = ([name, *(number(one.without(name, "cookie")) for one in figures)] for name in names)
+    return markdown(["no session, µs", *(one.name for one in figures)], rows)
+
+
+def cost(group: str) -> Callable[[list[Figures]], str]:
+    """Return what renders what the sessions of a group add to a request."""
+
+    def render(figures: list[Figures]) -> str:
+        columns = [(mode, one) for one in figures for mode in MODES]
+        return markdown(
+            ["µs above no session", *(f"{mode}: {one.name}" for mode, one in columns)],
+            (
+                [row.name, *(number(one.added(row.name, mode)) for mode, one in columns)]
+                for row in ROWS
+                if row.group == group
+            ),
+        )
+
+    return render
+
+
+def trips(figures: list[Figures]) -> str:
+    """Render the round trips to Redis, which are the same on every Python."""
+    one = figures[-1] if figures else None
+    return markdown(
+        ["round trips", *MODES],
+        (
+            [row.name, *(_whole(one.trips(row.name, mode)) for mode in MODES)]
+            for row in ROWS
+            if one is not None and row.group == "redis"
+        ),
+    )
+
+
+def lost(figures: list[Figures]) -> str:
+    """Render what concurrent requests lost, on the newest Python that was measured."""
+    rows = []
+    found = figures[-1].document.get("lost", {}) if figures else {}
+    for name, one in found.items():
+        keys = one["requests"] - one["kept"]
+        kept = one["flashes_kept"]
+        flashes = number(None) if kept is None else str(one["requests"] - kept)
+        rows.append([name, str(keys), flashes, str(one["failed"])])
+    return markdown(["of 50 requests at once", "keys lost", "flashes lost", "failed"], rows)
+
+
+def runs(figures: list[Figures]) -> str:
+    """Render what the figures were measured on and with."""
+    return "".join(one.run() for one in figures)
+
+
+def _whole(trips: float | None) -> str:
+    return number(None) if trips is None else f"{trips:g}"
+
+
+BLOCKS: dict[str, Callable[[list[Figures]], str]] = {
+    "sessions-goals": goals,
+    "sessions-runs": runs,
+    "sessions-without": without,
+    "sessions-cookie": cost("cookie"),
+    "sessions-memory": cost("memory"),
+    "sessions-file": cost("file"),
+    "sessions-redis": cost("redis"),
+    "sessions-round-trips": trips,
+    "sessions-lost": lost,
+}
