@@ -23,10 +23,12 @@ from ctxlocal.session.envelope import HEAD_SIZE, Envelope, Rejected, pack
 from ctxlocal.session.errors import (
     CookieTooLargeError,
     FreshLoginRequiredError,
+    StoreUnavailableError,
     UnstorableValueError,
 )
 from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.keyring import Keyring
+from ctxlocal.session.protocol import Answer
 from ctxlocal.session.sealing import NONCE_SIZE, TAG_SIZE, Sealer
 from ctxlocal.session.signing import Signer
 from ctxlocal.session.stored import StoredSessions
@@ -500,6 +502,26 @@ def test_r30_nonces_are_out_of_the_operating_system() -> None:
 
 
 # Robustness
+
+
+@pytest.mark.parametrize("answer", [None, "committed", 7, ("committed", ()), Answer("committed")])
+def test_r32_rubbish_for_an_answer_to_a_plain_change_is_no_surprise(
+    make: Make, clock: Clock, answer: Any
+) -> None:
+    class Rubbish(MemoryStore):
+        def commit(self, *_: Any) -> Any:
+            return answer
+
+    browser = Browser(make(Rubbish(clock=clock)))
+    with browser.request() as session:
+        session["a"] = 1
+    session = browser.open()
+    session["a"] = 2
+    if type(answer) is Answer:
+        browser.save(session)  # its word is all there is
+    else:
+        with pytest.raises(StoreUnavailableError):
+            browser.save(session)
 
 
 def test_r35_a_session_that_expired_is_an_event(

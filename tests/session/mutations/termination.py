@@ -1,0 +1,215 @@
+"""R7 to R12: how sessions end, and who may have how many."""
+
+from __future__ import annotations
+
+from .mutation import IN_COOKIE, MEMORY, MODEL, QUICK, RECORD, SETTINGS, STORED, broken
+
+MUTATIONS = (
+    broken(
+        7,
+        "a store makes the record anew",
+        MEMORY,
+        "        return _REVOKED\n\n    def move(",
+        "        self.create(key, sets, ttl)\n"
+        '        return Answer("committed", (0,) * len(ops))\n\n    def move(',
+    ),
+    broken(
+        7,
+        "the session makes a record anew",
+        RECORD,
+        '                self._lose("revoked" if theirs is None else "cleared")\n'
+        "                return ()\n",
+        "                self._key = None\n"
+        "                yield from self._create(changes)\n"
+        "                return ()\n",
+    ),
+    broken(
+        7,
+        "a request goes on storing after it lost",
+        RECORD,
+        "        self._is_lost = True\n",
+        "        self._is_lost = False\n",
+    ),
+    broken(
+        7,
+        "a login after the end makes a record",
+        RECORD,
+        '            self._lose("revoked")\n            return _NO_CHANGES\n        now =',
+        "            self._key = None\n"
+        "            yield from self._create(changes)\n"
+        "            return _NO_CHANGES\n        now =",
+    ),
+    broken(
+        7,
+        "a change that was refused is taken for stored",
+        QUICK,
+        'if type(answer) is not Answer or answer.outcome != "committed":',
+        "if type(answer) is not Answer:",
+    ),
+    broken(
+        8,
+        "a user sees the sessions of all",
+        MEMORY,
+        "[item for item in self.scan() if item[1].values.get(USER) == wanted]",
+        "list(self.scan())",
+    ),
+    broken(
+        8,
+        "the session that asks is not told apart",
+        STORED,
+        "session_info(key, record, key == current_key)",
+        "session_info(key, record)",
+    ),
+    broken(
+        8,
+        "revoke() ends nothing",
+        STORED,
+        '        removed: bool = yield "delete", (handle,)\n',
+        '        removed: bool = bool((yield "load", (handle,)))\n',
+    ),
+    broken(
+        8,
+        "a user revokes another user's session",
+        STORED,
+        "if record is None or record.values.get(USER) != user.encode():",
+        "if record is None:",
+    ),
+    broken(
+        8,
+        "revoke_all() ends the current one too",
+        STORED,
+        "(user, _key_of(except_current))",
+        "(user, None)",
+    ),
+    broken(
+        8,
+        "revoke_all() spares one that was not looked at",
+        STORED,
+        "    session._read()  # the key is known once it is loaded\n",
+        "",
+    ),
+    broken(
+        8,
+        "revoke_everyone() spares visitors",
+        MEMORY,
+        "return sum(self._revoke(place) for place, _ in self._live())",
+        "return sum(self._revoke(place) for place, s in self._live() if USER in s.values)",
+    ),
+    broken(
+        9,
+        "the idle limit is not checked at load",
+        RECORD,
+        "is_idle = now - record.touched >= self._sessions.idle_timeout",
+        "is_idle = False",
+    ),
+    broken(
+        9,
+        "the absolute limit is not checked at load",
+        RECORD,
+        "return not is_idle and self._sessions.seconds_left(record.values, now) > 0",
+        "return not is_idle",
+    ),
+    broken(
+        9,
+        "use moves the absolute limit",
+        SETTINGS,
+        "return float(fields[BORN]) + self.absolute_timeout - now",
+        "return self.absolute_timeout",
+    ),
+    broken(
+        9,
+        "a clear moves the absolute limit",
+        MODEL,
+        "        if born is not None and regenerate is None:",
+        "        if False and born is not None:",
+    ),
+    broken(
+        9,
+        "every read is a write",
+        RECORD,
+        "            if due or self._renew:\n",
+        "            if True:\n",
+        QUICK,
+        "if sessions.clock() - record.touched >= sessions.touch_interval:",
+        "if True:",
+    ),
+    broken(
+        9,
+        "a cookie has no idle limit of now",
+        IN_COOKIE,
+        "if not (now - envelope.touched < self.idle_timeout and now",
+        "if not (now",
+    ),
+    broken(
+        9,
+        "a cookie has no absolute limit",
+        IN_COOKIE,
+        "self.idle_timeout and now - born < self.absolute_timeout)",
+        "self.idle_timeout)",
+    ),
+    broken(
+        9,
+        "a renewed cookie outlasts the absolute limit",
+        IN_COOKIE,
+        "left = min(left, _time(born) + self.absolute_timeout - now)",
+        "pass",
+    ),
+    broken(
+        10,
+        "valid_after is not asked",
+        IN_COOKIE,
+        "if self.valid_after is not None and (user",
+        "if False and (user",
+    ),
+    broken(
+        10,
+        "a cookie made after valid_after passes, whenever the login was",
+        IN_COOKIE,
+        "max(born, _time(fields.get(AUTHENTICATED))) < limit",
+        "envelope.touched < limit",
+    ),
+    broken(
+        11,
+        "nobody gives way",
+        RECORD,
+        "others[: max(0, len(others) + 1 - self._sessions.max_sessions)]",
+        "others[:0]",
+    ),
+    broken(
+        11,
+        "the session used last gives way",
+        RECORD,
+        "for key in others[: max(",
+        "for key in others[::-1][: max(",
+    ),
+    broken(11, "one more than allowed", RECORD, ") >= limit:", ") > limit:"),
+    broken(
+        11,
+        "who logs in again counts twice",
+        RECORD,
+        "sum(key != self._key for key, _ in listed)",
+        "len(listed)",
+    ),
+    broken(
+        12,
+        "an old login is fresh",
+        MODEL,
+        "not 0 <= self._now() - when <= seconds",
+        "not 0 <= self._now() - when",
+    ),
+    broken(
+        12,
+        "a login in the future is fresh",
+        MODEL,
+        "not 0 <= self._now() - when <= seconds",
+        "not self._now() - when <= seconds",
+    ),
+    broken(12, "nobody is fresh", MODEL, "if self.user is None or when", "if when"),
+    broken(
+        12,
+        "a login is not noted",
+        MODEL,
+        "            self.authenticated_at = self._now()\n",
+        "            self.authenticated_at = 0.0\n",
+    ),
+)
