@@ -37,8 +37,10 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, R]) -> R:
         coroutine.close()
         raise RuntimeError(
             f"{coroutine!r} needs an event loop of its own, and one runs in this thread already: "
-            "that of the caller, or of another greenlet. Serve the App as an ASGI application, "
-            "or make the function synchronous."
+            "that of an asynchronous caller, or of a request in another greenlet, for under "
+            "gevent and eventlet a thread runs one at a time. Serve the App as an ASGI "
+            "application (uvicorn module:app.asgi), use workers with threads (gunicorn -k "
+            "gthread), or make the function synchronous."
         )
     before = flow.snapshot()
     after = before

@@ -76,7 +76,15 @@ class Registry(Host):
         self.url_map.add(made)
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
-        """Register a view: :meth:`add_url_rule` as a decorator, with its arguments."""
+        """Register a view: :meth:`add_url_rule` as a decorator, with its arguments.
+
+        :raises TypeError: the rule is no str: the parentheses were forgotten.
+        """
+        return self._register("route", rule, options)
+
+    def _register(self, decorator: str, rule: str, options: dict[str, Any]) -> Callable[[F], F]:
+        if not isinstance(rule, str):
+            raise TypeError(f'@app.{decorator} needs a path: write `@app.{decorator}("/path")`')
 
         def register(view_func: F) -> F:
             self.add_url_rule(rule, view_func=view_func, **options)
@@ -86,11 +94,11 @@ class Registry(Host):
 
     def get(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Register a view for GET and HEAD."""
-        return self.route(rule, methods=("GET",), **options)
+        return self._register("get", rule, {"methods": ("GET",), **options})
 
     def post(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Register a view for POST."""
-        return self.route(rule, methods=("POST",), **options)
+        return self._register("post", rule, {"methods": ("POST",), **options})
 
     def before_first_request(self, function: F) -> F:
         """Call ``function()`` once, before the first request is handled.
@@ -161,6 +169,7 @@ class Registry(Host):
 
         :param code_or_exception: an HTTP error code, or a class of exceptions.
         :raises ValueError: no such code.
+        :raises TypeError: it is neither: the parentheses were forgotten.
         """
         kind: Any = code_or_exception
         if isinstance(kind, int):
@@ -169,6 +178,10 @@ class Registry(Host):
                     f"{kind} is no HTTP error code that werkzeug has an exception for."
                 )
             kind = default_exceptions[kind]
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise TypeError(
+                "@app.errorhandler needs a code or a class: write `@app.errorhandler(404)`"
+            )
 
         def register(function: F) -> F:
             self._error_handlers[kind] = function

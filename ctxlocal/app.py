@@ -31,15 +31,27 @@ from functools import cached_property, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 from urllib.parse import quote
 
+from . import _plain_http as plain_http
 from . import signals
 from ._client import TestClient
 from ._message import Request, Response, jsonify, merge, response_of
 from ._refusal import is_answer, log_refusal
 from ._registry import Registry
-from .context import AppContext, RequestContext, current_request_context, run_all
+from .context import (
+    AppContext,
+    RequestContext,
+    current_app,
+    current_request_context,
+    flash,
+    g,
+    get_flashed_messages,
+    request,
+    run_all,
+    session,
+)
 from .errors import MissingDependencyError
 from .session.errors import RETRY_AFTER, SessionError
-from .session.interface import SessionHeaders, SessionInterface
+from .session.interface import SessionHeaders, SessionInterface, refuse_no_interface
 from .session.model import NullSession, Session
 from .wsgi import Environ, StartResponse, serve
 
@@ -56,7 +68,22 @@ try:
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
 
-__all__ = ["App", "Request", "Response", "TestClient", "abort", "jsonify", "redirect", "url_for"]
+__all__ = [
+    "App",
+    "Request",
+    "Response",
+    "TestClient",
+    "abort",
+    "current_app",
+    "flash",
+    "g",
+    "get_flashed_messages",
+    "jsonify",
+    "redirect",
+    "request",
+    "session",
+    "url_for",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,6 +150,7 @@ class App(Registry):
     :param name: names it, mostly ``__name__``.
     :param sessions: how sessions are opened and saved; with None the session is empty and
         refuses every change.
+    :raises SessionConfigError: ``sessions`` is a store, or anything else.
 
     Safe for any number of requests at once, in threads, greenlets and tasks.
     """
@@ -132,9 +160,10 @@ class App(Registry):
     test_client_class: type[TestClient] = TestClient
     testing = False  #: let unhandled exceptions pass instead of making a 500 of them
 
-    def __init__(self, name: str, *, sessions: SessionInterface | None = None) -> None:
+    def __init__(self, name: str, sessions: SessionInterface | None = None) -> None:
         super().__init__()
         self.name = name
+        refuse_no_interface(sessions)
         self.session_interface: SessionInterface = sessions or _NoSessions()
         self.config: dict[str, Any] = {}  #: the application's own settings; nothing here reads it
 
@@ -147,12 +176,16 @@ class App(Registry):
     def __call__(self, environ: Environ, start_response: StartResponse, /) -> Iterable[bytes]: ...
     @overload
     def __call__(self, scope: Any, receive: Any, send: Any, /) -> Coroutine[Any, Any, None]: ...
-    def __call__(self, first: Any, second: Any, send: Any = None, /) -> Any:
+    def __call__(self, first: Any, second: Any = None, send: Any = None, /) -> Any:
         """Serve a request as PEP 3333 calls it with two arguments, or as ASGI 3.0 with three.
 
         Wrap ``wsgi_app`` or ``asgi_app`` in middleware, not this. Servers that look before
-        they call take it for WSGI: give them ``app.asgi``.
+        they call take it for WSGI, or uvicorn for ASGI 2: give them ``app.asgi``.
+
+        :raises TypeError: there is one argument, as ASGI 2 had it.
         """
+        if second is None:
+            raise TypeError("a server took this App for ASGI 2: run `uvicorn module:app.asgi`")
         if send is None:
             return self.wsgi_app(first, second)
         return self.asgi_app(first, second, send)
@@ -330,6 +363,8 @@ class App(Registry):
             merge(response, await sessions.save_async(context.session))
         else:
             sessions.save_session(self, context.session, response)
+        if plain_http.is_suspect(context.environ):
+            plain_http.warn_of(response.headers.getlist("Set-Cookie"), context.environ)
         return response
 
     async def _run_after_functions(self, response: Response) -> Response:

@@ -16,12 +16,19 @@ from contextvars import Context
 from functools import partial
 from typing import Any, TypeAlias
 
+from . import _plain_http as plain_http
 from ._frame import drive_call, frame_here
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import AppContext, Host, RequestContext
 from .flow import Frame
 from .session.errors import SessionError
-from .session.interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
+from .session.interface import (
+    ACCESSED,
+    NOTHING,
+    SessionHeaders,
+    SessionInterface,
+    refuse_no_interface,
+)
 from .session.model import Session
 
 __all__ = ["ContextMiddleware"]
@@ -64,6 +71,7 @@ class ContextMiddleware(Host):
     :param app: any ASGI 3.0 application, on asyncio or trio.
     :param sessions: how sessions are opened and saved; None for contexts alone.
     :param inherit: let foreign context variables start as a copy of the caller's.
+    :raises SessionConfigError: ``sessions`` is a store, or anything else.
 
     Safe for any number of requests at once.
     """
@@ -75,6 +83,7 @@ class ContextMiddleware(Host):
         *,
         inherit: bool = False,
     ) -> None:
+        refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
         self.inherit = inherit
@@ -167,6 +176,8 @@ class _Response:
             asked = await self._end_session(message)
             if not self._is_refused:
                 self.is_started = True
+                if asked.cookies and plain_http.is_suspect(self._scope):
+                    plain_http.warn_of(asked.cookies, self._scope)
                 await self._send(with_headers(message, asked))
         elif not self._is_refused:
             await self._send(message)

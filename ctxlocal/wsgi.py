@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from . import _plain_http as plain_http
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import Host, RequestContext
 from .errors import FrameBusyError
 from .flow import Frame
 from .session.errors import SessionError
-from .session.interface import NOTHING, SessionHeaders, SessionInterface
+from .session.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
 from .session.model import Session
 
 __all__ = ["ContextMiddleware", "serve"]
@@ -64,11 +65,13 @@ class ContextMiddleware(Host):
 
     :param app: any WSGI application.
     :param sessions: how sessions are opened and saved; None for contexts alone.
+    :raises SessionConfigError: ``sessions`` is a store, or anything else.
 
     Safe for any number of requests at once.
     """
 
     def __init__(self, app: WSGIApplication, sessions: SessionInterface | None = None) -> None:
+        refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
 
@@ -178,6 +181,8 @@ class _Exchange:
         if asked is not NOTHING:
             headers = list(headers)
             asked.merge_into(headers)
+            if asked.cookies and plain_http.is_suspect(self.context.environ):
+                plain_http.warn_of(asked.cookies, self.context.environ)
         self._is_started = True
         if exc_info is None:
             self._write = self._start(status, headers)

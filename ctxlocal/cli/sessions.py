@@ -36,8 +36,8 @@ _GONE = "There is no such session, or it has just ended"
 def sessions() -> None:
     """Look into a session store, and end sessions in it.
 
-    STORE is sqlite:///file.db, redis://host:6379/0, postgresql://user@host/db or another
-    URL of SQLAlchemy's. Give it in the environment variable CTXLOCAL_STORE if it holds a
+    STORE is sqlite:///file.db, redis://host:6379/0, postgresql+psycopg://user@host/db or
+    another URL of SQLAlchemy's. Give it in the environment variable CTXLOCAL_STORE if it holds a
     password: a command line is visible to others.
 
     A session is named by its handle, which is not what its cookie holds.
@@ -50,11 +50,19 @@ def _with_store(command: F) -> F:
     return click.option(
         "--store",
         "url",
-        required=True,
+        callback=_given,
         envvar="CTXLOCAL_STORE",
         metavar="STORE",
         help="The store's URL; or the environment variable CTXLOCAL_STORE.",
     )(command)
+
+
+def _given(_: click.Context, __: click.Parameter, url: str | None) -> str:
+    if not url:
+        raise click.UsageError(
+            "no store is given: use --store STORE, or the environment variable CTXLOCAL_STORE"
+        )
+    return url
 
 
 def _utf8(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -165,7 +173,11 @@ def revoke_all(url: str, user: str | None, everyone: bool, as_json: bool) -> Non
 @_with_store
 @_with_json
 def purge(url: str, as_json: bool) -> None:
-    """Remove expired sessions, where the store does not do so itself."""
+    """Remove expired sessions, where the store does not do so itself.
+
+    Redis does; there the number is that of entries in its users' indexes, whose sessions
+    have expired.
+    """
     _print_count(_ask(url, lambda store: store.purge()), "removed", as_json)
 
 

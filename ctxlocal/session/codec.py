@@ -2,9 +2,9 @@
 
 An ``int`` becomes ASCII decimal, so that a store can add to it where it lies; all else is
 msgpack (https://msgpack.org), whose first byte is then never ``-`` or a digit. What does
-not come back equal is refused when it is assigned. Types beyond msgpack's are registered,
-each under a number of its own that is written with the value; datetime, date, UUID,
-Decimal and Markup are.
+not come back as it was, a subclass too, is refused when it is assigned. Types beyond
+msgpack's are registered, each under a number of its own that is written with the value;
+datetime, date, UUID, Decimal and Markup are.
 
 Nothing here runs code that the bytes name: it is safe on hostile input (never pickle).
 """
@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from types import NoneType
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from ..errors import MissingDependencyError
-from .errors import SessionConfigError, UnstorableValueError
+from .errors import SessionConfigError, UnstorableValueError, with_article
 from .protocol import MAX_INT, MIN_INT
 
 try:
@@ -39,14 +40,12 @@ IMMUTABLE = frozenset(
 )
 
 _PLAIN = frozenset({str, int, float, bool, NoneType, bytes})
-_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (str, str.__str__),  # not str(): an enumeration's own __str__ gives something else
-    (int, int.__int__),
-    (float, float.__float__),
-    (bytes, bytes),
-    (dict, dict),
-    (list, list),
+_BASES = (str, int, float, bytes, dict, list)
+_STORABLE = (
+    "Store str, int, float, bool, None, bytes, datetime, date, UUID, Decimal, Markup, and lists "
+    "and dicts (with str keys) of these, or register the type with ctxlocal.session.register()."
 )
+_USE_A_SET = "Use a list, or session.add_to_set(), which loses nothing others add."
 _CONTAINER_STARTS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 _INT_STARTS = frozenset(b"-0123456789")
 
@@ -58,7 +57,10 @@ class _Custom(NamedTuple):
 
 
 class _Problem(Exception):
-    """Why a value cannot be stored."""
+    """Why a value cannot be stored, and what to do."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem, hint)
 
 
 _by_type: dict[type, _Custom] = {}
@@ -112,7 +114,7 @@ def encode(key: str, value: Any) -> bytes:
     """Return the bytes of ``value``. O(size).
 
     :param key: the session key, for the error.
-    :raises UnstorableValueError: it would not come back equal.
+    :raises UnstorableValueError: it would not come back as it was.
     """
     kind = type(value)
     if kind is str:
@@ -123,7 +125,7 @@ def encode(key: str, value: Any) -> bytes:
     try:
         value = _storable(value, 0)
     except _Problem as problem:
-        raise UnstorableValueError(key, str(problem)) from None
+        raise UnstorableValueError(key, *problem.args) from None
     if type(value) is int:
         return b"%d" % value
     try:
@@ -167,7 +169,7 @@ def _decode_int(raw: bytes) -> int:
 
 
 def check_limits(raw: bytes) -> None:
-    """Refuse bytes that are too many or nested too deep, before anything is decoded (R28).
+    """Refuse bytes that are too many or nested too deep, before anything is decoded.
 
     :raises ValueError: they are.
     """
@@ -231,9 +233,9 @@ def _storable(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         if kind is float and value != value:
-            raise _Problem("a NaN does not equal itself")
+            raise _Problem("a NaN does not equal itself", "Use None.")
         if kind is int and not MIN_INT <= value <= MAX_INT:
-            raise _Problem("an int beyond 64 bits")
+            raise _Problem("an int beyond 64 bits", "Store it as a str.")
         return value
     if depth >= MAX_DEPTH:
         raise _Problem(f"it is nested deeper than {MAX_DEPTH}, or contains itself")
@@ -243,12 +245,26 @@ def _storable(value: Any, depth: int) -> Any:
         return _storable_dict(value, depth + 1)
     if (custom := _by_type.get(kind)) is not None:
         if kind is Decimal and value.is_nan():
-            raise _Problem("a NaN does not equal itself")
+            raise _Problem("a NaN does not equal itself", "Use None.")
         return msgspec.msgpack.Ext(custom.code, custom.pack(value))
-    for base, plain in _BASES:
-        if isinstance(value, base):
-            return _storable(plain(value), depth)
-    raise _Problem(f"a {kind.__name__} does not come back as it was")
+    raise _refused(value)
+
+
+def _refused(value: Any) -> _Problem:
+    kind = type(value)
+    name = with_article(kind.__name__)
+    if kind is tuple:
+        return _Problem(f"{name} would come back as a list", "Use a list.")
+    if kind in (set, frozenset):
+        return _Problem(f"{name} does not come back as it was", _USE_A_SET)
+    for base in _BASES:
+        if isinstance(value, base):  # to be registered, if it is wanted back
+            plain = "its .value" if isinstance(value, Enum) else f"{base.__name__}() of it"
+            return _Problem(
+                f"{name} would come back as {with_article(base.__name__)}",
+                f"Store {plain}, or register the type with ctxlocal.session.register().",
+            )
+    return _Problem(f"{name} does not come back as it was", _STORABLE)
 
 
 def _storable_list(value: list[Any], depth: int) -> list[Any]:
@@ -258,5 +274,6 @@ def _storable_list(value: list[Any], depth: int) -> list[Any]:
 def _storable_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     for key in value:
         if type(key) is not str:
-            raise _Problem(f"a dict's key is a {type(key).__name__}, not a str")
+            name = with_article(type(key).__name__)
+            raise _Problem(f"a dict's key is {name}, not a str", "Use keys of str.")
     return {key: _storable(item, depth) for key, item in value.items()}

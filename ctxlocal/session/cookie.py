@@ -68,7 +68,7 @@ class Cookie:
         object.__setattr__(self, "_deletion", f"{self.name}=; Max-Age=0{self._tail}")
 
     @classmethod
-    def for_development(cls, name: str = "session") -> Cookie:
+    def for_development(cls, name: str = "ctxlocal-session") -> Cookie:
         """Return a cookie that works over plain HTTP. Never for a site that people use.
 
         It is neither Secure nor bound to this host by its name, so whoever shares the
@@ -150,6 +150,19 @@ class Cookie:
         if self.partitioned:
             parts.append("; Partitioned")
         return "".join(parts)
+
+
+def cookie_or_default(cookie: Cookie | None) -> Cookie:
+    """Return the cookie of a session interface that was given this one.
+
+    :raises SessionConfigError: it is no Cookie.
+    """
+    if cookie is None:
+        return Cookie()
+    if not isinstance(cookie, Cookie):
+        name = cookie if isinstance(cookie, str) else "session"
+        raise SessionConfigError("cookie", f"{cookie!r} is no Cookie; use Cookie({name!r})")
+    return cookie
 
 
 def scan(cookies: str, name: str) -> list[str]:

@@ -25,21 +25,16 @@ from math import ceil
 from typing import Any, NoReturn
 
 from . import event
-from .cookie import MAX_AGE, Cookie, scan
+from .cookie import MAX_AGE, Cookie, cookie_or_default, scan
 from .envelope import Envelope, Rejected, Seal
 from .errors import NotSupportedByStore
 from .interface import NOTHING, SessionHeaders, SessionInterface
 from .keyring import Keyring
 from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
-from .model import AUTHENTICATED, BORN, PERMANENT, NullSession, Session
+from .model import AUTHENTICATED, BORN, PERMANENT, NullSession, Results, Session
 from .protocol import FLASH, USER
 
-__all__ = [
-    "AsyncCookieSession",
-    "CookieSession",
-    "EncryptedCookieSessions",
-    "SignedCookieSessions",
-]
+__all__ = ["CookieSession", "EncryptedCookieSessions", "SignedCookieSessions"]
 
 
 _NO_CONTENT = frozenset(
@@ -76,14 +71,16 @@ class CookieSession(Session):
         """
         self._sessions._lack("session.pop_once()")
 
-    def save(self) -> tuple[()]:
+    def save(self) -> Results:
         """Check that what is in the session so far fits; it is sent with the headers.
+
+        It waits for nothing and returns nothing, but may be awaited, as ``load`` may.
 
         :raises CookieTooLargeError: it does not.
         """
         self._write("session.save()")
         self._sessions._set_cookies(self)
-        return ()
+        return Results()
 
     def _now(self) -> float:
         return self._sessions.clock()
@@ -94,21 +91,6 @@ class CookieSession(Session):
     def _void(self, error: ValueError) -> None:
         self._origin = None
         self._sessions._report_corrupt(error)
-
-
-class AsyncCookieSession(CookieSession):
-    """The same under ASGI, where ``load`` and ``save`` are awaited; neither waits for anything."""
-
-    __slots__ = ()
-
-    async def load(self) -> None:
-        """Read the cookie; counts as no access."""
-        if self._fields is None:
-            self._begin(self._fetch() or {})
-
-    async def save(self) -> tuple[()]:  # type: ignore[override]
-        """Do what :meth:`CookieSession.save` does."""
-        return super().save()
 
 
 class _CookieSessions(SessionInterface):
@@ -125,7 +107,7 @@ class _CookieSessions(SessionInterface):
         valid_after: Callable[[str], float | None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.cookie = Cookie() if cookie is None else cookie
+        self.cookie = cookie_or_default(cookie)
         self.idle_timeout = idle_timeout
         self.absolute_timeout = absolute_timeout
         self.touch_interval = check_lifetime(
@@ -152,7 +134,7 @@ class _CookieSessions(SessionInterface):
     def save(self, session: Session) -> SessionHeaders:
         """Return the cookies that keep what changed, and close the session.
 
-        :raises CookieTooLargeError: it does not fit (R15).
+        :raises CookieTooLargeError: it does not fit.
         """
         session._closed = True
         if not session._accessed:
@@ -167,7 +149,7 @@ class _CookieSessions(SessionInterface):
 
     async def open_async(self, cookies: str) -> Session:
         """Do what :meth:`open` does."""
-        return AsyncCookieSession(self, cookies)
+        return self.open(cookies)
 
     async def save_async(self, session: Session) -> SessionHeaders:
         """Do what :meth:`save` does."""

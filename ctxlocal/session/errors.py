@@ -26,6 +26,11 @@ __all__ = [
 ]
 
 
+def with_article(name: str) -> str:
+    """Return the name of a type as one of its values is spoken of: an int, a User."""
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
 class SessionError(CtxLocalError):
     """The root of all errors of the session layer.
 
@@ -46,30 +51,28 @@ class SessionConfigError(SessionError, ValueError):
 
 
 class UnstorableValueError(SessionError, TypeError):
-    """A value would not come back equal from the store. ``key`` is the session key."""
+    """A value would not come back as it was from the store. ``key`` is the session key."""
 
-    def __init__(self, key: str, problem: str) -> None:
+    def __init__(self, key: str, problem: str, hint: str = "") -> None:
         self.key = key
-        super().__init__(
-            f"session[{key!r}] cannot be stored: {problem}. Store str, int, float, bool, None, "
-            "bytes, and lists and dicts (with str keys) of these, or register the type with "
-            "ctxlocal.session.codec.register()."
-        )
+        super().__init__(f"session[{key!r}] cannot be stored: {problem}.{hint and ' '}{hint}")
 
 
 class SessionClosedError(SessionError, RuntimeError):
-    """The session was changed, or used for the first time, after it was saved; see R20, R34.
+    """The session was changed, or used for the first time, after it was saved.
 
-    ``operation`` is what was tried.
+    The cookie, and ``Vary``, went out with the response's headers. ``operation`` is what was
+    tried.
     """
 
     def __init__(self, operation: str) -> None:
         self.operation = operation
         super().__init__(
-            f"{operation} after the session was saved, which is done before the response's "
-            "headers are sent: what changes now would not be kept. Use it before the response "
-            "starts: in an App before the view returns, for its generators run later; in a "
-            "generator behind the middleware before the first chunk."
+            f"{operation} after the session was saved, just before the response's headers: it "
+            "would not be kept. Use the session before the response starts (in an App before the "
+            "view returns). A WebSocket or a background task opens the session for itself: "
+            "`session = await sessions.open_async(cookies)`, and `await session.save()` stores "
+            "what it changed."
         )
 
 
@@ -79,8 +82,8 @@ class SessionNotLoadedError(SessionError, RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "The session is not loaded, and loading it here would block the event loop. "
-            "Call `await session.load()` first, or configure load='cookie', which loads it "
-            "before the view."
+            "Call `await session.load()` first (no `await` in a view that is no coroutine), or "
+            "configure load='cookie', which loads it before the view."
         )
 
 
@@ -161,7 +164,7 @@ class CookieTooLargeError(SessionError, ValueError):
 class CorruptRecordError(SessionError, ValueError):
     """A store holds something under a session's key that is no record. ``store`` is its name.
 
-    The session layer takes it for no record at all (R32); the request goes on.
+    The session layer takes it for no record at all; the request goes on.
     """
 
     def __init__(self, store: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What happens to sessions, as signals of blinker (R35).
+"""What happens to sessions, as signals of blinker.
 
 Each is sent with the session interface as its sender, and ``session=`` (the Session) or,
 where there is none, None; ``rejected`` and ``conflict`` add ``reason=``. No signal carries

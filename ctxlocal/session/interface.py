@@ -2,7 +2,9 @@
 
 It knows neither WSGI nor ASGI: what goes in is the text of the Cookie header, what
 comes out are header fields. ``open_session`` and ``save_session`` do the same for
-requests and responses as Flask's interface of that name takes them.
+requests and responses of an App. They bear Flask's names, but Flask cannot use them: it sets
+``accessed`` and saves after an exception too; there, wrap ``app.wsgi_app`` with
+:class:`ctxlocal.wsgi.ContextMiddleware`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+from .errors import SessionConfigError
 from .model import Session
 
 
@@ -60,7 +63,7 @@ class SessionInterface(ABC):
     def save(self, session: Session) -> SessionHeaders:
         """Store what changed and close the session; called once, before headers are sent.
 
-        :raises SessionError: see R15, R31, R34 and each implementation.
+        :raises SessionError: it cannot be stored, or sent; see each implementation.
         """
 
     @abstractmethod
@@ -94,3 +97,17 @@ class SessionInterface(ABC):
     def is_null_session(self, obj: object) -> bool:
         """Whether ``obj`` is such a stand-in."""
         return isinstance(obj, Session) and obj.is_null
+
+
+def refuse_no_interface(sessions: object) -> None:
+    """Refuse what can neither open nor save sessions; None is for none at all.
+
+    :raises SessionConfigError: a store, or anything else but a SessionInterface, was given.
+    """
+    if sessions is None or isinstance(sessions, SessionInterface):
+        return
+    if hasattr(sessions, "load") and hasattr(sessions, "commit"):
+        raise SessionConfigError("sessions", "a store was given; wrap it: StoredSessions(...)")
+    raise SessionConfigError(
+        "sessions", f"a {type(sessions).__name__!r} object is no SessionInterface"
+    )

@@ -35,6 +35,8 @@ class Keyring:
     __slots__ = ("_derived", "_keys")
 
     def __init__(self, keys: str | bytes | Sequence[str | bytes]) -> None:
+        if keys is None:
+            raise SessionConfigError("keys", "None; is the variable set?")
         given = [keys] if isinstance(keys, (str, bytes)) else list(keys)
         if not given:
             raise SessionConfigError("keys", "there is none")
@@ -94,6 +96,8 @@ def _checked(key: object, number: int) -> bytes:
         raise SessionConfigError("keys", f"number {number} is neither str nor bytes")
     if len(key) < KEY_SIZE:
         raise SessionConfigError(
-            "keys", f"number {number} has {len(key)} bytes; it needs {KEY_SIZE} at least"
+            "keys",
+            f"number {number} has {len(key)} bytes; it needs {KEY_SIZE} at least. Make one: "
+            'python -c "import secrets; print(secrets.token_hex(32))"',
         )
     return key

@@ -1,6 +1,8 @@
-"""How long a session lives: the defaults, and what settings are refused (R9)."""
+"""How long a session lives: the defaults, and what settings are refused."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from .errors import SessionConfigError
 
@@ -19,6 +21,9 @@ def check_lifetime(
     :param most: what ``absolute`` may be.
     :raises SessionConfigError: they do.
     """
+    times = {"idle_timeout": idle, "absolute_timeout": absolute, "touch_interval": touch}
+    for setting, value in times.items():
+        _check_number(setting, 0.0 if value is None and setting == "touch_interval" else value)
     if not 1 <= idle <= absolute:
         problem = f"{idle!r} is not between 1 second and absolute_timeout, {absolute!r}"
         raise SessionConfigError("idle_timeout", problem)
@@ -30,3 +35,11 @@ def check_lifetime(
         problem = f"{touch!r} is not from 0 to idle_timeout, {idle!r}"
         raise SessionConfigError("touch_interval", problem)
     return touch
+
+
+def _check_number(setting: str, value: object) -> None:
+    if isinstance(value, timedelta):
+        problem = f"{value!r} is no number of seconds; use .total_seconds()"
+        raise SessionConfigError(setting, problem)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise SessionConfigError(setting, f"{value!r} is no number of seconds")

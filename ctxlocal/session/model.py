@@ -12,7 +12,15 @@ the subclasses: ``stored.py`` (a store on the server) and ``cookie_sessions.py``
 from __future__ import annotations
 
 import time
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    Generator,
+    ItemsView,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from hashlib import sha256
 from itertools import count
 from secrets import token_hex
@@ -45,6 +53,19 @@ class Changes(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.sets or self.deletes or self.ops)
+
+
+class Results(tuple[Any, ...]):
+    """What the operations of a ``save()`` came to: a tuple that ``await`` returns as it is.
+
+    So ``await session.save()`` works wherever there is a session, under WSGI too.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, Results]:
+        return self
+        yield  # a generator, which waits for nothing
 
 
 class Session(MutableMapping[str, Any]):
@@ -120,11 +141,14 @@ class Session(MutableMapping[str, Any]):
             self._accessed = True
         fields = self._fields
         if fields is None:
-            found = self._fetch() or {}
-            if self._fields is None:  # else the subclass began, or another thread was first
-                self._begin(found)
+            self._load_now()
             fields = self._fields or {}
         return fields
+
+    def _load_now(self) -> None:
+        found = self._fetch() or {}
+        if self._fields is None:  # else the subclass began, or another thread was first
+            self._begin(found)
 
     def _write(self, operation: str) -> Mapping[str, bytes]:
         if self._closed:
@@ -302,7 +326,11 @@ class Session(MutableMapping[str, Any]):
         """Remove a key and return its value, so that one request alone removes it.
 
         It is sent when the session is saved. Several requests that loaded the value at the
-        same time each get it here; ``session.save()`` tells which of them removed it.
+        same time each get it here; ``session.save()`` tells which of them removed it::
+
+            session.pop_once("code")
+            (code,) = session.save()  # under ASGI: await session.save()
+            if code is None:  # another request has it
         """
         self._write("session.pop_once()")
         value = self.get(key, default)
@@ -379,7 +407,8 @@ class Session(MutableMapping[str, Any]):
     def user(self, user: str | None) -> None:
         self._write("session.user = ...")
         if user is not None and (not isinstance(user, str) or not user):
-            raise TypeError(f"session.user is a str that is not empty, or None; got {user!r}")
+            hint = "" if isinstance(user, str) else "; use str(id)"
+            raise TypeError(f"session.user is a str that is not empty, or None; got {user!r}{hint}")
         name = None if user is None else user.encode()
         former = self.user
         if former is not None and former != user:
@@ -444,8 +473,22 @@ class Session(MutableMapping[str, Any]):
         self._begin({})
         self._destroyed = True
 
+    def load(self) -> Any:
+        """Load what is stored, if that was not done; counts as no access.
+
+        The first touch does it otherwise. What it returns may be awaited, and has to be in a
+        coroutine under ASGI; in a view that is none, and under WSGI, it is done on return.
+        """
+        if self._fields is None:
+            self._load_now()
+        return Results()
+
     def save(self) -> Any:
-        """Store what changed so far, now, and go on; under ASGI it is awaited.
+        """Store what changed so far, now, and go on; the request's cookie still follows.
+
+        Returned are the results of ``incr`` and ``pop_once``, as a tuple with one for each
+        key: the sum in the store; the value, or None if another request removed it. It may
+        be awaited, and has to be in a coroutine under ASGI, as with :meth:`load`.
 
         :raises NotImplementedError: this kind of session cannot.
         """
@@ -466,8 +509,16 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def accessed(self) -> bool:
-        """Whether it was read or written, in any way; this itself is none."""
+        """Whether it was read or written, in any way; this itself is none. It cannot be set."""
         return self._accessed
+
+    @accessed.setter
+    def accessed(self, accessed: bool) -> None:
+        raise SessionError(
+            "session.accessed cannot be set, which Flask does: StoredSessions and its like cannot "
+            "be its session_interface. Wrap the application instead, app.wsgi_app = "
+            "ContextMiddleware(app.wsgi_app, sessions=...), and use ctxlocal.context.session."
+        )
 
     @property
     def modified(self) -> bool:
@@ -613,8 +664,8 @@ class NullSession(Session):
         super().__init__()
         self._begin({})
         self._refusal = SessionError(
-            "There is no session here, so nothing can be kept in one. Configure a session "
-            "interface for the application, for example StoredSessions(MemoryStore())."
+            "There is no session here, so nothing can be kept in one. Give the application "
+            "sessions: App(__name__, sessions=StoredSessions(MemoryStore()))."
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, get_type_hints
 import msgspec
 
 from .codec import check_limits, decode, encode
-from .errors import SessionConfigError, UnstorableValueError
+from .errors import SessionConfigError, UnstorableValueError, with_article
 from .model import Session
 from .protocol import RESERVED
 
@@ -53,7 +53,11 @@ class Schema(Generic[T]):
         """
         field = self.fields.get(key)
         if field is None:
-            raise UnstorableValueError(key, f"{self.kind.__name__} has no such field")
+            raise UnstorableValueError(
+                key,
+                f"{self.kind.__name__} has no such field",
+                f"Its fields are {', '.join(self.fields)}.",
+            )
         if field.is_int and type(value) is int:
             return encode(key, value)  # a counter: a store adds to it
         try:
@@ -63,10 +67,10 @@ class Schema(Generic[T]):
             raise UnstorableValueError(
                 key, f"it does not fit its type in {self.kind.__name__} ({error})"
             ) from None
-        if back != value:
-            raise UnstorableValueError(
-                key, f"a {type(value).__name__} does not come back as it was"
-            )
+        is_subclass = isinstance(value, type(back)) and type(back) is not type(value)
+        if back != value or is_subclass:
+            name = with_article(type(value).__name__)
+            raise UnstorableValueError(key, f"{name} does not come back as it was")
         return raw
 
     def decode(self, key: str, raw: bytes) -> Any:

@@ -8,13 +8,14 @@ by :meth:`StoredSettings.run` where blocking is allowed and ``run_async`` where 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeVar
 
 from . import event
-from .cookie import Cookie
+from .cookie import Cookie, cookie_or_default
 from .errors import SessionConfigError
 from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
 from .model import BORN
@@ -62,7 +63,7 @@ class StoredSettings:
             raise SessionConfigError("max_sessions", f"{max_sessions!r} is not from 1 on, or None")
         self.store = store
         self.schema: Schema[Any] | None = None if schema is None else Schema(schema, migrate)
-        self.cookie = Cookie() if cookie is None else cookie
+        self.cookie = cookie_or_default(cookie)
         self._find_ids = id_finder(self.cookie.name)
         self.idle_timeout = idle_timeout
         self.absolute_timeout = absolute_timeout
@@ -80,8 +81,17 @@ class StoredSettings:
         self._sync: Any = None
         self._async: Any = None
         self.store_blocks = True  #: loading from it where nothing can be awaited is no option
-        if isinstance(store, type) or not hasattr(store, "load"):
-            raise SessionConfigError("store", f"{store!r} is no Store; see session/protocol.py")
+        if isinstance(store, str):  # with a password in it, perhaps
+            raise SessionConfigError(
+                "store", "it is a str; ctxlocal.session.stores.url.open_store(url) makes a store"
+            )
+        if isinstance(store, type):
+            name = store.__name__
+            raise SessionConfigError("store", f"{name} is a class; call it: {name}(...)")
+        if not hasattr(store, "load"):
+            raise SessionConfigError(
+                "store", f"{store!r} is no Store; see ctxlocal.session.protocol"
+            )
         if iscoroutinefunction(store.load):
             self._async = store
             return
@@ -90,8 +100,36 @@ class StoredSettings:
             self._async = ThreadedStore(store)
 
     def ids_in(self, cookies: str) -> list[str]:
-        """Return what has the form of an id among the cookies of our name (R17)."""
+        """Return what has the form of an id among the cookies of our name; there may be several."""
         return self._find_ids(cookies)[:MOST_CANDIDATES]
+
+    def is_to_await(self, operation: str) -> bool:
+        """Whether an event loop runs in this thread, so that ``operation`` may not block.
+
+        :raises SessionConfigError: none runs, and the store needs one.
+        """
+        if sys.get_asyncgen_hooks().firstiter is not None:  # asyncio's loops set it, and trio's
+            return True
+        if self._sync is None:
+            raise SessionConfigError(
+                "store",
+                f"{self.store.name} is asynchronous, and no event loop runs where {operation} was "
+                "called. Use its synchronous twin, which serves ASGI too, or make the view a "
+                "coroutine.",
+            )
+        return False
+
+    def run_now(self, method: str, flow: Flow[R]) -> R:
+        """Do what :meth:`run` does for the application's call of ``method``.
+
+        :raises SessionConfigError: the store is asynchronous.
+        """
+        if self._sync is None:
+            raise SessionConfigError(
+                "store",
+                f"{self.store.name} is asynchronous: use `await sessions.{method}_async(...)`",
+            )
+        return self.run(flow)
 
     def run(self, flow: Flow[R]) -> R:
         """Let the store answer a flow's calls, and return what the flow returns."""
@@ -142,7 +180,7 @@ class StoredSettings:
         return left if left > 1.0 else 1.0
 
     def report_corrupt(self, key: str, error: Exception) -> None:
-        """Count and log a record that cannot be read (R32)."""
+        """Count and log a record that cannot be read."""
         self.corrupt_records += 1
         log.error("session %s has a corrupt record, ignored: %s", log_name(key), error)
         if event.rejected.receivers:

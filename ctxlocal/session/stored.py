@@ -179,7 +179,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
 
         :param current: the session that asks: its entry says ``is_current``.
         """
-        return self.run(self._list(user, current))
+        return self.run_now("list_sessions", self._list(user, current))
 
     def revoke(self, handle: str, *, user: str | None = None) -> bool:
         """End the session that a SessionInfo's ``handle`` names; False if it is gone already.
@@ -187,19 +187,19 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         :param user: end it only if it is this user's: what a form sends back is not to be
             trusted.
         """
-        return self.run(self._revoke(handle, user))
+        return self.run_now("revoke", self._revoke(handle, user))
 
     def revoke_all(self, user: str, except_current: Session | None = None) -> int:
         """End all sessions of a user, but for ``except_current``; return how many."""
-        return self.run(self._revoke_all(user, except_current))
+        return self.run_now("revoke_all", self._revoke_all(user, except_current))
 
     def revoke_everyone(self) -> int:
         """End all sessions of all users, and of visitors; return how many."""
-        return self.run(_ask("revoke_everyone"))
+        return self.run_now("revoke_everyone", _ask("revoke_everyone"))
 
     def purge(self) -> int:
         """Remove what has expired, where the store does not do so itself; return how many."""
-        return self.run(_ask("purge"))
+        return self.run_now("purge", _ask("purge"))
 
     async def list_sessions_async(
         self, user: str, current: Session | None = None

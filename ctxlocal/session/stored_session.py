@@ -18,7 +18,7 @@ from .errors import (
     StoreUnavailableError,
 )
 from .interface import ACCESSED, NOTHING, SessionHeaders
-from .model import AUTHENTICATED, BORN, PERMANENT, Changes, Session
+from .model import AUTHENTICATED, BORN, PERMANENT, Changes, Results, Session
 from .protocol import (
     ADDITIONS,
     MAX_INT,
@@ -83,11 +83,18 @@ class StoredSession(Session):
         self._doomed = doomed
         self._forget()
 
-    def save(self) -> tuple[Result, ...]:
+    def save(self) -> Results:
         """Store what changed so far, now, and go on; return the operations' results.
 
-        One for each key of ``incr`` (the sum in the store) and ``pop_once`` (None: another
-        request removed it first), in their order. The request's cookie still follows at its end.
+        One for each key of ``incr`` (the sum in the store) and ``pop_once`` (the value that
+        was removed; None: another request removed it first), in their order. The request's
+        cookie still follows at its end::
+
+            session.incr("visits")
+            session.pop_once("code")
+            visits, code = session.save()
+
+        What is returned may be awaited too; in a coroutine under ASGI it has to be.
         """
         self._write("session.save()")
         return self._sessions.run(self._store_changes())
@@ -203,13 +210,13 @@ class StoredSession(Session):
         max_age = min(int(self._sessions.idle_timeout), MAX_AGE) if self.permanent else None
         return (self._sessions.cookie.set(self._id, max_age),)
 
-    def _store_changes(self, is_last: bool = False) -> Flow[tuple[Result, ...]]:
+    def _store_changes(self, is_last: bool = False) -> Flow[Results]:
         if self._destroyed:
             yield from self._end()
         changes = self._changes()
         if self._key is None:
             yield from self._create(changes)
-            return tuple(self._values[op.field] for op in changes.ops if isinstance(op, Incr))
+            return Results(self._values[op.field] for op in changes.ops if isinstance(op, Incr))
         if self._regenerate is not None:
             changes = yield from self._renew_id(changes)
         if changes and self._key is not None:
@@ -218,7 +225,7 @@ class StoredSession(Session):
             due = self._sessions.clock() - self._record.touched >= self._sessions.touch_interval
             if due or self._renew:
                 yield from self._touch()
-        return ()
+        return Results()
 
     def _end(self) -> Flow[None]:
         while self._doomed:
@@ -319,7 +326,7 @@ class StoredSession(Session):
         self._record = theirs
         return changes
 
-    def _commit(self, changes: Changes, is_last: bool) -> Flow[tuple[Result, ...]]:
+    def _commit(self, changes: Changes, is_last: bool) -> Flow[Results]:
         record = self._record
         assert record is not None
         expects = [] if self._sessions.same_key == "last-wins" else _expectations(record, changes)
@@ -341,15 +348,15 @@ class StoredSession(Session):
             except CorruptRecordError as error:
                 self._sessions.report_corrupt(self._key or "", error)
                 self._lose("corrupt")
-                return ()
+                return Results()
             if answer.outcome == "committed":
                 self._send_permanent(changes)
-                if is_last:
-                    return answer.results
+                if is_last:  # nobody looks at the results
+                    return Results()
                 return self._settle_commit(changes, answer.results[len(expects) :], ttl)
             if theirs is None or theirs.generation != record.generation:
                 self._lose("revoked" if theirs is None else "cleared")
-                return ()
+                return Results()
             changes, expects = self._merge(changes, expects, theirs)
             base = theirs
         raise SessionConflictError(tuple(expect.field for expect in expects))
@@ -395,7 +402,7 @@ class StoredSession(Session):
         changes: Changes,
         results: tuple[Result, ...],
         ttl: float,
-    ) -> tuple[Result, ...]:
+    ) -> Results:
         assert self._record is not None
         fields = self._all_fields()
         fields.update(changes.sets)  # a merge made others
@@ -410,11 +417,18 @@ class StoredSession(Session):
         generation = self._record.generation + cleared
         self._record = Record(fields, generation, now, now + ttl)
         self._settle(fields, changes)
-        return tuple(
-            result
+        return Results(
+            self._taken(op.field, result) if isinstance(result, bytes) else result
             for op, result in zip(changes.ops, results, strict=True)
             if not isinstance(op, Clear)
         )
+
+    def _taken(self, key: str, raw: bytes) -> Any:
+        """Return a value that is not in the record any more, None if it cannot be read."""
+        try:
+            return self._decode(key, raw)
+        except ValueError:
+            return None
 
     def _merge(
         self, changes: Changes, expects: list[Expect], theirs: Record
@@ -505,13 +519,32 @@ class AsyncStoredSession(StoredSession):
             return Session._fetch(self)  # raises: it has to be loaded first
         return super()._fetch()
 
-    async def load(self) -> None:
-        """Load the record, if it is not loaded; counts as no access."""
-        if self._fields is None:
-            await self._sessions.run_async(self._load())
+    def load(self) -> Any:
+        """Load the record, if it is not loaded; counts as no access.
 
-    async def save(self) -> tuple[Result, ...]:  # type: ignore[override]
-        """Do what :meth:`StoredSession.save` does, awaited."""
+        Await it in a coroutine. In a view that is none, which runs in a thread without an
+        event loop, it is done on return.
+
+        :raises SessionConfigError: there is no event loop, and the store is asynchronous.
+        """
+        if self._fields is None:
+            if self._sessions.is_to_await("session.load()"):
+                return self._load_awaited()
+            self._sessions.run(self._load())
+        return Results()
+
+    def save(self) -> Any:
+        """Do what :meth:`StoredSession.save` does; await it as :meth:`load`."""
+        if self._sessions.is_to_await("session.save()"):
+            return self._save_awaited()
+        return super().save()
+
+    async def _load_awaited(self) -> Results:
+        if self._fields is None:  # it may be awaited late
+            await self._sessions.run_async(self._load())
+        return Results()
+
+    async def _save_awaited(self) -> Results:
         self._write("session.save()")
         return await self._sessions.run_async(self._store_changes())
 

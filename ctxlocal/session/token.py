@@ -13,15 +13,15 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def new_id() -> str:
-    """Return a session id: 256 bits from the operating system's CSPRNG (R1)."""
+    """Return a session id: 256 bits from the operating system's CSPRNG (OWASP)."""
     return urlsafe_b64encode(os.urandom(32))[:43].decode()
 
 
 def id_finder(name: str) -> Callable[[str], list[str]]:
     """Return what finds, in a Cookie header, the values of the cookie ``name`` that can be ids.
 
-    A value of any other form is not even looked up (R2). There may be several (R17). A ``;``
-    ends a cookie wherever it stands, quoted or not (R18): what
+    A value of any other form is not even looked up. There may be several. A ``;``
+    ends a cookie wherever it stands, quoted or not: what
     :func:`~ctxlocal.session.cookie.scan` finds, in half its time.
     """
     # 43 characters are 256 bits in base64url, without padding.
@@ -30,7 +30,7 @@ def id_finder(name: str) -> Callable[[str], list[str]]:
 
 
 def key_of(session_id: str) -> str:
-    """Return the store's key: SHA-256 in hexadecimal, so that a store never sees an id (R4)."""
+    """Return the store's key: SHA-256 in hexadecimal, so that a store never sees an id."""
     return sha256(session_id.encode()).hexdigest()
 
 
@@ -40,7 +40,7 @@ def is_key(text: object) -> bool:
 
 
 def log_name(key: str) -> str:
-    """Return what names a session in this process's logs: a salted hash of its key (R5)."""
+    """Return what names a session in this process's logs: a salted hash of its key."""
     return blake2b(key.encode(), key=_process.salt, digest_size=6).hexdigest()
 
 

@@ -201,7 +201,7 @@ def commits_merge_per_field(trial: Trial) -> None:
 
 @rule()
 def a_commit_makes_no_record(trial: Trial) -> None:
-    """After delete a commit is revoked and makes nothing, whatever it was based on (R7)."""
+    """After delete a commit is revoked and makes nothing, whatever it was based on."""
     key = trial.key("K")
     trial.create(key, {"a": b"1"})
     base = trial.load(key)
@@ -530,7 +530,7 @@ def move_gives_a_new_key(trial: Trial) -> None:
 
 @rule()
 def a_moved_key_is_dead(trial: Trial) -> None:
-    """Without a grace the old key is dead at once, for every method (R3)."""
+    """Without a grace the old key is dead at once, for every method."""
     old, new = trial.key("old"), trial.key("new")
     trial.create(old, {"a": b"1"})
     base = trial.load(old)
@@ -574,7 +574,7 @@ def a_grace_lets_the_old_key_read(trial: Trial) -> None:
 
 @rule()
 def the_next_move_ends_a_grace(trial: Trial) -> None:
-    """When a record is moved on without a grace, the keys before it are dead too (R3)."""
+    """When a record is moved on without a grace, the keys before it are dead too."""
     keys = [trial.key(f"K{number}") for number in range(3)]
     trial.create(keys[0], {"a": b"1"})
     trial.equal(trial.call("move", keys[0], keys[1], {}, TTL, 100.0), True)

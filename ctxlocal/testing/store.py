@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from typing import Any
 
 from ..session.protocol import AsyncStore, Store
@@ -37,11 +38,13 @@ def check_store(
     :param lose_reply: ``with lose_reply(store):`` makes the next commit within be carried
         out while its answer is lost, as when the connection drops. The store may repeat it
         itself or raise StoreUnavailableError. Without it that is not checked.
+    :raises TypeError: ``factory`` is none, or what it returns lacks a method.
     :raises StoreContractError: a rule is broken; it says which, what was done, what was
         expected, and what came instead.
     """
     for rule in _applicable(advance, lose_reply):
-        store: Any = factory()
+        store: Any = _made_by(factory, "check_store")
+        _refuse_incomplete(store, Store)
         try:
             _check(Trial(rule.check, store, advance, lose_reply))
         finally:
@@ -64,12 +67,32 @@ def check_async_store(
         for rule in _applicable(advance, lose_reply):
             if rule.is_sync_only:
                 continue
-            store = Bridge(loop, _on_loop(loop, factory))
+            made = _on_loop(loop, lambda: _made_by(factory, "check_async_store"))
+            _refuse_incomplete(made, AsyncStore)
+            store = Bridge(loop, made)
             lose = None if lose_reply is None else _of_the_inner(lose_reply)
             try:
                 _check(Trial(rule.check, store, advance, lose))
             finally:
                 store.close()
+
+
+def _made_by(factory: Any, check: str) -> Any:
+    if not callable(factory):
+        raise TypeError(
+            f"{check}() is given the class of a store, or a function that returns a new one; "
+            f"got {factory!r}"
+        )
+    return factory()
+
+
+def _refuse_incomplete(store: Any, kind: type[Store] | type[AsyncStore]) -> None:
+    wanted = [*kind.__annotations__, *(name for name in vars(kind) if name[:1] != "_")]
+    if missing := [name for name in wanted if not hasattr(store, name)]:
+        raise TypeError(f"{store!r} is no {kind.__name__}; it lacks {', '.join(missing)}")
+    if iscoroutinefunction(store.load) is (kind is Store):
+        other = "check_async_store" if kind is Store else "check_store"
+        raise TypeError(f"{store!r} is no {kind.__name__}; use {other}()")
 
 
 def _of_the_inner(lose_reply: LoseReply) -> LoseReply:

@@ -82,7 +82,7 @@ class Browser:
 
     @property
     def cookie(self) -> dict[str, Any] | None:
-        return self.driver.get_cookie("session")
+        return self.driver.get_cookie("ctxlocal-session")
 
     @property
     def session_id(self) -> str:
@@ -206,7 +206,7 @@ def test_r3_a_login_keeps_the_cart_and_changes_the_id(ada: Browser, other: Brows
     ada.click("#add-plant")
     before = ada.session_id
     other.visit("")
-    other.driver.add_cookie({"name": "session", "value": before})
+    other.driver.add_cookie({"name": "ctxlocal-session", "value": before})
     other.visit("")
     assert other.in_cart == 1  # the same session: whoever planted the id has it too
     ada.sign_in("ada")
@@ -220,7 +220,7 @@ def test_r3_a_login_keeps_the_cart_and_changes_the_id(ada: Browser, other: Brows
 def test_r2_an_id_that_was_never_issued_is_replaced(ada: Browser) -> None:
     ada.visit("")
     planted = "A" * 43
-    ada.driver.add_cookie({"name": "session", "value": planted})
+    ada.driver.add_cookie({"name": "ctxlocal-session", "value": planted})
     ada.visit("")
     ada.click("#add-lamp")
     assert ada.in_cart == 1
@@ -298,7 +298,7 @@ def test_r7_a_logout_ends_the_session_for_whoever_kept_the_id(ada: Browser, othe
     assert ada.user is None
     assert ada.cookie is None
     other.visit("")
-    other.driver.add_cookie({"name": "session", "value": kept})
+    other.driver.add_cookie({"name": "ctxlocal-session", "value": kept})
     other.visit("")
     assert other.user is None
 

@@ -62,7 +62,7 @@ def keep(url: str, user: str | None = None, **values: Any) -> Kept:
     session.update(values or {"cart": ["lamp"]})
     (cookie,) = sessions.save(session).cookies
     store.close()
-    (session_id,) = scan(cookie, "session")
+    (session_id,) = scan(cookie, "ctxlocal-session")
     return Kept(session_id, key_of(session_id))
 
 
@@ -285,7 +285,11 @@ class TestNoStore:
         assert done.stderr == "Error: memory: is in one process, and no other can look into it\n"
 
     def test_no_store_is_named(self, run: Run) -> None:
-        assert "Missing option '--store'" in run("list", status=2).stderr
+        done = run("list", status=2)
+        assert done.stderr.endswith(
+            "Error: no store is given: use --store STORE, or the environment variable "
+            "CTXLOCAL_STORE\n"
+        )
 
     @pytest.mark.parametrize(
         "url",

@@ -38,7 +38,7 @@ def test_r13_every_attribute_is_written() -> None:
 
 def test_r13_plain_http_is_an_explicit_switch() -> None:
     development = Cookie.for_development()
-    assert development.set("v", None) == "session=v; Path=/; HttpOnly; SameSite=Lax"
+    assert development.set("v", None) == "ctxlocal-session=v; Path=/; HttpOnly; SameSite=Lax"
     assert Cookie.for_development("other").name == "other"
 
 

@@ -13,6 +13,7 @@ from ctxlocal.session.errors import SessionConfigError
 from ctxlocal.session.keyring import Keyring, hkdf
 
 OLD, NEW = "old key " * 4, b"new key " * 4
+MAKE_ONE = 'Make one: python -c "import secrets; print(secrets.token_hex(32))"'
 
 
 def test_hkdf_gives_what_rfc_5869_says() -> None:
@@ -30,7 +31,7 @@ def test_hkdf_gives_what_cryptography_gives(key: bytes, info: bytes, size: int) 
 @pytest.mark.parametrize("key", ["", "x" * 31, b"x" * 31, "ä" * 15])
 def test_r27_a_key_under_32_bytes_is_refused(key: str | bytes) -> None:
     size = len(key.encode() if isinstance(key, str) else key)
-    message = f"keys: number 1 has {size} bytes; it needs 32 at least"
+    message = f"keys: number 1 has {size} bytes; it needs 32 at least. {MAKE_ONE}"
     with pytest.raises(SessionConfigError, match=f"^{re.escape(message)}$"):
         Keyring(key)
 
@@ -39,7 +40,8 @@ def test_r27_a_key_under_32_bytes_is_refused(key: str | bytes) -> None:
     ("keys", "message"),
     [
         ([], "keys: there is none"),
-        ([OLD, "short secret"], "keys: number 2 has 12 bytes; it needs 32 at least"),
+        (None, "keys: None; is the variable set?"),
+        ([OLD, "short secret"], f"keys: number 2 has 12 bytes; it needs 32 at least. {MAKE_ONE}"),
         ([OLD, None], "keys: number 2 is neither str nor bytes"),
         ([OLD, NEW, OLD.encode()], "keys: number 3 repeats another"),
     ],
@@ -82,5 +84,5 @@ def test_keys_are_never_shown() -> None:
 
 def test_an_error_does_not_show_the_key() -> None:
     with pytest.raises(SessionConfigError) as caught:
-        Keyring("short secret")
-    assert "secret" not in str(caught.value)
+        Keyring("short s3cret")
+    assert "s3cret" not in str(caught.value)

@@ -564,7 +564,14 @@ def test_call_now_refuses_where_a_loop_runs_already() -> None:
         """Is never run."""
 
     async def main() -> None:
-        with pytest.raises(RuntimeError, match=r"needs an event loop of its own.*as an ASGI app"):
+        message = (
+            r"^<coroutine object .*job at .*> needs an event loop of its own, and one runs in "
+            r"this thread already: that of an asynchronous caller, or of a request in another "
+            r"greenlet, for under gevent and eventlet a thread runs one at a time\. Serve the App "
+            r"as an ASGI application \(uvicorn module:app\.asgi\), use workers with threads "
+            r"\(gunicorn -k gthread\), or make the function synchronous\.$"
+        )
+        with pytest.raises(RuntimeError, match=message):
             await call_now(job)
 
     asyncio.run(main())

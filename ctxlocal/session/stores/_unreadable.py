@@ -1,4 +1,4 @@
-"""What a store tells of records that it cannot read, and passes over (R32)."""
+"""What a store tells of records that it cannot read, and passes over."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _log = logging.getLogger("ctxlocal.session")
 
 
 def skip(error: CorruptRecordError) -> None:
-    """Note a record that ``list`` or ``scan`` leaves out; its key is in no log (R5)."""
+    """Note a record that ``list`` or ``scan`` leaves out; its key is in no log."""
     _log.error("record left out: %s", error)

@@ -91,6 +91,7 @@ class RedisStore(_Twin):
         epoch_interval: float = 10,
         owned: bool = False,
     ) -> None:
+        _refuse_url(client, "RedisStore")
         if hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is asyncio's; use AsyncRedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
@@ -246,6 +247,7 @@ class AsyncRedisStore(_Twin):
         epoch_interval: float = 10,
         owned: bool = False,
     ) -> None:
+        _refuse_url(client, "AsyncRedisStore")
         if not hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is not asyncio's; use RedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
@@ -342,6 +344,11 @@ class AsyncRedisStore(_Twin):
 
 def _options(call: Call) -> dict[str, Any]:
     return _EXACT if call.node is None else {**_EXACT, "target_nodes": call.node}
+
+
+def _refuse_url(client: object, store: str) -> None:
+    if isinstance(client, str):  # with a password in it, perhaps
+        raise SessionConfigError("client", f"it is a URL; use {store}.from_url(url)")
 
 
 def _connect(url: str, library: Any) -> Any:

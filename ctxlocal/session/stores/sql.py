@@ -34,6 +34,7 @@ __all__ = ["AsyncSQLStore", "SQLStore"]
 
 R = TypeVar("R")
 _SECONDS = 5  # how long from_url lets a connection take to come about
+_PACKAGES = {"MySQLdb": "mysqlclient"}  # of drivers that are named otherwise
 
 
 class _Twin:
@@ -91,6 +92,7 @@ class SQLStore(_Twin):
         clock: Callable[[], float] = time.time,
         owned: bool = False,
     ) -> None:
+        _refuse_url(engine, "SQLStore")
         if not isinstance(engine, sqlalchemy.Engine):
             raise SessionConfigError("engine", "give a sqlalchemy.Engine (see AsyncSQLStore)")
         super().__init__(engine, table, clock, owned)
@@ -103,7 +105,7 @@ class SQLStore(_Twin):
             driver means psycopg where that is installed.
         :param options: those of the constructor.
         """
-        return cls(_connect(sqlalchemy.create_engine, url), owned=True, **options)
+        return cls(_connect(sqlalchemy.create_engine, url, False), owned=True, **options)
 
     def create_table(self) -> None:
         """Create the table and its indexes where they are missing; safe from many processes."""
@@ -220,6 +222,7 @@ class AsyncSQLStore(_Twin):
     ) -> None:
         from sqlalchemy.ext.asyncio import AsyncEngine
 
+        _refuse_url(engine, "AsyncSQLStore")
         if not isinstance(engine, AsyncEngine):
             raise SessionConfigError("engine", "give an AsyncEngine (see SQLStore)")
         super().__init__(engine, table, clock, owned)
@@ -229,7 +232,7 @@ class AsyncSQLStore(_Twin):
         """Make a store with an engine of its own; see :meth:`SQLStore.from_url`."""
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        return cls(_connect(create_async_engine, url), owned=True, **options)
+        return cls(_connect(create_async_engine, url, True), owned=True, **options)
 
     async def create_table(self) -> None:
         """Create the table and its indexes where they are missing; safe from many processes."""
@@ -310,21 +313,45 @@ class AsyncSQLStore(_Twin):
         return result
 
 
+def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:
+    """Refuse a driver that awaits where nothing does, or blocks where it must not."""
+    try:
+        dialect = target.get_dialect()
+    except (SQLAlchemyError, ImportError):
+        return  # the engine says so
+    if is_async and not dialect.get_async_dialect_cls(target).is_async:
+        problem = (
+            "is not for asyncio; name a driver that is, as postgresql+psycopg or mysql+aiomysql"
+        )
+    elif dialect.is_async and not is_async:
+        problem = "is for asyncio alone; use open_async_store(url), or another driver"
+    else:
+        return
+    raise SessionConfigError("url", f"{target.drivername} {problem}")
+
+
 def _name(url: Any) -> str:
     port = f":{url.port}" if url.port else ""
     return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
 
 
-def _connect(create: Callable[..., Any], url: str) -> Any:
+def _refuse_url(engine: object, store: str) -> None:
+    if isinstance(engine, (str, sqlalchemy.URL)):  # with a password in it, perhaps
+        raise SessionConfigError("engine", f"it is a URL; use {store}.from_url(url)")
+
+
+def _connect(create: Callable[..., Any], url: str, is_async: bool) -> Any:
     scheme, found, rest = url.partition("://")
     if scheme in ("postgres", "postgresql"):
-        scheme = "postgresql+psycopg" if find_spec("psycopg") else "postgresql"
+        is_older_there = find_spec("psycopg2") and not find_spec("psycopg")
+        scheme = "postgresql+psycopg2" if is_older_there else "postgresql+psycopg"
     try:
         target = sqlalchemy.make_url(scheme + found + rest)
     except (SQLAlchemyError, ValueError):  # its text may hold a part of the password
         raise SessionConfigError("url", "it is no URL that SQLAlchemy takes") from None
     if target.get_backend_name() == "sqlite":
         raise SessionConfigError("url", "it is SQLite's; use SQLiteStore")
+    _refuse_wrong_kind(target, is_async)
     settings: dict[str, Any] = {"pool_timeout": _SECONDS}
     if "psycopg" in target.drivername and "connect_timeout" not in target.query:
         settings["connect_args"] = {"connect_timeout": _SECONDS}
@@ -332,6 +359,7 @@ def _connect(create: Callable[..., Any], url: str) -> Any:
         return create(target, **settings)
     except ImportError as error:
         name = error.name or target.drivername
-        raise SessionConfigError("url", f"its driver {name} is not installed") from error
+        problem = f"its driver {name} is not installed: pip install {_PACKAGES.get(name, name)}"
+        raise SessionConfigError("url", problem) from error
     except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
         raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error

@@ -137,6 +137,10 @@ class SQLiteStore:
         self.path = os.fspath(path)
         if self.path in ("", ":memory:"):
             raise SessionConfigError("path", f"{self.path!r} is no file; use MemoryStore()")
+        if self.path.startswith("sqlite:"):
+            raise SessionConfigError(
+                "path", "it is a URL; use ctxlocal.session.stores.url.open_store(url)"
+            )
         if timeout < 0:
             raise SessionConfigError("timeout", f"{timeout!r} is negative")
         self.name = f"sqlite {self.path}"

@@ -88,8 +88,14 @@ def _refuse_unknown(scheme: str, url: str) -> None:
 
     if scheme == "postgres":  # which SQLAlchemy does not know
         url = f"postgresql{url.removeprefix(scheme)}"
+    # The errors' own text may hold the URL, with the password.
     try:
-        make_url(url).get_dialect()
-    except (ArgumentError, ValueError):  # whose text may hold the URL, with the password
-        problem = f"there is no kind of store {scheme!r}, or the rest is malformed. {_EXAMPLES}"
+        make_url(f"{url.partition(':')[0]}://").get_dialect()
+    except (ArgumentError, ValueError):
+        problem = f"there is no kind of store {scheme!r}. {_EXAMPLES}"
+        raise SessionConfigError("url", problem) from None
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        problem = f"what follows {scheme}:// is malformed; it is user:password@host:port/name"
         raise SessionConfigError("url", problem) from None

@@ -86,7 +86,7 @@ MUTATIONS = (
         25,
         "pickles are written",
         CODEC,
-        '    raise _Problem(f"a {kind.__name__} does not come back as it was")',
+        "    raise _refused(value)",
         "    return __import__('pickle').dumps(value)",
     ),
     broken(

@@ -18,10 +18,10 @@ MUTATIONS = (
         "the session makes a record anew",
         RECORD,
         '                self._lose("revoked" if theirs is None else "cleared")\n'
-        "                return ()\n",
+        "                return Results()\n",
         "                self._key = None\n"
         "                yield from self._create(changes)\n"
-        "                return ()\n",
+        "                return Results()\n",
     ),
     broken(
         7,

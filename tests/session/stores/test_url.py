@@ -154,22 +154,45 @@ class TestPostgreSQL:
         await use_in_a_task(open_async_store(postgresql_url.replace("postgresql+psycopg", scheme)))
 
 
-@pytest.mark.parametrize("open_it", [open_store, open_async_store])
 @pytest.mark.parametrize(
-    ("url", "driver"),
+    ("open_it", "kind", "driver", "package"),
     [
-        ("mysql://user:secret@host/db", "MySQLdb"),
-        ("mysql+pymysql://user:secret@host/db", "pymysql"),
-        ("postgresql+psycopg2://user:secret@host/db", "psycopg2"),
+        (open_store, "mysql", "MySQLdb", "mysqlclient"),
+        (open_store, "mysql+pymysql", "pymysql", "pymysql"),
+        (open_store, "postgresql+psycopg2", "psycopg2", "psycopg2"),
+        (open_store, "postgresql+psycopg", "psycopg", "psycopg"),
+        (open_async_store, "postgresql+psycopg", "psycopg", "psycopg"),
+        (open_async_store, "postgresql+asyncpg", "asyncpg", "asyncpg"),
     ],
 )
 def test_other_databases_go_to_sqlalchemy_which_needs_a_driver(
-    open_it: type, url: str, driver: str, monkeypatch: pytest.MonkeyPatch
+    open_it: type, kind: str, driver: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("sqlalchemy")
     monkeypatch.setitem(sys.modules, driver, None)  # not installed, wherever this runs
     with pytest.raises(SessionConfigError) as caught:
-        open_it(url)
-    assert str(caught.value) == f"url: its driver {driver} is not installed"
+        open_it(f"{kind}://user:secret@host/db")
+    assert str(caught.value) == f"url: its driver {driver} is not installed: pip install {package}"
+
+
+@pytest.mark.parametrize("kind", ["mysql", "mysql+pymysql", "postgresql+psycopg2"])
+def test_a_driver_that_blocks_makes_no_asynchronous_store(kind: str) -> None:
+    pytest.importorskip("sqlalchemy")
+    with pytest.raises(SessionConfigError) as caught:
+        open_async_store(f"{kind}://user:secret@host/db")
+    assert str(caught.value) == (
+        f"url: {kind} is not for asyncio; name a driver that is, as postgresql+psycopg or "
+        "mysql+aiomysql"
+    )
+
+
+def test_a_driver_for_asyncio_makes_no_synchronous_store() -> None:
+    pytest.importorskip("sqlalchemy")
+    with pytest.raises(SessionConfigError) as caught:
+        open_store("postgresql+asyncpg://user:secret@host/db")
+    assert str(caught.value) == (
+        "url: postgresql+asyncpg is for asyncio alone; use open_async_store(url), or another driver"
+    )
 
 
 @pytest.mark.parametrize("open_it", [open_store, open_async_store])
@@ -184,9 +207,20 @@ def test_no_url_is_refused(open_it: type, url: str) -> None:
 @pytest.mark.parametrize("rest", ["user:secret@host/db", "user:secret@host:port/db"])
 def test_an_unknown_kind_is_refused_without_showing_the_password(open_it: type, rest: str) -> None:
     pytest.importorskip("sqlalchemy")
-    problem = f"there is no kind of store 'mongodb', or the rest is malformed. {EXAMPLES}"
+    problem = f"there is no kind of store 'mongodb'. {EXAMPLES}"
     with pytest.raises(SessionConfigError, match=f"^url: {re.escape(problem)}$") as caught:
         open_it(f"mongodb://{rest}")
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("open_it", [open_store, open_async_store])
+def test_a_malformed_rest_is_told_apart_from_an_unknown_kind(open_it: type) -> None:
+    pytest.importorskip("sqlalchemy")
+    with pytest.raises(SessionConfigError) as caught:
+        open_it("postgresql://user:secret@host:port/db")
+    assert str(caught.value) == (
+        "url: what follows postgresql:// is malformed; it is user:password@host:port/name"
+    )
     assert caught.value.__cause__ is None
 
 
