@@ -15,7 +15,8 @@ import pytest
 import ctxlocal
 from ctxlocal import ident as ident_module
 
-IMPLEMENTATIONS = {"pure": ctxlocal}
+from .twins import IMPLEMENTATIONS
+
 STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task", "callable")
 
 

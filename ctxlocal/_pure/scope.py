@@ -4,10 +4,14 @@ A scope leaves a mark in the owner that enters it. Left where its mark is not, i
 restores nothing there: a generator finalised on another thread, a middleware hook
 that runs in another task (cpython#118944). A Context copied inside the scope has a
 copy of the mark too, and restores its own copy.
+
+Both twins use this: what a Local or LocalStack is now, and putting it back, is asked of
+the object itself (``_ctxlocal_now``, ``_ctxlocal_get``, ``_ctxlocal_set``).
 """
 
 from __future__ import annotations
 
+from .._generic import Generic, T
 from ..errors import ScopeLostError
 
 TYPE_CHECKING = False
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .local import Local
+    from .stack import LocalStack
     from .storage import Slot, Storage
 
 
@@ -96,3 +102,59 @@ class Scope:
     def _restore(self) -> None:
         """Put back what was there."""
         raise NotImplementedError
+
+
+class Scoped(Scope):
+    """A ``with`` block in which a Local has other values; its value is the Local."""
+
+    __slots__ = ("_former", "_local", "_values")
+
+    def __init__(self, local: Local, values: dict[str, Any], strict: bool) -> None:
+        super().__init__(local._ctxlocal_slot, strict)
+        self._local = local
+        self._values = values
+
+    def __enter__(self) -> Local:  # type: ignore[override]
+        super().__enter__()
+        return self._local
+
+    def _apply(self) -> None:
+        self._former = {}
+        try:
+            for name, value in self._values.items():
+                former = self._local._ctxlocal_now(name)
+                setattr(self._local, name, value)
+                self._former[name] = former
+        except BaseException:
+            self._restore()
+            raise
+
+    def _restore(self) -> None:
+        for name, pair in self._former.items():
+            if pair is not None:
+                setattr(self._local, name, pair[1])
+            elif self._local._ctxlocal_now(name) is not None:
+                delattr(self._local, name)
+
+
+class Pushed(Scope, Generic[T]):
+    """A ``with`` block in which an object is on top of a stack; its value is the object."""
+
+    __slots__ = ("_former", "_obj", "_stack")
+
+    def __init__(self, stack: LocalStack[T], obj: T, strict: bool) -> None:
+        super().__init__(stack._slot, strict)
+        self._stack = stack
+        self._obj = obj
+
+    def __enter__(self) -> T:  # type: ignore[override]
+        super().__enter__()
+        return self._obj
+
+    def _apply(self) -> None:
+        self._former = self._stack._ctxlocal_get()
+        self._stack.push(self._obj)
+
+    def _restore(self) -> None:
+        former, self._former = self._former, None
+        self._stack._ctxlocal_set(former)
