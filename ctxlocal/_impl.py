@@ -9,54 +9,46 @@ import os
 import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import ModuleType
 
 
-def _find_native() -> tuple[ModuleType | None, str]:
-    """Return the native twin, or None and why it does not serve."""
+def _choose() -> tuple[bool, str]:
+    """Tell whether the native twin serves, and why or why not."""
     if os.environ.get("CTXLOCAL_PURE", "0") not in ("", "0"):
-        return None, "CTXLOCAL_PURE is set"
-    if hasattr(sys, "_is_gil_enabled") and "t" in sys.abiflags:
-        return None, "this is a free-threaded Python, for which there is no native twin"
+        return False, "CTXLOCAL_PURE is set"
+    if "t" in getattr(sys, "abiflags", ""):
+        return False, "there is no native twin for a free-threaded Python"
     try:
-        from . import _native
+        from ._native import IN_PLACE  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        return None, f"the native twin was not built, or cannot be loaded: {error}"
-    if not hasattr(_native, "IN_PLACE"):
-        return None, "the native twin was not built"
-    if not _native.IN_PLACE:
-        return _native, "built for this Python; values are copied for each write"
-    return _native, "built for this Python"
+        return False, f"the native twin was not built, or cannot be loaded ({error})"
+    if IN_PLACE:
+        return True, "built for this Python"
+    return True, "built for this Python; a Context's values are copied for each write"
 
 
-_native, REASON = _find_native()
+_is_native, REASON = _choose()
 
-if TYPE_CHECKING or _native is None:
+if TYPE_CHECKING or not _is_native:
     from ._pure.local import Local
     from ._pure.proxy import BaseProxy, LocalProxy, is_bound, proxy, unwrap
     from ._pure.stack import LocalStack
 
-    IMPLEMENTATION = "pure"
-
     def exchanged() -> None:
-        """Hear that carried values were exchanged; the pure twin caches none."""
+        """Hear that carried values were exchanged; the pure twin remembers none."""
 
 else:
     from ._like import proxy_function
+    from ._native import BaseProxy, Local, LocalProxy, LocalStack, is_bound, unwrap
+    from ._native import _exchanged as exchanged
+    from ._native import _proxy_class as proxy_class
 
-    Local = _native.Local
-    LocalStack = _native.LocalStack
-    BaseProxy = _native.BaseProxy
-    LocalProxy = _native.LocalProxy
-    is_bound = _native.is_bound
-    unwrap = _native.unwrap
-    proxy = proxy_function(_native._proxy_class)
-    exchanged = _native._exchanged
-    IMPLEMENTATION = "native"
+    proxy = proxy_function(proxy_class)
 
 from ._pure.manager import LocalManager, release_local
-from ._pure.scope import Scoped, set_lost_scope_hook
+from ._pure.scope import set_lost_scope_hook
+from ._pure.scoped import Scoped
+
+IMPLEMENTATION = "native" if _is_native else "pure"
 
 __all__ = [
     "IMPLEMENTATION",

@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     from contextvars import ContextVar
     from typing import Any
 
-    from ._pure.storage import Slot
 
-
-def unbound(slot: Slot, name: str | None, message: str | None, remedy: str) -> UnboundError:
+def unbound(slot: Any, name: str | None, message: str | None, remedy: str) -> UnboundError:
     """Return the error where a Local or LocalStack has nothing; ``remedy`` says what to do."""
     return _error(message, slot.label, name, slot.strategy(), remedy)
 

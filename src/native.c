@@ -133,6 +133,18 @@ native_exec(PyObject *module)
 #ifdef CTXLOCAL_DEBUG
     dropped_checks = dropped_for_later;
 #endif
+    static const char *const functions[] = {"unwrap", "is_bound"};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(functions); i++) { /* as public functions are named */
+        PyObject *name = PyUnicode_FromString("ctxlocal");
+        PyObject *function = PyObject_GetAttrString(module, functions[i]);
+        failed = name == NULL || function == NULL ||
+            PyObject_SetAttr(function, state->str___module__, name) < 0;
+        Py_XDECREF(name);
+        Py_XDECREF(function);
+        if (failed) {
+            return -1;
+        }
+    }
     return PyModule_AddIntConstant(module, "IN_PLACE", state->can_mutate);
 }
 

@@ -15,16 +15,17 @@ PACKAGE = Path(ctxlocal.__file__).parent
 
 # Each module may import those of earlier lines; those of its own line it may not.
 ORDER = (
-    ("ctxlocal.errors", "ctxlocal._generic"),
+    ("ctxlocal.errors", "ctxlocal._generic", "ctxlocal._signature"),
     ("ctxlocal._owner",),
     ("ctxlocal._strategy",),
     ("ctxlocal.ident",),
-    ("ctxlocal._pure.storage", "ctxlocal._pure.hook"),
+    ("ctxlocal._unbound", "ctxlocal._pure.storage", "ctxlocal._pure.hook"),
     ("ctxlocal._pure.scope", "ctxlocal._pure.cell", "ctxlocal._pure.mapping"),
     ("ctxlocal._pure.attribute",),
     ("ctxlocal._pure.local", "ctxlocal._pure.stack", "ctxlocal._pure.manager"),
-    ("ctxlocal._pure.resolver",),
+    ("ctxlocal._pure.resolver", "ctxlocal._pure.scoped", "ctxlocal._like"),
     ("ctxlocal._pure.proxy",),
+    ("ctxlocal._native",),  # in C: it imports what it needs of these at run time
     ("ctxlocal._impl",),
     ("ctxlocal._frame",),
     ("ctxlocal._executor",),

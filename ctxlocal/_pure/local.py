@@ -55,6 +55,7 @@ class Local:
     copied). Safe to use from any thread, greenlet and task at the same time.
     """
 
+    __module__ = "ctxlocal"  # as pickles and tracebacks should name it, whichever twin it is
     __slots__ = (
         "__weakref__",
         "_ctxlocal_cells",

@@ -48,6 +48,7 @@ class BaseProxy:
     ``issubclass(type(x), BaseProxy)`` tells whether ``x`` is a proxy.
     """
 
+    __module__ = "ctxlocal._impl"
     __slots__ = ("__weakref__", "_ctxlocal_origin", "_get_current_object")
 
     _get_current_object: Callable[[], Any]
@@ -377,6 +378,7 @@ class LocalProxy(BaseProxy, Generic[T]):
     proxy: hand them ``p._get_current_object()``.
     """
 
+    __module__ = "ctxlocal"
     __slots__ = ()
 
     if TYPE_CHECKING:
@@ -440,3 +442,6 @@ def is_bound(proxy: Any) -> bool:
     if not isinstance(proxy, BaseProxy):
         raise TypeError(f"is_bound() takes a proxy, not {proxy!r}.")
     return _target_or(proxy, _MISSING) is not _MISSING
+
+
+unwrap.__module__ = is_bound.__module__ = "ctxlocal"

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .local import Local
-    from .stack import LocalStack
     from .storage import Slot, Storage
 
 
@@ -104,45 +102,12 @@ class Scope:
         raise NotImplementedError
 
 
-class Scoped(Scope):
-    """A ``with`` block in which a Local has other values; its value is the Local."""
-
-    __slots__ = ("_former", "_local", "_values")
-
-    def __init__(self, local: Local, values: dict[str, Any], strict: bool) -> None:
-        super().__init__(local._ctxlocal_slot, strict)
-        self._local = local
-        self._values = values
-
-    def __enter__(self) -> Local:  # type: ignore[override]
-        super().__enter__()
-        return self._local
-
-    def _apply(self) -> None:
-        self._former = {}
-        try:
-            for name, value in self._values.items():
-                former = self._local._ctxlocal_now(name)
-                setattr(self._local, name, value)
-                self._former[name] = former
-        except BaseException:
-            self._restore()
-            raise
-
-    def _restore(self) -> None:
-        for name, pair in self._former.items():
-            if pair is not None:
-                setattr(self._local, name, pair[1])
-            elif self._local._ctxlocal_now(name) is not None:
-                delattr(self._local, name)
-
-
 class Pushed(Scope, Generic[T]):
     """A ``with`` block in which an object is on top of a stack; its value is the object."""
 
     __slots__ = ("_former", "_obj", "_stack")
 
-    def __init__(self, stack: LocalStack[T], obj: T, strict: bool) -> None:
+    def __init__(self, stack: Any, obj: T, strict: bool) -> None:
         super().__init__(stack._slot, strict)
         self._stack = stack
         self._obj = obj

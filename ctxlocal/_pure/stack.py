@@ -29,6 +29,7 @@ class LocalStack(Generic[T]):
     yours around ``push`` and ``pop``.
     """
 
+    __module__ = "ctxlocal"
     __slots__ = ("__weakref__", "_is_list", "_slot")
 
     def __init__(

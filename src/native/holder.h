@@ -579,7 +579,7 @@ holder_label(PyTypeObject *type, void *address, PyObject *name)
         return NULL;
     }
     PyObject *label = name == NULL || name == Py_None
-        ? PyUnicode_FromFormat("%S at 0x%zx", kind, (size_t)address)
+        ? PyUnicode_FromFormat("%S at %p", kind, address)
         : PyUnicode_FromFormat("%S %R", kind, name);
     Py_DECREF(kind);
     return label;

@@ -51,6 +51,21 @@ local_is_dict_name(Local *self, PyObject *name)
          PyUnicode_CompareWithASCIIString(name, "__dict__") == 0);
 }
 
+/* Whether a class attribute of this name is no default for a value: no value comes before it. */
+static int
+local_is_hidden_name(PyObject *name)
+{
+    static const char prefix[] = "_ctxlocal_";
+    Py_ssize_t length = PyUnicode_GET_LENGTH(name), i = 0;
+    if (length >= 2 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_') {
+        return 1;
+    }
+    while (prefix[i] != '\0' && i < length && PyUnicode_READ_CHAR(name, i) == (Py_UCS4)prefix[i]) {
+        i++;
+    }
+    return prefix[i] == '\0';
+}
+
 /* A ContextVar of the user's (kind VAR) */
 
 static PyObject *
@@ -408,6 +423,11 @@ local_get(Local *self, PyObject *name, int is_quiet)
     PyObject *result = NULL, *value = NULL, *own, *exact = NULL;
     Py_ssize_t index;
     descrgetfunc getter = found == NULL ? NULL : Py_TYPE(found)->tp_descr_get;
+    if (found != NULL && local_is_hidden_name(name)) {
+        result = getter == NULL ? Py_NewRef(found)
+                                : getter(found, (PyObject *)self, (PyObject *)type);
+        goto done;
+    }
     if (getter != NULL && is_data_descriptor(found)) {
         result = getter(found, (PyObject *)self, (PyObject *)type);
         goto done;
