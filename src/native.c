@@ -69,11 +69,22 @@ static PyMethodDef native_functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* Let CPython's messages name a type as they name one of Python: without the module. */
+static int
+name_type(PyObject *type, const char *name)
+{
+    PyObject *text = PyUnicode_FromString(name);
+    int result = text == NULL ? -1 : PyObject_SetAttrString(type, "__name__", text);
+    Py_XDECREF(text);
+    return result;
+}
+
 static PyTypeObject *
 add_type(PyObject *module, PyType_Spec *spec, const char *name)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type != NULL && name != NULL && PyObject_SetAttrString(module, name, type) < 0) {
+    if (type != NULL && name != NULL &&
+        (name_type(type, name) < 0 || PyObject_SetAttrString(module, name, type) < 0)) {
         Py_CLEAR(type);
     }
     return (PyTypeObject *)type;
@@ -115,6 +126,7 @@ native_exec(PyObject *module)
     Py_XDECREF(own);
     if (failed ||
         (state->LocalProxy = make_class(state, "ctxlocal.LocalProxy", DOC_LocalProxy, NULL)) == NULL ||
+        name_type((PyObject *)state->LocalProxy, "LocalProxy") < 0 ||
         PyObject_SetAttrString(module, "LocalProxy", (PyObject *)state->LocalProxy) < 0) {
         return -1;
     }

@@ -36,6 +36,18 @@ static const char DOC_Local___init_subclass__[] =
     "\n"
     "";
 
+static const char DOC_Local___iter__[] =
+    "__iter__($self)\n"
+    "--\n"
+    "\n"
+    "Iterate over (name, value) pairs of the current owner, as of now.";
+
+static const char DOC_Local___call__[] =
+    "__call__($self, name, *, unbound_message=None)\n"
+    "--\n"
+    "\n"
+    "Return a LocalProxy for the attribute ``name``.";
+
 static const char DOC_Local___dir__[] =
     "__dir__($self)\n"
     "--\n"
@@ -98,6 +110,12 @@ static const char DOC_LocalStack_pushed[] =
     ":param obj: any object but None, which an empty stack means.\n"
     ":param strict: raise :class:`~ctxlocal.errors.ScopeLostError` in that case.\n"
     ":raises TypeError: ``obj`` is None.";
+
+static const char DOC_LocalStack___call__[] =
+    "__call__($self, name=None, *, unbound_message=None)\n"
+    "--\n"
+    "\n"
+    "Return a LocalProxy for the topmost object, or for its attribute ``name``.";
 
 static const char DOC_LocalStack_top[] =
     "The topmost object; None where the stack is empty.";

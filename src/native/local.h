@@ -582,6 +582,12 @@ local_iter(PyObject *op)
     return iterator;
 }
 
+static PyObject *
+local_iter_method(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return local_iter(op);
+}
+
 /* LocalProxy(self, name, unbound_message=message) */
 static PyObject *
 make_proxy(State *state, PyObject *self, PyObject *name, PyObject *message)
@@ -955,6 +961,10 @@ local_dealloc(PyObject *op)
 static PyMethodDef local_methods[] = {
     {"__init_subclass__", (PyCFunction)(void (*)(void))local_init_subclass,
      METH_CLASS | METH_VARARGS | METH_KEYWORDS, DOC_Local___init_subclass__},
+    /* Of the slots these are the ones with a word to say; METH_COEXIST lets them. */
+    {"__iter__", local_iter_method, METH_NOARGS | METH_COEXIST, DOC_Local___iter__},
+    {"__call__", (PyCFunction)(void (*)(void))local_call,
+     METH_VARARGS | METH_KEYWORDS | METH_COEXIST, DOC_Local___call__},
     {"__dir__", local_dir, METH_NOARGS, DOC_Local___dir__},
     {"__release_local__", holder_release_method, METH_NOARGS, DOC_Local___release_local__},
     {"__copy__", local_copy, METH_NOARGS, DOC_Local___copy__},

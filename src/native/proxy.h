@@ -1108,6 +1108,12 @@ make_class(State *state, const char *name, const char *doc, PyObject *wanted)
     if (type == NULL) {
         return NULL;
     }
+    PyObject *attributes = ((PyTypeObject *)type)->tp_dict;
+    if (is_callable && PyDict_GetItemString(attributes, "__vectorcalloffset__") != NULL &&
+        PyObject_DelAttrString(type, "__vectorcalloffset__") < 0) {
+        Py_DECREF(type);
+        return NULL;
+    }
     for (PyMethodDef *method = named_methods; method->ml_name != NULL; method++) {
         PyObject *key = PyUnicode_FromString(method->ml_name);
         int is_wanted = key == NULL ? -1 : wanted == NULL ? 1 : PySet_Contains(wanted, key);

@@ -484,6 +484,8 @@ static PyMethodDef stack_methods[] = {
     {"pop", stack_pop, METH_NOARGS, DOC_LocalStack_pop},
     {"pushed", (PyCFunction)(void (*)(void))stack_pushed, METH_FASTCALL | METH_KEYWORDS,
      DOC_LocalStack_pushed},
+    {"__call__", (PyCFunction)(void (*)(void))stack_call,
+     METH_VARARGS | METH_KEYWORDS | METH_COEXIST, DOC_LocalStack___call__},
     {"__release_local__", holder_release_method, METH_NOARGS, DOC_LocalStack___release_local__},
     {"__copy__", stack_copy, METH_NOARGS, DOC_LocalStack___copy__},
     {"__reduce_ex__", stack_reduce, METH_O, DOC_LocalStack___reduce_ex__},
