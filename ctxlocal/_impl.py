@@ -37,16 +37,18 @@ if TYPE_CHECKING or not _is_native:
         """Hear that carried values were exchanged; the pure twin remembers none."""
 
 else:
-    from ._like import proxy_function
     from ._native import BaseProxy, Local, LocalProxy, LocalStack, is_bound, unwrap
     from ._native import _exchanged as exchanged
-    from ._native import _proxy_class as proxy_class
 
-    proxy = proxy_function(proxy_class)
+    def __getattr__(name):
+        if name != "proxy":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ._like import proxy_function  # half a millisecond
+        from ._native import _proxy_class
 
-from ._pure.manager import LocalManager, release_local
-from ._pure.scope import set_lost_scope_hook
-from ._pure.scoped import Scoped
+        globals()[name] = proxy_function(_proxy_class)
+        return globals()[name]
+
 
 IMPLEMENTATION = "native" if _is_native else "pure"
 
@@ -55,14 +57,10 @@ __all__ = [
     "REASON",
     "BaseProxy",
     "Local",
-    "LocalManager",
     "LocalProxy",
     "LocalStack",
-    "Scoped",
     "exchanged",
     "is_bound",
     "proxy",
-    "release_local",
-    "set_lost_scope_hook",
     "unwrap",
 ]

@@ -30,7 +30,7 @@ ORDER = (
     ("ctxlocal._frame",),
     ("ctxlocal._executor",),
     ("ctxlocal.flow",),
-    ("ctxlocal._pure",),
+    ("ctxlocal._pure", "ctxlocal._later"),
     ("ctxlocal",),
     ("ctxlocal.cli",),  # and all that is in it, whose own order is its own affair
     ("ctxlocal.__main__",),

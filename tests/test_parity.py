@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+import ctxlocal
+
 from .twins import IMPLEMENTATIONS
 
 pytestmark = pytest.mark.skipif(
@@ -70,7 +72,7 @@ def test_classes_have_the_same_names(name: str) -> None:
 def test_classes_are_named_alike(name: str, attribute: str) -> None:
     native, pure = getattr(NATIVE, name), getattr(PURE, name)
     assert getattr(native, attribute) == getattr(pure, attribute)
-    assert vars(__import__("ctxlocal"))[name] in (native, pure)
+    assert getattr(ctxlocal, name) in (native, pure)
 
 
 @pytest.mark.parametrize("name", [*CLASSES, *FUNCTIONS])

@@ -28,7 +28,8 @@ PURE_NAMES = {
 
 def _pure() -> ModuleType:
     module = ModuleType("ctxlocal")
-    vars(module).update({**vars(ctxlocal), **PURE_NAMES})
+    names = {name: getattr(ctxlocal, name) for name in (*ctxlocal.__all__, "__file__")}
+    vars(module).update({**names, **PURE_NAMES})
     return module
 
 
