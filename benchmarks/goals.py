@@ -134,12 +134,12 @@ GOALS: dict[str, tuple[Goal, ...]] = {
     "native": (
         _faster("get, times threading.local's speed", "local-get", _LOCAL, "threading.local", 2),
         *(
-            _at_most(
-                f"get, {strategy}, times ContextVar.get's time", "strategy-get", strategy, 1.1
-            )
+            _at_most(f"get, {strategy}, times ContextVar.get's time", "strategy-get", strategy, 1.1)
             for strategy in ("context", "thread", "greenlet, raw", "greenlet, gevent's")
         ),
-        _faster("set of 10 attributes, times ContextVar.set's speed", "local-set-10", _LOCAL, _VAR, 4),
+        _faster(
+            "set of 10 attributes, times ContextVar.set's speed", "local-set-10", _LOCAL, _VAR, 4
+        ),
         Goal(
             "set of 1000 attributes, times the cost of 10",
             ("local-set-1000", _LOCAL),
@@ -199,7 +199,9 @@ GOALS: dict[str, tuple[Goal, ...]] = {
         _faster(
             "request mix, times werkzeug's speed", "request", _LOCAL, _THEIRS, 15, until=(3, 11)
         ),
-        _faster("request mix, times werkzeug's speed", "request", _LOCAL, _THEIRS, 6, since=(3, 12)),
+        _faster(
+            "request mix, times werkzeug's speed", "request", _LOCAL, _THEIRS, 6, since=(3, 12)
+        ),
         Goal(
             "import, ms above a bare interpreter",
             ("import", "ctxlocal"),

@@ -28,7 +28,10 @@ DOCS: dict[str, tuple[Any, str | None]] = {
     "Local___release_local__": (Local.__release_local__, "__release_local__($self)"),
     "Local___copy__": (Local.__copy__, "__copy__($self)"),
     "Local___reduce_ex__": (Local.__reduce_ex__, "__reduce_ex__($self, protocol)"),
-    "LocalStack": (LocalStack, "LocalStack(context_var=None, /, *, ident=None, name=None, carry=False)"),
+    "LocalStack": (
+        LocalStack,
+        "LocalStack(context_var=None, /, *, ident=None, name=None, carry=False)",
+    ),
     "LocalStack_push": (LocalStack.push, "push($self, obj, /)"),
     "LocalStack_pop": (LocalStack.pop, "pop($self)"),
     "LocalStack_pushed": (LocalStack.pushed, "pushed($self, obj, *, strict=False)"),

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import ctxlocal
 from ctxlocal import ident as ident_module
 
 from .twins import IMPLEMENTATIONS

@@ -37,4 +37,4 @@ IMPLEMENTATIONS: dict[str, ModuleType] = {"pure": _pure()}
 if ctxlocal.IMPLEMENTATION == "native":
     IMPLEMENTATIONS["native"] = ctxlocal
 elif os.environ.get("CI") and not os.environ.get("CTXLOCAL_PURE"):
-    raise RuntimeError(f"CI tests the native twin too: {ctxlocal._impl.REASON}")  # type: ignore[attr-defined]
+    raise RuntimeError(f"CI tests the native twin too: {ctxlocal._impl.REASON}")

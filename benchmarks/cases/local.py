@@ -17,7 +17,11 @@ def _make(module: str, name: str = "local", **arguments: object) -> Any:
 
 # Beside the native twin: the pure one, in the same run.
 _PURE: tuple[tuple[str, str, Callable[[], Any]], ...] = (
-    ("ctxlocal.Local (pure)", "ctxlocal._pure.local", partial(_make, "ctxlocal._pure.local", "Local")),
+    (
+        "ctxlocal.Local (pure)",
+        "ctxlocal._pure.local",
+        partial(_make, "ctxlocal._pure.local", "Local"),
+    ),
 )
 LOCALS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     # row, the module it needs, what makes one

@@ -36,7 +36,9 @@ def _cases() -> Iterator[Case]:
         )
         if has_native_twin():
             pure = "ctxlocal._pure.stack"
-            yield Case(table, "ctxlocal.LocalStack (pure)", both, partial(_stack, pure, depth), (pure,))
+            yield Case(
+                table, "ctxlocal.LocalStack (pure)", both, partial(_stack, pure, depth), (pure,)
+            )
         yield Case(table, "list", ("stack.append(a); stack.pop()",), partial(_list, depth))
 
 
