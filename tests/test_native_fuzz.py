@@ -199,7 +199,7 @@ def operation(world: World, kind: int, a: int, b: int, c: int) -> None:
         lambda: context.run(operation, world, b, c, a, b),
         lambda: copy_context().run(operation, world, b, c, a, b),
         lambda: world.contexts.append(copy_context()),
-        lambda: world.contexts.pop(),
+        lambda: len(world.contexts) > 1 and world.contexts.pop(),
         lambda: at(world.frames, a).run(operation, world, b, c, a, b),
         lambda: world.frames.append(flow.Frame()),
         lambda: world.snapshots.append(flow.snapshot()),
