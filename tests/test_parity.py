@@ -179,6 +179,41 @@ def subclass(impl: Any) -> Any:
     return Sub(name="web")
 
 
+def first_uses(impl: Any) -> list[tuple[str, list[str]]]:
+    """Which uses start the ``__init__`` of a new owner."""
+    calls: list[str] = []
+
+    class Conn(impl.Local, ident="context"):  # type: ignore[call-arg]
+        role = "guest"
+
+        def __init__(self) -> None:
+            calls.append("init")
+
+        @property
+        def fixed(self) -> int:
+            return 1
+
+        def method(self) -> None: ...
+
+    conn = Conn()
+    uses: dict[str, Callable[[], Any]] = {
+        "class attribute": lambda: conn.role,
+        "property": lambda: conn.fixed,
+        "method": conn.method,
+        "missing": lambda: hasattr(conn, "missing"),
+        "set": lambda: setattr(conn, "value", 1),
+        "repr": lambda: repr(conn),
+        "release": lambda: impl.release_local(conn),
+        "proxy": lambda: bool(conn("value")),
+    }
+    found = []
+    for name, use in uses.items():
+        calls.clear()
+        Context().run(use)
+        found.append((name, list(calls)))
+    return found
+
+
 VAR: ContextVar[Any] = ContextVar("parity")
 
 CASES: dict[str, Callable[[Any], Any]] = {
@@ -283,6 +318,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
         (c.__name__, c.__qualname__, c.__module__, c.__doc__ == int.__doc__)
         for c in [type(m.proxy(m.Local(), "x", like=int))]
     ],
+    "class attribute of a new owner": first_uses,
     "generic": lambda m: (m.LocalProxy[int].__args__, m.LocalStack[int].__args__),
     "weak": lambda m: weakref.ref(bound(m, 5))() is None,
     "value of __class__": lambda m: (bound(m, 5).__class__, m.Local()("x").__class__.__name__),

@@ -185,14 +185,14 @@ failed:
     return done == NULL ? -1 : 0;
 }
 
-/* The value of `name` (exactly a str). 1: found, as a new reference; 0: not there; -1: an error.
+/* The value of `name` (exactly a str), in an owner that has begun. 1: found, as a new reference; 0: not there; -1: an error.
    *own and *index are what the names know of it. */
 static int
 local_value(Local *self, PyObject *name, PyObject **value, PyObject **own, Py_ssize_t *index)
 {
     *value = *own = NULL;
     *index = -1;
-    if (local_begin(self) < 0 || holder_sync((Holder *)self) < 0) {
+    if (holder_sync((Holder *)self) < 0) {
         return -1;
     }
     if (self->kind == VAR) {
@@ -433,7 +433,16 @@ local_get(Local *self, PyObject *name, int is_quiet)
         goto done;
     }
     exact = PyUnicode_FromObject(name);
-    int has_value = exact == NULL ? -1 : local_value(self, exact, &value, &own, &index);
+    if (exact == NULL) {
+        goto done;
+    }
+    /* A class attribute that no value has ever replaced starts no __init__. */
+    if (self->arguments != NULL &&
+        (found == NULL || names_find(&self->names, exact, 0, NULL) != -1) &&
+        local_begin(self) < 0) {
+        goto done;
+    }
+    int has_value = local_value(self, exact, &value, &own, &index);
     if (has_value < 0) {
         goto done;
     }
@@ -498,6 +507,9 @@ local_set(Local *self, PyObject *name, PyObject *value)
     if (exact == NULL) {
         goto done;
     }
+    if (self->arguments != NULL && local_begin(self) < 0) {
+        goto done;
+    }
     if (value == NULL) {
         int has_value = local_value(self, exact, &former, &own, &index);
         if (has_value <= 0) {
@@ -506,8 +518,6 @@ local_set(Local *self, PyObject *name, PyObject *value)
             }
             goto done;
         }
-    } else if (self->arguments != NULL && local_begin(self) < 0) {
-        goto done;
     }
     result = local_write(self, exact, value, &own, &index);
     if (result == 0 && value != NULL && found == NULL && own != NULL &&
@@ -701,7 +711,9 @@ local_now(PyObject *op, PyObject *name)
         has_value = value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
     } else {
         PyObject *exact = PyUnicode_FromObject(name);
-        has_value = exact == NULL ? -1 : local_value(self, exact, &value, &own, &index);
+        has_value = exact == NULL || local_begin(self) < 0
+            ? -1
+            : local_value(self, exact, &value, &own, &index);
         Py_XDECREF(exact);
     }
     Py_XDECREF(found);
@@ -741,6 +753,9 @@ view_value(PyObject *module, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     if (!local_check(module, args, count, 2)) {
+        return NULL;
+    }
+    if (local_begin((Local *)args[0]) < 0) {
         return NULL;
     }
     if (local_value((Local *)args[0], args[1], &value, &own, &index) == 0) {
