@@ -184,6 +184,12 @@ native_free(void *module)
     if (state == NULL) {
         return;
     }
+    while (state->spare_cells != NULL) {
+        Cell *cell = (Cell *)state->spare_cells;
+        state->spare_cells = (PyObject *)cell->next;
+        PyMem_Free(cell->entries);
+        PyObject_GC_Del(cell);
+    }
     Py_XDECREF(state->Cell);
     Py_XDECREF(state->Pile);
     Py_XDECREF(state->Local);

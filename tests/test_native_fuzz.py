@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from ctxlocal import flow, ident, scoped
 
+from .new_owner import in_new_owner
 from .twins import IMPLEMENTATIONS
 
 EXAMPLES = int(os.environ.get("CTXLOCAL_FUZZ_EXAMPLES", "150"))
@@ -286,7 +287,7 @@ def test_hostile_objects_crash_nothing(steps: list[tuple[int, int, int, int]]) -
         world.plan, world.depth = [], 9
 
     try:
-        Context().run(run)
+        in_new_owner("thread", run)  # with which everything ends
         with suppress(Exception):
             ident.set_default(None, discard=True)
         local, stack = M.Local(), M.LocalStack()

@@ -27,6 +27,7 @@ import pytest
 
 from ctxlocal import flow, ident, scoped
 
+from .new_owner import in_new_owner
 from .twins import IMPLEMENTATIONS
 
 pytestmark = pytest.mark.skipif(
@@ -280,7 +281,7 @@ def test_a_dying_value_may_change_its_local(strategy: Any, use: str, change: str
             M.release_local(local)
             M.release_local(local)
 
-    Context().run(run)
+    in_new_owner("thread", run)  # with which everything ends
 
 
 @pytest.mark.parametrize("change", ["push", "pop", "release", "copy", "collect", "empty"])
@@ -312,7 +313,7 @@ def test_a_dying_object_may_change_its_stack(strategy: Any, change: str) -> None
         stack.push(1)
         assert stack.top == 1
 
-    Context().run(run)
+    in_new_owner("thread", run)  # with which everything ends
 
 
 class Name(str):
@@ -349,7 +350,7 @@ def test_a_name_may_change_the_local_while_it_is_compared(strategy: Any, change:
             local.c = 1
             assert local.c == 1
 
-    Context().run(run)
+    in_new_owner("thread", run)  # with which everything ends
 
 
 def test_a_resolver_may_drop_its_proxy_and_switch(strategy: Any) -> None:

@@ -214,6 +214,8 @@ class _RecordStorage:
             self.ident.prune(owner, record)
 
     def __del__(self) -> None:
+        if living_cells is None:  # the interpreter is ending
+            return
         for cells in living_cells():
             cells.pop(self.key, None)
 
@@ -284,6 +286,8 @@ class CarriedStorage(_RecordStorage):
         return any(cells.get(self.key) for cells in living_cells())
 
     def __del__(self) -> None:
+        if carriers is None:  # the interpreter is ending
+            return
         carriers.pop(self.key, None)
         super().__del__()
 

@@ -275,6 +275,21 @@ local_write_owner(Local *self, Py_ssize_t index, PyObject *name, PyObject *value
     return -1;
 }
 
+/* Write to the current Context, with the collector held off. */
+static int
+local_write_in_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *value)
+{
+    PyObject *garbage[2] = {NULL, NULL};
+    int was_enabled = PyGC_Disable();
+    int result = local_write_context(self, index, name, value, garbage);
+    if (was_enabled) {
+        PyGC_Enable();
+    }
+    Py_XDECREF(garbage[0]);
+    Py_XDECREF(garbage[1]);
+    return result;
+}
+
 /* Set `name` (exactly a str), or take it away where `value` is NULL, past all descriptors. */
 static int
 local_write(Local *self, PyObject *name, PyObject *value, PyObject **own, Py_ssize_t *index)
@@ -291,17 +306,11 @@ local_write(Local *self, PyObject *name, PyObject *value, PyObject **own, Py_ssi
     if (*index == -2) {
         return -1;
     }
-    PyObject *garbage[2] = {NULL, NULL};
-    int result;
     if (self->kind == CONTEXT) {
-        int was_enabled = PyGC_Disable();
-        result = local_write_context(self, *index, name, value, garbage);
-        if (was_enabled) {
-            PyGC_Enable();
-        }
-    } else {
-        result = local_write_owner(self, *index, name, value, garbage);
+        return local_write_in_context(self, *index, name, value);
     }
+    PyObject *garbage[2] = {NULL, NULL};
+    int result = local_write_owner(self, *index, name, value, garbage);
     Py_XDECREF(garbage[0]);
     Py_XDECREF(garbage[1]);
     return result;
@@ -550,6 +559,10 @@ local_setattro(PyObject *op, PyObject *name, PyObject *value)
                 cell->used++;
             }
             return 0;
+        }
+        /* The first write in a Context that is new, or was copied. */
+        if (self->kind == CONTEXT && self->arguments == NULL) {
+            return local_write_in_context(self, index, name, value);
         }
     }
     return local_set(self, name, value);

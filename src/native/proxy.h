@@ -712,7 +712,15 @@ proxy_vectorcall(PyObject *op, PyObject *const *args, size_t flagged, PyObject *
     if (target == NULL) {
         return NULL;
     }
-    PyObject *result = PyObject_Vectorcall(target, args, flagged, keywords);
+    /* What PyObject_Vectorcall does, but for the check of the result, which our caller makes. */
+    PyTypeObject *type = Py_TYPE(target);
+    vectorcallfunc function = NULL;
+    if (LIKELY(PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL))) {
+        memcpy(&function, (char *)target + type->tp_vectorcall_offset, sizeof(function));
+    }
+    PyObject *result = LIKELY(function != NULL)
+        ? function(target, args, flagged, keywords)
+        : PyObject_Vectorcall(target, args, flagged, keywords);
     Py_DECREF(target);
     return result;
 }

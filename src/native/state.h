@@ -106,6 +106,8 @@ typedef struct State {
     int can_mutate;      /* a cell may be changed in place; see layout.h */
     PyTypeObject *HamtBitmap;
     PyTypeObject *HamtArray;
+    PyObject *spare_cells; /* memory of dead cells; see cell.h */
+    int spare_count;
     greenlet_api *greenlet; /* NULL before the first use, and where it is unusable */
     PyObject *helpers[HELPER_COUNT];
 #define X(name) PyObject *str_##name;
