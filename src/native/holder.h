@@ -126,9 +126,8 @@ ALWAYS_INLINE Leaf *
 holder_peek(Holder *self)
 {
     PyThreadState *thread = THREAD_STATE();
-    State *state = self->state;
-    if (LIKELY(self->kind == CONTEXT)) {
-        PyObject *value = context_peek(state, thread, self->var);
+    if (self->kind == CONTEXT) {
+        PyObject *value = context_peek(self->state, thread, self->var);
         if (UNLIKELY(value == NULL)) {
             PyErr_Clear();
             return NULL;
@@ -136,7 +135,7 @@ holder_peek(Holder *self)
         return leaf_is_ours(self, value) ? (Leaf *)value : NULL;
     }
     if (LIKELY(self->cached != NULL) && LIKELY(self->cached_tsid == thread->id) &&
-        LIKELY(self->cached_epoch == state->epoch) &&
+        LIKELY(self->cached_epoch == epoch) &&
         (self->kind == THREAD || LIKELY(self->cached_tsver == thread->context_ver))) {
         return self->cached;
     }
@@ -148,7 +147,7 @@ holder_peek(Holder *self)
 ALWAYS_INLINE Leaf *
 holder_peek_writable(Holder *self, int is_versioned)
 {
-    if (LIKELY(self->kind == CONTEXT)) {
+    if (self->kind == CONTEXT) {
         State *state = self->state;
         if (UNLIKELY(!state->can_mutate)) {
             return NULL;
@@ -400,7 +399,7 @@ holder_cache(Holder *self, Leaf *leaf)
     self->cached = leaf;
     self->cached_tsid = thread->id;
     self->cached_tsver = thread->context_ver;
-    self->cached_epoch = self->state->epoch;
+    self->cached_epoch = epoch;
 }
 
 /* The current owner's leaf as a new reference, or NULL in *found. -1 with an error. */
@@ -419,7 +418,7 @@ holder_find(Holder *self, Leaf **found)
     if (self->kind == UNBOUND || self->kind == CONTEXT) {
         return 0; /* CONTEXT: there is none */
     }
-    uint64_t changes = self->changes, epoch = self->state->epoch;
+    uint64_t changes = self->changes, former = epoch;
     PyObject *value = self->kind == THREAD ? holder_ask_thread(self)
         : self->kind == GREENLET          ? holder_ask_greenlet(self)
                                           : holder_ask_storage(self);
@@ -430,7 +429,7 @@ holder_find(Holder *self, Leaf **found)
         Py_DECREF(value);
         return 0;
     }
-    if (changes == self->changes && epoch == self->state->epoch) {
+    if (changes == self->changes && former == epoch) {
         holder_cache(self, (Leaf *)value);
     }
     *found = (Leaf *)value;
@@ -452,7 +451,7 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
         Py_DECREF(token);
         return 0;
     }
-    uint64_t changes = self->changes, epoch = self->state->epoch;
+    uint64_t changes = self->changes, former = epoch;
     PyObject *storage = Py_NewRef(self->storage);
     PyObject *value = PyObject_CallMethodOneArg(storage, self->state->str_setdefault,
                                                 (PyObject *)leaf);
@@ -474,7 +473,7 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
         PyErr_SetString(PyExc_RuntimeError, "the strategy changed while a value was stored");
         return -1;
     }
-    if (changes == self->changes && epoch == self->state->epoch && ((Leaf *)value)->home == self) {
+    if (changes == self->changes && former == epoch && ((Leaf *)value)->home == self) {
         holder_cache(self, (Leaf *)value);
     }
     *kept = (Leaf *)value;

@@ -101,7 +101,6 @@ typedef struct State {
     PyTypeObject *Resolver;
     PyTypeObject *BaseProxy;
     PyTypeObject *LocalProxy;
-    uint64_t epoch;      /* counts the exchanges of carried values; see holder.h */
     int can_peek;        /* the ContextVar's own cache may be read; see layout.h */
     int can_mutate;      /* a cell may be changed in place; see layout.h */
     PyTypeObject *HamtBitmap;
@@ -115,6 +114,10 @@ typedef struct State {
 #undef X
     PyObject *str_dot;
 } State;
+
+/* Counts the exchanges of carried values (holder.h), in all interpreters: an exchange in another
+   one costs a lookup here, and a load less at each access. */
+static uint64_t epoch;
 
 ALWAYS_INLINE void
 state_hold(State *state)
