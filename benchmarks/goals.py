@@ -77,6 +77,13 @@ def _faster(
 
 _LOCAL, _THEIRS = "ctxlocal.Local", "werkzeug.Local"
 _PROXY = "ctxlocal.LocalProxy over a "
+_VAR = "ContextVar"
+_C_PROXIES = ("wrapt (C)", "lazy-object-proxy (C)")
+
+
+def _at_most(text: str, table: str, row: str, bound: float) -> Goal:
+    return Goal(text, (table, row), (table, _VAR), bound, at_least=False)
+
 
 GOALS: dict[str, tuple[Goal, ...]] = {
     "pure": (
@@ -120,6 +127,86 @@ GOALS: dict[str, tuple[Goal, ...]] = {
             ("import", "ctxlocal"),
             ("import", "bare interpreter"),
             5,
+            at_least=False,
+            difference=True,
+        ),
+    ),
+    "native": (
+        _faster("get, times threading.local's speed", "local-get", _LOCAL, "threading.local", 2),
+        *(
+            _at_most(f"get, {strategy}, times ContextVar.get's time", "strategy-get", strategy, 1.1)
+            for strategy in ("context", "thread", "greenlet, raw", "greenlet, gevent's")
+        ),
+        _faster(
+            "set of 10 attributes, times ContextVar.set's speed", "local-set-10", _LOCAL, _VAR, 4
+        ),
+        Goal(
+            "set of 1000 attributes, times the cost of 10",
+            ("local-set-1000", _LOCAL),
+            ("local-set-10", _LOCAL),
+            1.3,
+            at_least=False,
+        ),
+        _faster(
+            "set of 1000 attributes, times werkzeug's speed", "local-set-1000", _LOCAL, _THEIRS, 100
+        ),
+        *(
+            _faster(
+                f"proxy over a Local, attribute get, times the speed of {rival}",
+                "proxy-attribute",
+                _PROXY + "Local",
+                rival,
+                15,
+            )
+            for rival in _C_PROXIES
+        ),
+        *(
+            Goal(
+                f"proxy over a Local, {what}, times the time of {rival}",
+                (table, _PROXY + "Local"),
+                (table, rival),
+                bound,
+                at_least=False,
+            )
+            for what, table, bound in (
+                ("item get", "proxy-item", 1.6),
+                ("int +", "proxy-add", 1.6),
+                ("call", "proxy-call", 1),
+                ("method call", "proxy-method", 1),
+            )
+            for rival in _C_PROXIES
+        ),
+        *(
+            Goal(
+                f"stack push+pop at depth {depth}, times a list's time",
+                (f"stack-{depth}", "ctxlocal.LocalStack"),
+                (f"stack-{depth}", "list"),
+                2.2,
+                at_least=False,
+            )
+            for depth in (1, 1000)
+        ),
+        *(
+            _faster(
+                f"{what} in a gevent greenlet, times gevent.local's speed",
+                f"strategy-{what}",
+                "greenlet, gevent's",
+                "gevent.local, gevent's greenlet",
+                6,
+            )
+            for what in ("get", "set")
+        ),
+        _faster(
+            "request mix, times werkzeug's speed", "request", _LOCAL, _THEIRS, 15, until=(3, 11)
+        ),
+        _faster(
+            "request mix, times werkzeug's speed", "request", _LOCAL, _THEIRS, 6, since=(3, 12)
+        ),
+        Goal(
+            "import, ms above a bare interpreter",
+            ("import", "ctxlocal"),
+            ("import", "bare interpreter"),
+            2,
             at_least=False,
             difference=True,
         ),

@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .goals import GOALS, Goal, figure
@@ -62,13 +62,15 @@ def cases(title: str, *tables: tuple[str, str]) -> Callable[[list[Results]], str
 
 def goals(results: list[Results]) -> str:
     """Render every goal with what was reached on each Python, met or not."""
-    names = [one.name for one in results]
-    rows = [
-        [goal.text, goal.scope(), *(_verdict(goal, one) for one in results)]
-        for implementation in dict.fromkeys(one.document["implementation"] for one in results)
-        for goal in GOALS.get(implementation, ())
-    ]
-    return markdown(["goal", "bound", *names], rows)
+    tables = []
+    for implementation in dict.fromkeys(one.document["implementation"] for one in results):
+        of_it = [one for one in results if one.document["implementation"] == implementation]
+        rows = [
+            [goal.text, goal.scope(), *(_verdict(goal, one) for one in of_it)]
+            for goal in GOALS.get(implementation, ())
+        ]
+        tables.append(markdown(["goal", "bound", *(one.name for one in of_it)], rows))
+    return "\n".join(tables)
 
 
 def _verdict(goal: Goal, one: Results) -> str:
@@ -110,16 +112,22 @@ SUMMARY: tuple[tuple[str, str, str, str, str | None, tuple[str, ...]], ...] = (
 
 def summary(results: list[Results]) -> str:
     """Render the README's table: a cell holds one figure for each of two Pythons."""
-    shown = [one for one in results if one.python in SHOWN]
+    by_twin: dict[str, list[Results]] = {}
+    for one in results:
+        if one.python in SHOWN:
+            by_twin.setdefault(one.document["implementation"], []).append(one)
+    # The rivals' figures are those of the first twin's runs; the twins are not compared by them.
+    shown = next(iter(by_twin.values()), [])
     pythons = " / ".join(f"{major}.{minor}" for major, minor in (one.python for one in shown))
-    implementations = ", ".join(dict.fromkeys(one.document["implementation"] for one in shown))
     rows = []
     for what, table, ours, werkzeug, threading, others in SUMMARY:
 
-        def cell(row: str | None, table: str = table) -> str:
+        def cell(
+            row: str | None, table: str = table, runs: Sequence[Results] = tuple(shown)
+        ) -> str:
             if row is None:
                 return MISSING
-            return " / ".join(number(one.figure(table, row)) for one in shown)
+            return " / ".join(number(one.figure(table, row)) for one in runs)
 
         found = [
             min(
@@ -130,10 +138,11 @@ def summary(results: list[Results]) -> str:
         ]
         best = " / ".join(number(pair and pair[0]) for pair in found)
         names = " / ".join(dict.fromkeys(pair[1] for pair in found if pair))
-        rows.append([what, cell(ours), cell(werkzeug), cell(threading), f"{best} ({names})"])
-    head = f"ns, CPython {pythons}"
+        twins = [cell(ours, runs=runs) for runs in by_twin.values()]
+        rows.append([what, *twins, cell(werkzeug), cell(threading), f"{best} ({names})"])
+    heads = [f"ctxlocal ({twin})" for twin in by_twin]
     return markdown(
-        [head, f"ctxlocal ({implementations})", "werkzeug", "threading.local", "best other"], rows
+        [f"ns, CPython {pythons}", *heads, "werkzeug", "threading.local", "best other"], rows
     )
 
 
@@ -147,6 +156,7 @@ BLOCKS: dict[str, Callable[[list[Results]], str]] = {
     "stack": cases("push+pop, ns", ("1:", "stack-1"), ("1000:", "stack-1000")),
     "proxy-attribute": cases("`p.x`, ns", ("", "proxy-attribute")),
     "proxy-method": cases("`p.method()`, ns", ("", "proxy-method")),
+    "proxy-call": cases("`p()`, ns", ("", "proxy-call")),
     "proxy-item": cases('`p["x"]`, ns', ("", "proxy-item")),
     "proxy-add": cases("`p + 1`, ns", ("", "proxy-add")),
     "request": cases("request, ns", ("", "request")),

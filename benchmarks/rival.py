@@ -39,6 +39,14 @@ def missing(modules: tuple[str, ...]) -> str | None:
     return None
 
 
+def has_native_twin() -> bool:
+    """Say whether the native twin is the one in use, so that the pure one has rows of its own."""
+    return (
+        missing(("ctxlocal",)) is None
+        and getattr(load("ctxlocal"), "IMPLEMENTATION", "pure") == "native"
+    )
+
+
 def versions(distributions: Iterable[str] = DISTRIBUTIONS) -> dict[str, str]:
     """Return the version of every rival that is installed, by distribution."""
     found = {}

@@ -13,6 +13,7 @@ from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
 from . import ident as _ident
+from ._impl import exchanged
 from ._owner import Cells, thread_record, thread_token
 from ._pure.storage import carriers, clear_context
 from ._strategy import ContextIdent
@@ -219,7 +220,7 @@ class Snapshot:
 def _copy(source: Cells, target: Cells) -> None:
     """Copy shallowly: a namespace is copied, the objects in it are not."""
     for key, value in list(source.items()):
-        target[key] = dict(value) if type(value) is dict else value
+        target[key] = value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
 def _carried() -> Cells:
@@ -283,6 +284,7 @@ def _call_with(
     for _, _, record in borrowed:
         former.append((record, record.carried, record.flow))
         record.carried, record.flow = cells, flow
+    exchanged()
     try:
         return function(*args, **kwargs)
     finally:
@@ -290,6 +292,7 @@ def _call_with(
             # An abandoned greenlet may come here late, when the thread has gone on.
             if record.carried is cells:
                 record.carried, record.flow = carried, former_flow
+        exchanged()
         for ident, owner, record in borrowed:
             ident.prune(owner, record)
 

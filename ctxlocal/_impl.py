@@ -1,26 +1,66 @@
-"""The implementation in use, chosen once. There is the pure twin so far."""
+"""The implementation in use, chosen once: the native twin, or the pure one where there is none.
 
-from ._pure.local import Local, Scoped
-from ._pure.manager import LocalManager, release_local
-from ._pure.proxy import BaseProxy, LocalProxy, is_bound, proxy, unwrap
-from ._pure.scope import set_lost_scope_hook
-from ._pure.stack import LocalStack
+``CTXLOCAL_PURE=1`` in the environment chooses the pure twin. Type checkers read that one.
+"""
 
-IMPLEMENTATION = "pure"
-REASON = "this version of ctxlocal has no native twin"
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+
+
+def _choose() -> tuple[bool, str]:
+    """Tell whether the native twin serves, and why or why not."""
+    if os.environ.get("CTXLOCAL_PURE", "0") not in ("", "0"):
+        return False, "CTXLOCAL_PURE is set"
+    if "t" in getattr(sys, "abiflags", ""):
+        return False, "there is no native twin for a free-threaded Python"
+    try:
+        from ._native import IN_PLACE  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        return False, f"the native twin was not built, or cannot be loaded ({error})"
+    if IN_PLACE:
+        return True, "built for this Python"
+    return True, "built for this Python; a Context's values are copied for each write"
+
+
+_is_native, REASON = _choose()
+
+if TYPE_CHECKING or not _is_native:
+    from ._pure.local import Local
+    from ._pure.proxy import BaseProxy, LocalProxy, is_bound, proxy, unwrap
+    from ._pure.stack import LocalStack
+
+    def exchanged() -> None:
+        """Hear that carried values were exchanged; the pure twin remembers none."""
+
+else:
+    from ._native import BaseProxy, Local, LocalProxy, LocalStack, is_bound, unwrap
+    from ._native import _exchanged as exchanged
+
+    def __getattr__(name):
+        if name != "proxy":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ._like import proxy_function  # half a millisecond
+        from ._native import _proxy_class
+
+        globals()[name] = proxy_function(_proxy_class)
+        return globals()[name]
+
+
+IMPLEMENTATION = "native" if _is_native else "pure"
 
 __all__ = [
     "IMPLEMENTATION",
     "REASON",
     "BaseProxy",
     "Local",
-    "LocalManager",
     "LocalProxy",
     "LocalStack",
-    "Scoped",
+    "exchanged",
     "is_bound",
     "proxy",
-    "release_local",
-    "set_lost_scope_hook",
     "unwrap",
 ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from ._frame import Frame as Frame
 from ._frame import Snapshot as Snapshot
-from ._impl import Scoped, set_lost_scope_hook
+from ._pure.scope import set_lost_scope_hook
+from ._pure.scoped import Scoped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-import ctxlocal
 from ctxlocal import ident as ident_module
+
+from .twins import IMPLEMENTATIONS
 
 pytest_plugins = ["tests.services"]
 
-IMPLEMENTATIONS = {"pure": ctxlocal}
 STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task", "callable")
 
 
@@ -51,14 +51,20 @@ def _default_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ident_module.set_default(None, discard=True)
 
 
+@pytest.fixture(params=IMPLEMENTATIONS)
+def twin(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment that lets a Python of its own choose each of the twins."""
+    return {"CTXLOCAL_PURE": "1" if request.param == "pure" else ""}
+
+
 @pytest.fixture
-def run_python() -> Callable[..., str]:
+def run_python(twin: dict[str, str]) -> Callable[..., str]:
     """Run code in a Python of its own and return what it prints; for whatever monkey-patches."""
 
     def run(code: str, *, status: int = 0, **environment: str) -> str:
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
-            env={**os.environ, **environment},
+            env={**os.environ, **twin, **environment},
             capture_output=True,
             text=True,
             timeout=60,

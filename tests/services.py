@@ -21,10 +21,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
-from redis import Redis
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 READY_S = 60
 PR_SET_PDEATHSIG = 1
@@ -138,6 +140,8 @@ def redis_server(*options: str) -> Iterator[Server]:
 @contextmanager
 def redis_cluster(count: int) -> Iterator[list[int]]:
     """Run a Redis Cluster of some primaries without replicas; yields their ports."""
+    from redis import Redis  # the core's tests run without it
+
     with ExitStack() as stack:
         nodes = []
         for number in range(count):

@@ -801,10 +801,11 @@ def test_a_forked_child_keeps_the_values_of_the_forking_thread_only(
 # The interpreter's end
 
 
-def run_to_the_end(script: str, *args: str) -> str:
+def run_to_the_end(twin: dict[str, str], script: str, *args: str) -> str:
     """Run a script and return all that it and the interpreter's end print."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), *args],
+        env={**os.environ, **twin},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -877,13 +878,14 @@ AT_EXIT = """
 
 
 @pytest.mark.parametrize("strategy", ["context", "thread", "greenlet", "task", "callable"])
-def test_the_interpreter_ends_in_silence(strategy: str) -> None:
-    assert run_to_the_end(AT_EXIT, strategy) == "done\n"
+def test_the_interpreter_ends_in_silence(strategy: str, twin: dict[str, str]) -> None:
+    assert run_to_the_end(twin, AT_EXIT, strategy) == "done\n"
 
 
 @pytest.mark.parametrize("strategy", ["context", "thread", "task"])
-def test_a_subinterpreter_ends_in_silence(strategy: str) -> None:
+def test_a_subinterpreter_ends_in_silence(strategy: str, twin: dict[str, str]) -> None:
     printed = run_to_the_end(
+        twin,
         """
         import sys
         try:

@@ -8,13 +8,21 @@ from functools import partial
 from typing import Any
 
 from ..case import Case, Names
-from ..rival import load
+from ..rival import has_native_twin, load
 
 
 def _make(module: str, name: str = "local", **arguments: object) -> Any:
     return getattr(load(module), name)(**arguments)
 
 
+# Beside the native twin: the pure one, in the same run.
+_PURE: tuple[tuple[str, str, Callable[[], Any]], ...] = (
+    (
+        "ctxlocal.Local (pure)",
+        "ctxlocal._pure.local",
+        partial(_make, "ctxlocal._pure.local", "Local"),
+    ),
+)
 LOCALS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     # row, the module it needs, what makes one
     ("ctxlocal.Local", "ctxlocal", partial(_make, "ctxlocal", "Local")),
@@ -28,6 +36,7 @@ LOCALS: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("gevent.local", "gevent.local", partial(_make, "gevent.local")),
     ("asgiref.Local", "asgiref.local", partial(_make, "asgiref.local", "Local")),
     ("eventlet.corolocal", "eventlet.corolocal", partial(_make, "eventlet.corolocal")),
+    *(_PURE if has_native_twin() else ()),
 )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..case import Case, Names
-from ..rival import load
+from ..rival import has_native_twin, load
 
 
 class Target:
@@ -21,9 +21,14 @@ class Target:
         """Do nothing."""
 
 
+def _function() -> None:
+    """Do nothing."""
+
+
 TABLES: tuple[tuple[str, str, Callable[[], object]], ...] = (
     ("proxy-attribute", "p.x", Target),
     ("proxy-method", "p.method()", Target),
+    ("proxy-call", "p()", lambda: _function),
     ("proxy-item", 'p["x"]', lambda: {"x": 1}),
     ("proxy-add", "p + 1", lambda: 1000),
 )
@@ -57,9 +62,16 @@ def _direct(module: str, value: object) -> Any:
     return value
 
 
+def _pure_over_local(module: str, value: object) -> Any:
+    local = load("ctxlocal._pure.local").Local()
+    local.value = value
+    return load(module).LocalProxy(local, "value")
+
+
 def _wrapt(module: str, value: object) -> Any:
     # The C type itself: since wrapt 2, wrapt.ObjectProxy is a Python subclass of it, and slower.
-    return load(module).ObjectProxy(value)
+    kind = "CallableObjectProxy" if value is _function else "ObjectProxy"
+    return getattr(load(module), kind)(value)
 
 
 def _lazy(module: str, value: object) -> Any:
@@ -71,6 +83,11 @@ PROXIES: tuple[tuple[str, str, Callable[[str, object], Any]], ...] = (
     ("ctxlocal.LocalProxy over a ContextVar", "ctxlocal", _over_variable),
     ("ctxlocal.LocalProxy over a LocalStack", "ctxlocal", _over_stack),
     ("ctxlocal.proxy(like=) over a Local", "ctxlocal", _like),
+    *(
+        (("ctxlocal.LocalProxy (pure) over a Local", "ctxlocal._pure.proxy", _pure_over_local),)
+        if has_native_twin()
+        else ()
+    ),
     ("werkzeug.LocalProxy over a Local", "werkzeug.local", _over_local),
     ("werkzeug.LocalProxy over a ContextVar", "werkzeug.local", _over_variable),
     ("werkzeug.LocalProxy over a LocalStack", "werkzeug.local", _over_stack),

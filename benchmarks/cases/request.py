@@ -13,7 +13,7 @@ from typing import Any
 from ..case import Case, Names
 from .local import LOCALS
 
-OF_THE_CONTEXT = ("ctxlocal.Local", "werkzeug.Local", "asgiref.Local")
+OF_THE_CONTEXT = ("ctxlocal.Local", "ctxlocal.Local (pure)", "werkzeug.Local", "asgiref.Local")
 
 
 def handle(local: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from ..case import Case, Names
-from ..rival import load
+from ..rival import has_native_twin, load
 
 
 def _stack(module: str, depth: int) -> Names:
@@ -34,6 +34,11 @@ def _cases() -> Iterator[Case]:
             partial(_stack, "werkzeug.local", depth),
             ("werkzeug.local",),
         )
+        if has_native_twin():
+            pure = "ctxlocal._pure.stack"
+            yield Case(
+                table, "ctxlocal.LocalStack (pure)", both, partial(_stack, pure, depth), (pure,)
+            )
         yield Case(table, "list", ("stack.append(a); stack.pop()",), partial(_list, depth))
 
 

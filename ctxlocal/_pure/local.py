@@ -15,7 +15,6 @@ from .attribute import (
 )
 from .cell import items, next_rank
 from .hook import make_proxy
-from .scope import Scope
 from .storage import make_slot
 
 TYPE_CHECKING = False
@@ -56,6 +55,7 @@ class Local:
     copied). Safe to use from any thread, greenlet and task at the same time.
     """
 
+    __module__ = "ctxlocal"  # as pickles and tracebacks should name it, whichever twin it is
     __slots__ = (
         "__weakref__",
         "_ctxlocal_cells",
@@ -152,6 +152,16 @@ class Local:
     def __release_local__(self) -> None:
         self._ctxlocal_slot.clear()
 
+    def _ctxlocal_renew(self) -> None:
+        object.__setattr__(self, "_ctxlocal_cells", {})
+        object.__setattr__(self, "_ctxlocal_gets", {})
+
+    def _ctxlocal_now(self, name: str) -> Pair | None:
+        """For scopes: what an attribute is now; None where it is not there."""
+        if is_data_descriptor(type(self), name):
+            return (0, getattr(self, name)) if hasattr(self, name) else None
+        return find(self, name)
+
     def __repr__(self) -> str:
         return f"<{self._ctxlocal_slot.label}>"
 
@@ -240,41 +250,3 @@ def _value(local: Local, name: str) -> Any:
 
 # Not in the class, where a __dict__ of a subclass without __slots__ would come before it.
 _LEAF_NAMESPACE = {"__dict__": property(_dict)}
-
-
-class Scoped(Scope):
-    """A ``with`` block in which a Local has other values; its value is the Local."""
-
-    __slots__ = ("_former", "_local", "_values")
-
-    def __init__(self, local: Local, values: dict[str, Any], strict: bool) -> None:
-        super().__init__(local._ctxlocal_slot, strict)
-        self._local = local
-        self._values = values
-
-    def __enter__(self) -> Local:  # type: ignore[override]
-        super().__enter__()
-        return self._local
-
-    def _apply(self) -> None:
-        self._former = {}
-        try:
-            for name, value in self._values.items():
-                former = self._now(name)
-                setattr(self._local, name, value)
-                self._former[name] = former
-        except BaseException:
-            self._restore()
-            raise
-
-    def _restore(self) -> None:
-        for name, pair in self._former.items():
-            if pair is not None:
-                setattr(self._local, name, pair[1])
-            elif self._now(name) is not None:
-                delattr(self._local, name)
-
-    def _now(self, name: str) -> Pair | None:
-        if is_data_descriptor(type(self._local), name):
-            return (0, getattr(self._local, name)) if hasattr(self._local, name) else None
-        return find(self._local, name)

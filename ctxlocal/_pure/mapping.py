@@ -37,7 +37,9 @@ class ValuesView(MutableMapping):  # type: ignore[type-arg]  # a subscript would
         return self._find(name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._store(name, value)
+        if not isinstance(name, str):
+            raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
+        self._store(name if type(name) is str else str.__str__(name), value)
 
     def __delitem__(self, name: str) -> None:
         self._find(name)  # a KeyError where there is none

@@ -22,21 +22,22 @@ import _operator as operator  # all of operator that is needed, without the Pyth
 import os
 
 from .._generic import Generic, T
-from ..errors import UnboundAttributeError, UnboundError
+from .._like import proxy_function
+from .._unbound import unbound_attribute
+from ..errors import UnboundError
 from .hook import register_proxy
 from .resolver import resolver_for, write_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextvars import ContextVar
     from typing import Any, Final, TypeAlias, overload
 
-    from .local import Local
+    from .._like import Source
     from .stack import LocalStack
 
     Method: TypeAlias = Callable[..., Any]
-    Source: TypeAlias = "Local | LocalStack[Any] | ContextVar[Any] | Callable[[], Any]"
 
 _MISSING: Final = object()
 
@@ -47,6 +48,7 @@ class BaseProxy:
     ``issubclass(type(x), BaseProxy)`` tells whether ``x`` is a proxy.
     """
 
+    __module__ = "ctxlocal._impl"
     __slots__ = ("__weakref__", "_ctxlocal_origin", "_get_current_object")
 
     _get_current_object: Callable[[], Any]
@@ -154,20 +156,7 @@ def _target_for_attribute(proxy: BaseProxy, name: str) -> Any:
     try:
         return _resolver(proxy)()
     except RuntimeError as error:
-        raise _unbound_attribute(error, name) from error.__cause__
-
-
-def _unbound_attribute(error: RuntimeError, name: str) -> RuntimeError:
-    """Return what an attribute's use raises: where it says unbound, an AttributeError too."""
-    if isinstance(error, UnboundError):
-        known = {"proxy": error.proxy, "ident": error.ident, "owner": error.owner}
-    elif type(error) is RuntimeError:
-        known = {}
-    else:
-        return error
-    attribute_error = UnboundAttributeError(str(error), **known)
-    attribute_error.name = name
-    return attribute_error
+        raise unbound_attribute(error, name) from error.__cause__
 
 
 def _attribute_getter(own: frozenset[str]) -> Callable[[Any, str], Any]:
@@ -184,7 +173,7 @@ def _attribute_getter(own: frozenset[str]) -> Callable[[Any, str], Any]:
 
 
 def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) -> Any:
-    raised = _unbound_attribute(error, name)
+    raised = unbound_attribute(error, name)
     if raised is not error:
         if name in _OWN_UNBOUND:
             return object.__getattribute__(proxy, name)
@@ -389,6 +378,7 @@ class LocalProxy(BaseProxy, Generic[T]):
     proxy: hand them ``p._get_current_object()``.
     """
 
+    __module__ = "ctxlocal"
     __slots__ = ()
 
     if TYPE_CHECKING:
@@ -421,60 +411,17 @@ _add_methods(LocalProxy, _OPTIONAL_METHODS)
 register_proxy(LocalProxy)
 
 
-def proxy(
-    local: Source,
-    name: str | None = None,
-    *,
-    like: type[T],
-    unbound_message: str | None = None,
-) -> T:
-    """Make a proxy with exactly the special methods of ``like``, typed as ``like``.
-
-    So ``callable(p)``, ``isinstance(p, Awaitable)`` or ``Iterable`` tell the truth, also
-    while it is unbound. With a Mapping or Sequence type it works in ``match``, with a
-    dataclass in :func:`dataclasses.asdict`. The other parameters are LocalProxy's.
-
-    :param like: the class of what will be bound; ``dict[str, int]`` counts as ``dict``.
-    :raises TypeError: ``like`` is no class.
-
-    Makes a class for each call: meant for module level.
-    """
-    kind: Any = like
-    while hasattr(kind, "__origin__"):
-        kind = kind.__origin__
-    if not isinstance(kind, type):
-        raise TypeError(f"like has to be a class, not {like!r}.")
-    namespace: dict[str, Any] = {"__slots__": (), "__doc__": kind.__doc__}
-    if hasattr(kind, "__dataclass_fields__"):
-        namespace["__dataclass_fields__"] = kind.__dataclass_fields__
-    cls: Any = type(f"{kind.__name__}Proxy", (BaseProxy,), namespace)
-    for method_name, method in _OPTIONAL_METHODS.items():
-        if _has_method(kind, method_name):
-            setattr(cls, method_name, method)
-    if kind.__hash__ is None:
-        setattr(cls, "__hash__", None)  # noqa: B010  # mypy takes it for a method
-    _register_collection(cls, kind)
-    stand_in: T = cls(local, name, unbound_message=unbound_message)
-    return stand_in
+def _proxy_class(wanted: Iterable[str], namespace: dict[str, Any]) -> Any:
+    cls = type("Proxy", (BaseProxy,), {"__slots__": ()})
+    for name in wanted:
+        if name in _OPTIONAL_METHODS:
+            setattr(cls, name, _OPTIONAL_METHODS[name])
+    for name, value in namespace.items():
+        setattr(cls, name, value)
+    return cls
 
 
-def _has_method(kind: type, name: str) -> bool:
-    if name == "__mro_entries__":
-        return issubclass(kind, type)
-    found = next((vars(cls)[name] for cls in kind.__mro__ if name in vars(cls)), None)
-    if found is None and name[:3] in ("__i", "__r") and name[3:-2] in (*_BINARY, "pow"):
-        # += is + for an immutable type, and a real list follows [1] + without a method for it.
-        return _has_method(kind, f"__{name[3:]}")
-    return found is not None
-
-
-def _register_collection(cls: type, kind: type) -> None:
-    """Let ``match`` see a mapping or a sequence: it asks for a flag that these set."""
-    from collections.abc import Mapping, Sequence
-
-    for collection in (Mapping, Sequence):
-        if issubclass(kind, collection) and not issubclass(kind, (str, bytes, bytearray)):
-            collection.register(cls)
+proxy = proxy_function(_proxy_class)
 
 
 def unwrap(obj: Any) -> Any:
@@ -495,3 +442,6 @@ def is_bound(proxy: Any) -> bool:
     if not isinstance(proxy, BaseProxy):
         raise TypeError(f"is_bound() takes a proxy, not {proxy!r}.")
     return _target_or(proxy, _MISSING) is not _MISSING
+
+
+unwrap.__module__ = is_bound.__module__ = "ctxlocal"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import _operator as operator  # all of operator that is needed, without the Python part
 from contextvars import ContextVar
 
-from .. import ident as _ident
-from ..errors import ResolverError, UnboundAttributeError, UnboundError
+from .._unbound import no_place, resolver_failed, unbound, unbound_named, unbound_var
 from .local import Local
 from .stack import LocalStack
 
@@ -14,8 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from .storage import Slot
 
 
 def resolver_for(local: Any, name: str | None, message: str | None) -> Callable[[], Any]:
@@ -53,7 +50,7 @@ def _from_local(local: Local, name: str, message: str | None) -> Callable[[], An
             return get_attribute(local)
         except AttributeError:
             pass
-        raise _unbound(local._ctxlocal_slot, name, message, f"Set its attribute {name!r}")
+        raise unbound(local._ctxlocal_slot, name, message, f"Set its attribute {name!r}")
 
     return resolve
 
@@ -62,7 +59,7 @@ def _from_stack(stack: LocalStack[Any], name: str | None, message: str | None) -
     def resolve() -> Any:
         top = stack.top
         if top is None:
-            raise _unbound(stack._slot, name, message, "Push an object on it")
+            raise unbound(stack._slot, name, message, "Push an object on it")
         return top
 
     return resolve if name is None else _named(resolve, name, message)
@@ -74,7 +71,7 @@ def _from_var(var: ContextVar[Any], name: str | None, message: str | None) -> Ca
             return var.get()
         except LookupError:
             pass
-        raise _error(message, f"ContextVar {var.name!r}", name, _ident.resolve("context"), "Set it")
+        raise unbound_var(var, name, message)
 
     return resolve if name is None else _named(resolve, name, message)
 
@@ -87,11 +84,7 @@ def _named(resolve: Callable[[], Any], name: str, message: str | None) -> Callab
         try:
             return get_attribute(found)
         except AttributeError as error:
-            raise UnboundError(
-                message
-                or f"LocalProxy {name!r} is not bound: the {type(found).__name__!r} object it "
-                f"leads to has no attribute {name!r}. Set it there first."
-            ) from error
+            raise unbound_named(name, found, message) from error
 
     return resolve_named
 
@@ -103,33 +96,10 @@ def _from_callable(function: Callable[[], Any], name: str | None) -> Callable[[]
         try:
             found = function()
             return found if get_attribute is None else get_attribute(found)
-        except UnboundAttributeError as error:  # another proxy, on the way
-            raise UnboundError(
-                str(error), proxy=error.proxy, ident=error.ident, owner=error.owner
-            ) from error
         except AttributeError as error:
-            raise ResolverError(function) from error
+            raise resolver_failed(function, error) from error
 
     return resolve
-
-
-def _unbound(slot: Slot, name: str | None, message: str | None, remedy: str) -> UnboundError:
-    return _error(message, slot.label, name, slot.strategy(), remedy)
-
-
-def _error(
-    message: str | None, source: str, name: str | None, strategy: Any, remedy: str
-) -> UnboundError:
-    proxy = f"LocalProxy of {source}" if name is None else f"LocalProxy {name!r} of {source}"
-    owner = strategy.describe()
-    return UnboundError(
-        message
-        or f"{proxy} is not bound in {owner} (identity strategy {strategy.name!r}). "
-        f"{remedy} there first, or carry it there with ctxlocal.flow.bind().",
-        proxy=proxy,
-        ident=strategy.name,
-        owner=owner,
-    )
 
 
 def write_back(local: Any, name: str | None, result: Any) -> None:
@@ -147,8 +117,4 @@ def write_back(local: Any, name: str | None, result: Any) -> None:
     elif isinstance(local, ContextVar):
         local.set(result)
     else:
-        raise TypeError(
-            f"The in-place operation made a new object, {type(result).__name__!r}, and {local!r}, "
-            "which finds the object behind this proxy, offers no place to store it. Operate on "
-            "an object that changes in place, or proxy a Local, LocalStack or ContextVar."
-        )
+        raise no_place(local, result)

@@ -4,10 +4,14 @@ A scope leaves a mark in the owner that enters it. Left where its mark is not, i
 restores nothing there: a generator finalised on another thread, a middleware hook
 that runs in another task (cpython#118944). A Context copied inside the scope has a
 copy of the mark too, and restores its own copy.
+
+Both twins use this: what a Local or LocalStack is now, and putting it back, is asked of
+the object itself (``_ctxlocal_now``, ``_ctxlocal_get``, ``_ctxlocal_set``).
 """
 
 from __future__ import annotations
 
+from .._generic import Generic, T
 from ..errors import ScopeLostError
 
 TYPE_CHECKING = False
@@ -96,3 +100,26 @@ class Scope:
     def _restore(self) -> None:
         """Put back what was there."""
         raise NotImplementedError
+
+
+class Pushed(Scope, Generic[T]):
+    """A ``with`` block in which an object is on top of a stack; its value is the object."""
+
+    __slots__ = ("_former", "_obj", "_stack")
+
+    def __init__(self, stack: Any, obj: T, strict: bool) -> None:
+        super().__init__(stack._slot, strict)
+        self._stack = stack
+        self._obj = obj
+
+    def __enter__(self) -> T:  # type: ignore[override]
+        super().__enter__()
+        return self._obj
+
+    def _apply(self) -> None:
+        self._former = self._stack._ctxlocal_get()
+        self._stack.push(self._obj)
+
+    def _restore(self) -> None:
+        former, self._former = self._former, None
+        self._stack._ctxlocal_set(former)

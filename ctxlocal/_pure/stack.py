@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._generic import Generic, T
 from .hook import make_proxy
-from .scope import Scope
+from .scope import Pushed
 from .storage import make_slot
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ class LocalStack(Generic[T]):
     yours around ``push`` and ``pop``.
     """
 
+    __module__ = "ctxlocal"
     __slots__ = ("__weakref__", "_is_list", "_slot")
 
     def __init__(
@@ -45,7 +46,7 @@ class LocalStack(Generic[T]):
         self._slot = make_slot(label, context_var, ident, carry, list)
         self._is_list = context_var is not None
 
-    def push(self, obj: T) -> None:
+    def push(self, obj: T, /) -> None:
         """Put ``obj`` on top."""
         slot = self._slot
         if self._is_list:
@@ -102,6 +103,16 @@ class LocalStack(Generic[T]):
     def __release_local__(self) -> None:
         self._slot.clear()
 
+    def _ctxlocal_get(self) -> object:
+        """For scopes: what the stack is now."""
+        return self._slot.get()
+
+    def _ctxlocal_set(self, former: object) -> None:
+        if former is None:
+            self._slot.clear()
+        else:
+            self._slot.set(former)
+
     def __repr__(self) -> str:
         return f"<{self._slot.label}>"
 
@@ -119,29 +130,3 @@ class LocalStack(Generic[T]):
             f"cannot pickle {type(self).__name__!r} object: its objects belong to the owners of "
             "this process. copy.copy(stack) makes another stack."
         )
-
-
-class Pushed(Scope, Generic[T]):
-    """A ``with`` block in which an object is on top of a stack; its value is the object."""
-
-    __slots__ = ("_former", "_obj", "_stack")
-
-    def __init__(self, stack: LocalStack[T], obj: T, strict: bool) -> None:
-        super().__init__(stack._slot, strict)
-        self._stack = stack
-        self._obj = obj
-
-    def __enter__(self) -> T:  # type: ignore[override]
-        super().__enter__()
-        return self._obj
-
-    def _apply(self) -> None:
-        self._former = self._slot.get()
-        self._stack.push(self._obj)
-
-    def _restore(self) -> None:
-        former, self._former = self._former, None
-        if former is None:
-            self._slot.clear()
-        else:
-            self._slot.set(former)

@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
     from ..ident import Ident, IdentLike
 
-    class CellHolder(Protocol):
-        """Something that keeps its attributes in cells."""
+    class Holder(Protocol):
+        """A Local or LocalStack that remembers something of its storage."""
 
-        _ctxlocal_cells: dict[str, Any]
-        _ctxlocal_gets: dict[str, Callable[[], Any]]
+        def _ctxlocal_renew(self) -> None: ...
 
     class Storage(Protocol):
         """At most one value for the current owner."""
@@ -65,15 +64,15 @@ class ContextStorage:
     ``add_var`` gives further variables that live and are cleared with the first.
     """
 
-    __slots__ = ("_vars", "get", "ident", "set")
+    __slots__ = ("_vars", "first", "get", "ident", "set")
     is_shared = True
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
         self._vars: list[ContextVar[Any]] = []
-        first = self.add_var()
-        self.get: Callable[[], Any] = first.get
-        self.set: Callable[[Any], object] = first.set
+        self.first = self.add_var()
+        self.get: Callable[[], Any] = self.first.get
+        self.set: Callable[[Any], object] = self.first.set
 
     def add_var(self) -> ContextVar[Any]:
         var: ContextVar[Any] = ContextVar(_LABEL, default=None)
@@ -215,6 +214,8 @@ class _RecordStorage:
             self.ident.prune(owner, record)
 
     def __del__(self) -> None:
+        if living_cells is None:  # the interpreter is ending
+            return
         for cells in living_cells():
             cells.pop(self.key, None)
 
@@ -285,6 +286,8 @@ class CarriedStorage(_RecordStorage):
         return any(cells.get(self.key) for cells in living_cells())
 
     def __del__(self) -> None:
+        if carriers is None:  # the interpreter is ending
+            return
         carriers.pop(self.key, None)
         super().__del__()
 
@@ -309,7 +312,7 @@ class Slot:
     def __init__(self, label: str, storage: Storage | None) -> None:
         self.label = label
         self.follows = storage is None
-        self._holder: ref[CellHolder] | None = None
+        self._holder: ref[Holder] | None = None
         self.unbind()
         if storage is None:
             _ident.follow(self)
@@ -325,7 +328,7 @@ class Slot:
         self.storage = None
         self.get: Callable[[], Any] = _nothing
         self._chosen: dict[str, Storage] = {}
-        self._renew_cells()
+        self._renew_holder()
 
     def bound(self) -> Storage:
         """Return the storage; the first time, the application's default decides which."""
@@ -340,16 +343,15 @@ class Slot:
         self.get = storage.get
         return storage
 
-    def serve(self, holder: CellHolder) -> None:
-        """Give ``holder`` dicts for its cells, and others whenever the strategy changes."""
+    def serve(self, holder: Holder) -> None:
+        """Tell ``holder`` now, and whenever the strategy changes, to forget what it remembers."""
         self._holder = ref(holder)
-        self._renew_cells()
+        self._renew_holder()
 
-    def _renew_cells(self) -> None:
+    def _renew_holder(self) -> None:
         holder = None if self._holder is None else self._holder()
         if holder is not None:
-            object.__setattr__(holder, "_ctxlocal_cells", {})
-            object.__setattr__(holder, "_ctxlocal_gets", {})
+            holder._ctxlocal_renew()
 
     def set(self, value: Any) -> None:
         """Give the current owner another value."""
@@ -412,3 +414,25 @@ def _make_storage(ident: Ident, carry: bool) -> Storage:
     if carry:
         return CarriedStorage(ident)
     return ThreadStorage(ident) if isinstance(ident, _ident.ThreadIdent) else OwnerStorage(ident)
+
+
+def plan(storage: Storage) -> tuple[str, object, object, object, object, object]:
+    """Tell the native twin how to find values without asking the storage.
+
+    :returns: (kind, ContextVar, thread-local values, key of the record in a greenlet's
+        ``__dict__``, which map of the record, key in the map); what a kind has no use for is
+        None. The kinds are "context", "var", "thread", "greenlet" and "other": to be asked
+        each time.
+    """
+    if type(storage) is ContextStorage:
+        return "context", storage.first, None, None, None, None
+    if type(storage) is VarStorage:
+        return "var", storage.var, None, None, None, None
+    if type(storage) is ThreadStorage:
+        return "thread", None, storage._raw, None, None, None
+    ident = storage.ident
+    if type(ident) is _ident.ThreadIdent and type(storage) is CarriedStorage:
+        return "thread", None, None, None, None, None
+    if type(ident) is _ident.GreenletIdent and isinstance(storage, _RecordStorage):
+        return "greenlet", None, None, ident._key, storage._map, storage.key
+    return "other", None, None, None, None, None

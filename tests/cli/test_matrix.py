@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import ctxlocal
 from ctxlocal.cli import commands
 from ctxlocal.cli.matrix import conductor, probe
 from ctxlocal.cli.matrix.conductor import conduct
@@ -100,7 +101,7 @@ def test_every_cell_is_as_promised(run: Runner) -> None:
 def test_json_tells_what_was_measured(run: Runner) -> None:
     result = run("--only", "create_task", "--strategy", "context", "--json", "-")
     report = json.loads(result.stdout)
-    assert report["twin"] == "pure"
+    assert report["twin"] == ctxlocal.IMPLEMENTATION
     assert "ctxlocal" in report["versions"]
     assert report["cells"][0] == {
         "group": "asyncio",

@@ -1,0 +1,47 @@
+"""Builds the native twin, where there is a compiler for it; all else stands in pyproject.toml.
+
+``CTXLOCAL_REQUIRE_NATIVE=1`` makes a failure of the build an error. ``CTXLOCAL_DEBUG=1`` builds
+with assertions and symbols, ``CTXLOCAL_WERROR=1`` with every warning as an error.
+"""
+
+import os
+import sys
+import sysconfig
+from glob import glob
+
+from setuptools import Extension, setup
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable says yes."""
+    return os.environ.get(variable, "0") not in ("", "0")
+
+
+def flags() -> list[str]:
+    """Return what the compiler is given."""
+    if sys.platform == "win32":
+        return ["/std:c11"]
+    chosen = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden"]
+    chosen += ["-O1", "-g", "-UNDEBUG"] if is_set("CTXLOCAL_DEBUG") else ["-O3"]
+    if is_set("CTXLOCAL_WERROR"):
+        chosen.append("-Werror")
+    return chosen
+
+
+def extensions() -> list[Extension]:
+    """Return the native twin; nothing on a free-threaded Python, which it does not support."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return []
+    return [
+        Extension(
+            "ctxlocal._native",
+            ["src/native.c"],
+            depends=glob("src/native/*.h"),
+            extra_compile_args=flags(),
+            define_macros=[("CTXLOCAL_DEBUG", "1")] if is_set("CTXLOCAL_DEBUG") else [],
+            optional=not is_set("CTXLOCAL_REQUIRE_NATIVE"),
+        )
+    ]
+
+
+setup(ext_modules=extensions())

@@ -1,0 +1,697 @@
+/* Holder: what a Local and a LocalStack have in common, and how they find their value.
+
+   A holder has at most one value for each owner: a Cell (a Local's attributes) or a Pile
+   (a stack's objects), here called a *leaf*. Where leaves are kept is decided by the slot's
+   storage, which is Python code that both twins share (_pure/storage.py): in a ContextVar, in
+   the thread state, in the record of a greenlet or task. The owner has the only lasting
+   reference to its leaf. What is here is the way past that Python code:
+
+       kind       leaf is found by
+       CONTEXT    the ContextVar's own cache, or PyContextVar_Get (layout.h)
+       THREAD     `cached`, valid while thread state and epoch are the same
+       GREENLET   `cached`, valid while the context version is the same too
+       OTHER      asking the storage each time: a task's identity, or a callable's, can
+                  change without any sign
+       VAR        (a ContextVar of the user's) never: it holds a dict or list, not a leaf
+
+   One test serves: (thread state's id, its context version, epoch). CPython changes the
+   context version at every switch of Context, greenlet at every switch of greenlet; ids of
+   thread states are never reused. Neither sees an exchange of carried values (a Frame's or
+   snapshot's step), so each exchange counts `epoch` up (_frame.py calls `exchanged`).
+
+   Invariants:
+   - `cached` is borrowed. A leaf that dies, or that the holder lets go, takes itself out of
+     it (`leaf_unlink`), so it never dangles.
+   - A leaf is in the list of its holder (`home`) until either of them ends; a dropped holder
+     empties all its leaves, wherever they are (`holder_let_go`): so a value dies with its
+     Local even in Contexts that live on, where the variable itself stays.
+   - A value found in a Context may be anything, because foreign code can set any variable
+     of ours to anything. `leaf_is_ours` looks before it is used.
+   - `changes` counts what makes a leaf that was looked up by Python code no longer the
+     current one: a lookup caches what it found only if the count is the same as before. */
+
+#ifndef CTXLOCAL_HOLDER_H
+#define CTXLOCAL_HOLDER_H
+
+#include "layout.h"
+
+typedef struct Holder Holder;
+
+#define LEAF_HEAD             \
+    PyObject_HEAD             \
+    State *state;             \
+    Holder *home; /* borrowed; NULL once the holder has let it go */ \
+    struct Leaf *previous;    \
+    struct Leaf *next;
+
+typedef struct Leaf {
+    LEAF_HEAD
+} Leaf;
+
+typedef enum { NO_SLOT, UNBOUND, CONTEXT, THREAD, GREENLET, OTHER, VAR } Kind;
+
+#define HOLDER_HEAD                                                              \
+    PyObject_HEAD                                                                \
+    State *state;                                                                \
+    Kind kind;                                                                   \
+    uint32_t hash;      /* of `var`, as a HAMT places it */                      \
+    PyObject *var;      /* CONTEXT and VAR: the ContextVar */                    \
+    Leaf *cached;       /* THREAD and GREENLET */                                \
+    uint64_t cached_tsid;                                                        \
+    uint64_t cached_tsver;                                                       \
+    uint64_t cached_epoch;                                                       \
+    uint64_t changes;                                                            \
+    Leaf *first;                                                                 \
+    PyTypeObject *leaf_type; /* borrowed from the state */                       \
+    PyObject *slot;                                                              \
+    PyObject *storage;                                                           \
+    PyObject *raw;      /* THREAD, GREENLET: the thread's values, or NULL */     \
+    PyObject *ident_key; /* GREENLET: where the record is in a greenlet's dict */ \
+    PyObject *map_name; /* GREENLET: "fixed" or "carried" */                     \
+    PyObject *map_key;                                                           \
+    PyObject *weakrefs;
+
+struct Holder {
+    HOLDER_HEAD
+};
+
+/* Leaves */
+
+static void
+leaf_link(Leaf *leaf, State *state, Holder *home)
+{
+    leaf->state = state;
+    leaf->home = home;
+    leaf->previous = NULL;
+    leaf->next = home->first;
+    if (home->first != NULL) {
+        home->first->previous = leaf;
+    }
+    home->first = leaf;
+}
+
+static void
+leaf_unlink(Leaf *leaf)
+{
+    Holder *home = leaf->home;
+    if (home == NULL) {
+        return;
+    }
+    if (home->cached == leaf) {
+        home->cached = NULL;
+    }
+    if (leaf->previous != NULL) {
+        leaf->previous->next = leaf->next;
+    } else {
+        assert(home->first == leaf);
+        home->first = leaf->next;
+    }
+    if (leaf->next != NULL) {
+        leaf->next->previous = leaf->previous;
+    }
+    leaf->home = NULL;
+    leaf->previous = leaf->next = NULL;
+}
+
+ALWAYS_INLINE int
+leaf_is_ours(Holder *self, PyObject *value)
+{
+    return LIKELY(Py_TYPE(value) == self->leaf_type) && LIKELY(((Leaf *)value)->home == self);
+}
+
+/* The way to a leaf that runs no Python code */
+
+/* The current owner's leaf, borrowed; NULL where there is none or Python code has to find it. */
+ALWAYS_INLINE Leaf *
+holder_peek(Holder *self)
+{
+    PyThreadState *thread = THREAD_STATE();
+    if (self->kind == CONTEXT) {
+        PyObject *value = context_peek(self->state, thread, self->var);
+        if (UNLIKELY(value == NULL)) {
+            PyErr_Clear();
+            return NULL;
+        }
+        return leaf_is_ours(self, value) ? (Leaf *)value : NULL;
+    }
+    if (LIKELY(self->cached != NULL) && LIKELY(self->cached_tsid == thread->id) &&
+        LIKELY(self->cached_epoch == epoch) &&
+        (self->kind == THREAD || LIKELY(self->cached_tsver == thread->context_ver))) {
+        return self->cached;
+    }
+    return NULL;
+}
+
+/* The current owner's leaf if it may be changed in place, borrowed; else NULL. `is_versioned`:
+   the leaf may also be part of another one, or of a scope's memory, outside Contexts too. */
+ALWAYS_INLINE Leaf *
+holder_peek_writable(Holder *self, int is_versioned)
+{
+    if (self->kind == CONTEXT) {
+        State *state = self->state;
+        if (UNLIKELY(!state->can_mutate)) {
+            return NULL;
+        }
+        PyObject *value = context_exclusive(state, THREAD_STATE(), self->var, self->hash);
+        return value != NULL && leaf_is_ours(self, value) ? (Leaf *)value : NULL;
+    }
+    Leaf *leaf = holder_peek(self);
+    return leaf != NULL && is_versioned && Py_REFCNT(leaf) != 1 ? NULL : leaf;
+}
+
+/* greenlet, through its C API and without its header, which does not change (greenlet.h) */
+
+struct greenlet_api {
+    void *type;
+    void *error;
+    void *exit;
+    PyObject *(*create)(PyObject *run, PyObject *parent);
+    PyObject *(*getcurrent)(void);
+    PyObject *(*throw_)(PyObject *, PyObject *, PyObject *, PyObject *);
+    PyObject *(*switch_)(PyObject *, PyObject *, PyObject *);
+};
+
+static PyObject *
+greenlet_read_version(PyObject *module, PyObject *ignored)
+{
+    return PyLong_FromUnsignedLongLong(THREAD_STATE()->context_ver);
+}
+
+static PyMethodDef greenlet_test_def = {"context_version", greenlet_read_version, METH_NOARGS, NULL};
+
+/* Whether a switch changes the context version, which is what `cached` relies on. */
+static int
+greenlet_test(greenlet_api *api)
+{
+    uint64_t before = THREAD_STATE()->context_ver;
+    PyObject *function = PyCFunction_New(&greenlet_test_def, NULL);
+    PyObject *greenlet = function == NULL ? NULL : api->create(function, NULL);
+    PyObject *seen = greenlet == NULL ? NULL : api->switch_(greenlet, NULL, NULL);
+    uint64_t inside = seen == NULL ? before : PyLong_AsUnsignedLongLong(seen);
+    Py_XDECREF(function);
+    Py_XDECREF(greenlet);
+    Py_XDECREF(seen);
+    PyErr_Clear();
+    return before != inside && inside != THREAD_STATE()->context_ver;
+}
+
+/* greenlet's functions; NULL, without an error, where they cannot be used. */
+static greenlet_api *
+greenlet_functions(State *state)
+{
+    if (state->greenlet == NULL) {
+        PyObject *module = PyImport_ImportModule("greenlet");
+        Py_XDECREF(module);
+        greenlet_api *api = module == NULL ? NULL : PyCapsule_Import("greenlet._C_API", 0);
+        PyErr_Clear();
+        if (api == NULL || !greenlet_test(api)) {
+            return NULL;
+        }
+        state->greenlet = api;
+    }
+    return state->greenlet;
+}
+
+/* Binding: from the slot's storage to a kind */
+
+static void
+holder_forget_storage(Holder *self)
+{
+    self->kind = self->slot == NULL ? NO_SLOT : UNBOUND;
+    self->cached = NULL;
+    self->changes++;
+    PyObject *former[] = {self->storage, self->var, self->raw, self->ident_key,
+                          self->map_name, self->map_key};
+    self->storage = self->var = self->raw = self->ident_key = NULL;
+    self->map_name = self->map_key = NULL;
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(former); i++) {
+        Py_XDECREF(former[i]);
+    }
+}
+
+/* Take up a storage; _pure/storage.py's plan() tells what to do with it. */
+static int
+holder_adopt(Holder *self, PyObject *storage)
+{
+    State *state = self->state;
+    PyObject *plan = HELPER(state, plan);
+    if (plan == NULL) {
+        return -1;
+    }
+    Py_INCREF(plan);
+    PyObject *found = PyObject_CallOneArg(plan, storage);
+    Py_DECREF(plan);
+    if (found == NULL) {
+        return -1;
+    }
+    const char *kind;
+    PyObject *var, *raw, *ident_key, *map_name, *map_key;
+    if (!PyArg_ParseTuple(found, "sOOOOO:plan", &kind, &var, &raw, &ident_key, &map_name,
+                          &map_key)) {
+        Py_DECREF(found);
+        return -1;
+    }
+    Kind chosen = OTHER;
+    uint32_t hash = 0;
+    if (strcmp(kind, "context") == 0 && PyContextVar_CheckExact(var)) {
+        chosen = CONTEXT;
+        hash = var_hash(var);
+    } else if (strcmp(kind, "var") == 0 && PyContextVar_CheckExact(var)) {
+        chosen = VAR;
+    } else if (strcmp(kind, "thread") == 0) {
+        chosen = THREAD;
+    } else if (strcmp(kind, "greenlet") == 0 && greenlet_functions(state) != NULL) {
+        chosen = GREENLET;
+    }
+    /* Another thread, or code that ran here, may have been first. */
+    if (self->kind == UNBOUND) {
+        self->kind = chosen;
+        self->hash = hash;
+        self->storage = Py_NewRef(storage);
+        self->var = Py_NewRef(var);
+        self->raw = raw == Py_None ? NULL : Py_NewRef(raw);
+        self->ident_key = Py_NewRef(ident_key);
+        self->map_name = Py_NewRef(map_name);
+        self->map_key = Py_NewRef(map_key);
+    }
+    Py_DECREF(found);
+    return 0;
+}
+
+/* Decide the storage, if that is not done: the application's default does, where none was given. */
+static int
+holder_bind(Holder *self)
+{
+    if (LIKELY(self->kind > UNBOUND)) {
+        return 0;
+    }
+    if (self->kind == NO_SLOT) {
+        PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '_ctxlocal_slot'",
+                     Py_TYPE(self)->tp_name);
+        return -1;
+    }
+    PyObject *slot = Py_NewRef(self->slot);
+    PyObject *storage = PyObject_CallMethodNoArgs(slot, self->state->str_bound);
+    Py_DECREF(slot);
+    if (storage == NULL) {
+        return -1;
+    }
+    int result = holder_adopt(self, storage);
+    Py_DECREF(storage);
+    return result;
+}
+
+/* Take up the slot's storage if somebody else has had it decided. Decides nothing. */
+static int
+holder_sync(Holder *self)
+{
+    if (LIKELY(self->kind > UNBOUND)) {
+        return 0;
+    }
+    if (self->kind == NO_SLOT) {
+        return holder_bind(self);
+    }
+    PyObject *slot = Py_NewRef(self->slot);
+    PyObject *storage = PyObject_GetAttr(slot, self->state->str_storage);
+    Py_DECREF(slot);
+    if (storage == NULL) {
+        return -1;
+    }
+    int result = storage == Py_None ? 0 : holder_adopt(self, storage);
+    Py_DECREF(storage);
+    return result;
+}
+
+/* The way to a leaf through Python code */
+
+static PyObject *
+holder_ask_storage(Holder *self)
+{
+    PyObject *storage = Py_NewRef(self->storage);
+    PyObject *value = PyObject_CallMethodNoArgs(storage, self->state->str_get);
+    Py_DECREF(storage);
+    return value;
+}
+
+static PyObject *
+holder_ask_thread(Holder *self)
+{
+    if (self->raw == NULL) {
+        return holder_ask_storage(self);
+    }
+    PyObject *raw = Py_NewRef(self->raw);
+    PyObject *value = PyObject_GetAttr(raw, self->state->str_value);
+    Py_DECREF(raw);
+    return value;
+}
+
+/* The record of the greenlet that runs; what GreenletIdent.find_record does. */
+static PyObject *
+holder_ask_greenlet(Holder *self)
+{
+    State *state = self->state;
+    PyObject *value = NULL, *attributes = NULL, *record = NULL, *map = NULL;
+    PyObject *ident_key = Py_NewRef(self->ident_key), *map_name = Py_NewRef(self->map_name);
+    PyObject *map_key = Py_NewRef(self->map_key);
+    PyObject *greenlet = state->greenlet->getcurrent();
+    PyObject *parent = greenlet == NULL ? NULL : PyObject_GetAttr(greenlet, state->str_parent);
+    if (parent == NULL || parent == Py_None) {
+        /* A main greenlet, or the interpreter is ending: the storage knows what that means. */
+        PyErr_Clear();
+        value = holder_ask_storage(self);
+        goto done;
+    }
+    attributes = PyObject_GetAttr(greenlet, state->str___dict__);
+    if (attributes == NULL) {
+        goto done;
+    }
+    if (!PyDict_CheckExact(attributes)) {
+        value = holder_ask_storage(self);
+        goto done;
+    }
+    record = Py_XNewRef(PyDict_GetItemWithError(attributes, ident_key));
+    map = record == NULL ? NULL : PyObject_GetAttr(record, map_name);
+    if (map != NULL && PyDict_Check(map)) {
+        value = Py_XNewRef(PyDict_GetItemWithError(map, map_key));
+    }
+    if (value == NULL && !PyErr_Occurred()) {
+        value = Py_NewRef(Py_None);
+    }
+done:
+    Py_XDECREF(map);
+    Py_XDECREF(record);
+    Py_XDECREF(attributes);
+    Py_XDECREF(parent);
+    Py_XDECREF(greenlet);
+    Py_DECREF(ident_key);
+    Py_DECREF(map_name);
+    Py_DECREF(map_key);
+    return value;
+}
+
+static void
+holder_cache(Holder *self, Leaf *leaf)
+{
+    if (self->kind != THREAD && self->kind != GREENLET) {
+        return;
+    }
+    PyThreadState *thread = THREAD_STATE();
+    self->cached = leaf;
+    self->cached_tsid = thread->id;
+    self->cached_tsver = thread->context_ver;
+    self->cached_epoch = epoch;
+}
+
+/* The current owner's leaf as a new reference, or NULL in *found. -1 with an error. */
+static int
+holder_find(Holder *self, Leaf **found)
+{
+    *found = NULL;
+    if (holder_sync(self) < 0) {
+        return -1;
+    }
+    Leaf *leaf = holder_peek(self);
+    if (leaf != NULL) {
+        *found = (Leaf *)Py_NewRef(leaf);
+        return 0;
+    }
+    if (self->kind == UNBOUND || self->kind == CONTEXT) {
+        return 0; /* CONTEXT: there is none */
+    }
+    uint64_t changes = self->changes, former = epoch;
+    PyObject *value = self->kind == THREAD ? holder_ask_thread(self)
+        : self->kind == GREENLET          ? holder_ask_greenlet(self)
+                                          : holder_ask_storage(self);
+    if (value == NULL) {
+        return -1;
+    }
+    if (!leaf_is_ours(self, value)) {
+        Py_DECREF(value);
+        return 0;
+    }
+    if (changes == self->changes && former == epoch) {
+        holder_cache(self, (Leaf *)value);
+    }
+    *found = (Leaf *)value;
+    return 0;
+}
+
+/* Give the current owner a leaf, if it has none: *kept is the one it has then (a new
+   reference), which another thread of the same owner may have brought. Not for VAR. */
+static int
+holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
+{
+    *kept = NULL;
+    if (self->kind == CONTEXT) {
+        PyObject *token = PyContextVar_Set(self->var, (PyObject *)leaf);
+        if (token == NULL) {
+            return -1;
+        }
+        *kept = (Leaf *)Py_NewRef(leaf);
+        Py_DECREF(token);
+        return 0;
+    }
+    uint64_t changes = self->changes, former = epoch;
+    PyObject *storage = Py_NewRef(self->storage);
+    PyObject *value = PyObject_CallMethodOneArg(storage, self->state->str_setdefault,
+                                                (PyObject *)leaf);
+    if (value != NULL && !leaf_is_ours(self, value) && ((Leaf *)leaf)->home == self) {
+        /* Something of ours that is none of ours: foreign code put it there. */
+        Py_DECREF(value);
+        value = PyObject_CallMethodOneArg(storage, self->state->str_set, (PyObject *)leaf);
+        if (value != NULL) {
+            Py_DECREF(value);
+            value = Py_NewRef(leaf);
+        }
+    }
+    Py_DECREF(storage);
+    if (value == NULL) {
+        return -1;
+    }
+    if (Py_TYPE(value) != self->leaf_type) {
+        Py_DECREF(value);
+        PyErr_SetString(PyExc_RuntimeError, "the strategy changed while a value was stored");
+        return -1;
+    }
+    if (changes == self->changes && former == epoch && ((Leaf *)value)->home == self) {
+        holder_cache(self, (Leaf *)value);
+    }
+    *kept = (Leaf *)value;
+    return 0;
+}
+
+/* Put another leaf (or None) in the place of what the current owner has. Not for VAR. */
+static int
+holder_replace(Holder *self, PyObject *leaf)
+{
+    PyObject *done;
+    self->cached = NULL;
+    self->changes++;
+    if (self->kind == CONTEXT) {
+        done = PyContextVar_Set(self->var, leaf);
+    } else {
+        PyObject *storage = Py_NewRef(self->storage);
+        done = PyObject_CallMethodOneArg(storage, self->state->str_set, leaf);
+        Py_DECREF(storage);
+    }
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Take the current owner's value away. */
+static int
+holder_release(Holder *self)
+{
+    if (holder_sync(self) < 0) {
+        return -1;
+    }
+    self->cached = NULL;
+    self->changes++;
+    if (self->kind == CONTEXT) {
+        PyObject *value = context_peek(self->state, THREAD_STATE(), self->var);
+        if (value == NULL) {
+            return PyErr_Occurred() ? -1 : 0;
+        }
+        if (value == Py_None) {
+            return 0;
+        }
+        return holder_replace(self, Py_None);
+    }
+    PyObject *slot = Py_NewRef(self->slot);
+    PyObject *done = PyObject_CallMethodNoArgs(slot, self->state->str_clear);
+    Py_DECREF(slot);
+    self->cached = NULL;
+    self->changes++;
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static void leaf_empty(Leaf *leaf);
+
+/* Empty all leaves, in whatever owner, and know none of them any more. */
+static void
+holder_let_go(Holder *self)
+{
+    self->cached = NULL;
+    self->changes++;
+    while (self->first != NULL) {
+        Leaf *leaf = (Leaf *)Py_NewRef(self->first);
+        leaf_unlink(leaf);
+        leaf_empty(leaf);
+        Py_DECREF(leaf);
+    }
+}
+
+/* The life of a holder */
+
+static void
+holder_init(Holder *self, State *state, PyTypeObject *leaf_type)
+{
+    self->state = state;
+    self->leaf_type = leaf_type;
+    self->kind = NO_SLOT;
+    state_hold(state);
+}
+
+/* Get a slot for the arguments that a Local or LocalStack has; -1 with an error. */
+static int
+holder_install(Holder *self, PyObject *slot)
+{
+    PyObject *former = self->slot;
+    self->slot = Py_NewRef(slot);
+    holder_forget_storage(self);
+    holder_let_go(self);
+    Py_XDECREF(former);
+    PyObject *done = PyObject_CallMethodOneArg(slot, self->state->str_serve, (PyObject *)self);
+    if (done == NULL) {
+        return -1;
+    }
+    Py_DECREF(done);
+    return holder_sync(self);
+}
+
+static PyObject *
+holder_label(PyTypeObject *type, void *address, PyObject *name)
+{
+    PyObject *kind = PyObject_GetAttrString((PyObject *)type, "__name__");
+    if (kind == NULL) {
+        return NULL;
+    }
+    PyObject *label = name == NULL || name == Py_None
+        ? PyUnicode_FromFormat("%S at %p", kind, address)
+        : PyUnicode_FromFormat("%S %R", kind, name);
+    Py_DECREF(kind);
+    return label;
+}
+
+/* make_slot(label, var, ident, carry, empty) */
+static int
+holder_make_slot(Holder *self, PyObject *label, PyObject *var, PyObject *ident, PyObject *carry,
+                 PyTypeObject *empty)
+{
+    PyObject *make_slot = HELPER(self->state, make_slot);
+    if (make_slot == NULL || label == NULL) {
+        return -1;
+    }
+    Py_INCREF(make_slot);
+    PyObject *slot = PyObject_CallFunctionObjArgs(make_slot, label, var, ident, carry, empty, NULL);
+    Py_DECREF(make_slot);
+    if (slot == NULL) {
+        return -1;
+    }
+    int result = holder_install(self, slot);
+    Py_DECREF(slot);
+    return result;
+}
+
+/* Called by the slot when the strategy is no longer decided. */
+static PyObject *
+holder_renew(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Holder *self = (Holder *)op;
+    holder_forget_storage(self);
+    holder_let_go(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+holder_repr(PyObject *op)
+{
+    Holder *self = (Holder *)op;
+    if (self->slot == NULL) {
+        holder_bind(self);
+        return NULL;
+    }
+    PyObject *slot = Py_NewRef(self->slot);
+    PyObject *label = PyObject_GetAttr(slot, self->state->str_label);
+    Py_DECREF(slot);
+    if (label == NULL) {
+        return NULL;
+    }
+    PyObject *text = PyUnicode_FromFormat("<%S>", label);
+    Py_DECREF(label);
+    return text;
+}
+
+static PyObject *
+holder_release_method(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    if (holder_release((Holder *)op) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static int
+holder_traverse(Holder *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    if (self->state == NULL) {
+        return 0;
+    }
+    Py_VISIT(self->state->module);
+    Py_VISIT(self->slot);
+    Py_VISIT(self->storage);
+    Py_VISIT(self->var);
+    Py_VISIT(self->raw);
+    return 0;
+}
+
+static void
+holder_clear(Holder *self)
+{
+    PyObject *slot = self->slot;
+    self->slot = NULL;
+    holder_forget_storage(self);
+    Py_XDECREF(slot);
+}
+
+/* Everything but the memory itself. */
+static void
+holder_end(Holder *self)
+{
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    holder_let_go(self);
+    holder_clear(self);
+    assert(self->first == NULL);
+}
+
+/* Does what `object.__new__` does, and refuses an abstract class as that does. */
+static PyObject *
+holder_new(PyTypeObject *type)
+{
+    PyObject *empty = PyTuple_New(0);
+    if (empty == NULL) {
+        return NULL;
+    }
+    PyObject *self = PyBaseObject_Type.tp_new(type, empty, NULL);
+    Py_DECREF(empty);
+    return self;
+}
+
+/* The state, from a class of ours or one derived from it. */
+static State *state_of_type(PyTypeObject *type);
+
+#endif

@@ -1,0 +1,314 @@
+/* In-place mutation: when a value that a Context holds may be changed where it stands.
+
+   PEP 567 keeps Contexts apart because nothing that a Context refers to ever changes: a
+   set makes a new map (a HAMT), and `copy_context` shares the old one. A cell of ours is
+   the value of one variable in that map. To change the cell instead of setting another
+   costs a tenth; it is right exactly when nobody but the current Context can reach it.
+
+   Who could? Everybody who does holds a reference to some object on the way from the
+   Context to the cell:
+
+       Context -> HAMT -> node -> ... -> node -> cell
+
+   a copied Context to the HAMT; a Context that has set something since, to the nodes that
+   the two maps still share, or to the cell itself; a Token, an iterator's user or other
+   Python code, to the cell; an iterator to the HAMT. So the rule is: **every** object below
+   the Context has a reference count of 1. The Context itself may have any number: whoever
+   refers to it is to see the change. Each of the three checks is needed:
+   after copy_context() alone only the HAMT is shared; after a set of another variable
+   in either Context, only nodes; where those were copied because they lay on the path
+   of that other variable, only the cell. tests/test_native_model.py drops each check in
+   turn and sees the model of context semantics fail.
+
+   An owner check (by thread, by task, by Context object) would be cheaper and is unsound.
+
+   The layouts are private. They are copied here from the headers of the versions below
+   (Include/internal/pycore_context.h and pycore_hamt.h, Python/hamt.c), which are the same
+   in all of them, are used on no other version, and are tried out at import: `layout_test`
+   builds Contexts of many sizes and looks whether what it finds is what it put in. Where
+   any of this fails, or CTXLOCAL_NO_INPLACE is set, cells are copied for each write and
+   read through PyContextVar_Get.
+
+   Reading (`context_peek`) takes the cell from the variable's own cache, which
+   ContextVar.set and reset maintain and which every switch of Context or greenlet
+   invalidates. A cache of our own would miss sets by foreign code. */
+
+#ifndef CTXLOCAL_LAYOUT_H
+#define CTXLOCAL_LAYOUT_H
+
+#include "state.h"
+
+#if PY_VERSION_HEX >= 0x030a0000 && PY_VERSION_HEX < 0x030e0000 && SIZEOF_PY_HASH_T == 8
+#define HAS_LAYOUTS 1
+#else
+#define HAS_LAYOUTS 0
+#endif
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *prev;
+    PyObject *vars; /* a Hamt */
+    PyObject *weakreflist;
+    int entered;
+} ContextLayout;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *name;
+    PyObject *default_value;
+    PyObject *cached; /* borrowed, while the next two are the thread's */
+    uint64_t cached_tsid;
+    uint64_t cached_tsver;
+    Py_hash_t hash;
+} VarLayout;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *root;
+    PyObject *weakreflist;
+    Py_ssize_t count;
+} HamtLayout;
+
+typedef struct {
+    PyObject_VAR_HEAD
+    uint32_t bitmap;
+    PyObject *array[1]; /* key, value, key, value...; a NULL key: the value is a node */
+} BitmapLayout;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *array[32];
+    Py_ssize_t count;
+} ArrayLayout;
+
+/* Which check a mutation test has switched off; a build without CTXLOCAL_DEBUG has no such thing. */
+enum { CHECK_HAMT = 1, CHECK_NODE = 2, CHECK_CELL = 4 };
+#ifdef CTXLOCAL_DEBUG
+static int dropped_checks;
+#define IS_SHARED(object, check) (!(dropped_checks & (check)) && Py_REFCNT(object) != 1)
+#else
+#define IS_SHARED(object, check) (Py_REFCNT(object) != 1)
+#endif
+
+ALWAYS_INLINE uint32_t
+count_bits(uint32_t bits)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (uint32_t)__builtin_popcount(bits);
+#else
+    bits = bits - ((bits >> 1) & 0x55555555u);
+    bits = (bits & 0x33333333u) + ((bits >> 2) & 0x33333333u);
+    return (((bits + (bits >> 4)) & 0x0f0f0f0fu) * 0x01010101u) >> 24;
+#endif
+}
+
+/* The hash by which a HAMT places a variable. */
+static uint32_t
+var_hash(PyObject *var)
+{
+    Py_hash_t hash = PyObject_Hash(var);
+    int32_t folded = (int32_t)(hash & 0xffffffffl) ^ (int32_t)((int64_t)hash >> 32);
+    return (uint32_t)(folded == -1 ? -2 : folded);
+}
+
+/* The value of `var` in the current Context if nobody else can reach it; borrowed, or NULL.
+   `held` is how many references to it the caller has. Runs no Python code. */
+ALWAYS_INLINE PyObject *
+context_exclusive(State *state, PyThreadState *thread, PyObject *var, uint32_t hash)
+{
+    ContextLayout *context = (ContextLayout *)thread->context;
+    if (UNLIKELY(context == NULL)) {
+        return NULL;
+    }
+    HamtLayout *hamt = (HamtLayout *)context->vars;
+    if (IS_SHARED(hamt, CHECK_HAMT)) {
+        return NULL;
+    }
+    PyObject *node = hamt->root;
+    for (;;) {
+        if (IS_SHARED(node, CHECK_NODE)) {
+            return NULL;
+        }
+        if (LIKELY(Py_TYPE(node) == state->HamtBitmap)) {
+            BitmapLayout *bitmap = (BitmapLayout *)node;
+            uint32_t bit = (uint32_t)1 << (hash & 31);
+            if (UNLIKELY(!(bitmap->bitmap & bit))) {
+                return NULL;
+            }
+            uint32_t index = 2 * count_bits(bitmap->bitmap & (bit - 1));
+            PyObject *key = bitmap->array[index];
+            node = bitmap->array[index + 1];
+            if (key == var) {
+                return IS_SHARED(node, CHECK_CELL) ? NULL : node;
+            }
+            if (key != NULL) {
+                return NULL;
+            }
+        } else if (LIKELY(Py_TYPE(node) == state->HamtArray)) {
+            node = ((ArrayLayout *)node)->array[hash & 31];
+            if (UNLIKELY(node == NULL)) {
+                return NULL;
+            }
+        } else { /* a collision */
+            return NULL;
+        }
+        hash >>= 5;
+    }
+}
+
+/* The value of `var` in the current Context, or its default; borrowed from either. Runs no
+   Python code. NULL only where there is neither, or with an error (no memory). */
+ALWAYS_INLINE PyObject *
+context_peek(State *state, PyThreadState *thread, PyObject *var)
+{
+    VarLayout *layout = (VarLayout *)var;
+    if (LIKELY(state->can_peek) && LIKELY(layout->cached != NULL) &&
+        LIKELY(layout->cached_tsver == thread->context_ver) &&
+        LIKELY(layout->cached_tsid == thread->id)) {
+        return layout->cached;
+    }
+    PyObject *value;
+    if (PyContextVar_Get(var, NULL, &value) < 0 || value == NULL) {
+        return NULL;
+    }
+    Py_DECREF(value); /* the Context or the variable has one */
+    return value;
+}
+
+#if HAS_LAYOUTS
+
+static int
+layout_type_is(PyTypeObject *type, const char *name, size_t size)
+{
+    return strcmp(type->tp_name, name) == 0 && (size_t)type->tp_basicsize == size;
+}
+
+/* Look whether the HAMT under the current Context is as we think. 1: it is. */
+static int
+layout_check_nodes(State *state, PyThreadState *thread, int is_array)
+{
+    ContextLayout *context = (ContextLayout *)thread->context;
+    if (context == NULL ||
+        !(layout_type_is(Py_TYPE(context), "Context", sizeof(ContextLayout)) ||
+          layout_type_is(Py_TYPE(context), "_contextvars.Context", sizeof(ContextLayout)))) {
+        return 0;
+    }
+    PyObject *hamt = context->vars;
+    if (hamt == NULL || !layout_type_is(Py_TYPE(hamt), "hamt", sizeof(HamtLayout))) {
+        return 0;
+    }
+    PyTypeObject *type = Py_TYPE(((HamtLayout *)hamt)->root);
+    if (!is_array && layout_type_is(type, "hamt_bitmap_node",
+                                    sizeof(BitmapLayout) - sizeof(PyObject *)) &&
+        type->tp_itemsize == sizeof(PyObject *)) {
+        state->HamtBitmap = type;
+        return 1;
+    }
+    if (is_array && layout_type_is(type, "hamt_array_node", sizeof(ArrayLayout))) {
+        state->HamtArray = type;
+        return 1;
+    }
+    return 0;
+}
+
+/* Whether reading a cache and walking a HAMT find `value`, and sharing is seen. */
+static int
+layout_check_var(State *state, PyThreadState *thread, PyObject *var, PyObject *value)
+{
+    VarLayout *layout = (VarLayout *)var;
+    uint32_t hash = var_hash(var);
+    if (layout->cached != value || layout->cached_tsid != thread->id ||
+        layout->cached_tsver != thread->context_ver) {
+        return 0;
+    }
+    /* The HAMT has one reference to the value, and the caller another. */
+    if (context_exclusive(state, thread, var, hash) != NULL) {
+        return 0;
+    }
+    Py_DECREF(value);
+    PyObject *found = context_exclusive(state, thread, var, hash);
+    Py_INCREF(value);
+    if (found != value) {
+        return 0;
+    }
+    PyObject *copy = PyContext_CopyCurrent();
+    if (copy == NULL) {
+        return 0;
+    }
+    Py_DECREF(value);
+    found = context_exclusive(state, thread, var, hash);
+    Py_INCREF(value);
+    Py_DECREF(copy);
+    return found == NULL;
+}
+
+enum { TEST_VARS = 64 }; /* so many that the root is an array node, but in one process of millions */
+
+/* Fill the current Context, which is new, with variables; 1: all was as we think. */
+static int
+layout_fill_and_check(State *state, PyThreadState *thread)
+{
+    PyObject *vars[TEST_VARS] = {NULL};
+    int good = 1;
+    for (int i = 0; good && i < TEST_VARS; i++) {
+        vars[i] = PyContextVar_New("ctxlocal.layout", NULL);
+        PyObject *value = vars[i] == NULL ? NULL : PyList_New(0);
+        PyObject *token = value == NULL ? NULL : PyContextVar_Set(vars[i], value);
+        good = token != NULL;
+        Py_XDECREF(token);
+        if (good && (i == 0 || i == TEST_VARS - 1)) {
+            good = layout_check_nodes(state, thread, i != 0);
+        }
+        /* Until the array's layout is known, only small maps can be walked. */
+        if (good && (i < 8 || i == TEST_VARS - 1)) {
+            good = layout_check_var(state, thread, vars[i], value);
+        }
+        Py_XDECREF(value);
+    }
+    for (int i = 0; i < TEST_VARS; i++) {
+        Py_XDECREF(vars[i]);
+    }
+    return good;
+}
+
+/* Whether this interpreter's private layouts are those above. Leaves no error. */
+static int
+layout_test(State *state)
+{
+    PyThreadState *thread = THREAD_STATE();
+    PyObject *probe = PyContextVar_New("ctxlocal.layout", NULL);
+    PyObject *context = probe == NULL ? NULL : PyContext_New();
+    int good = context != NULL &&
+        (layout_type_is(Py_TYPE(probe), "ContextVar", sizeof(VarLayout)) ||
+         layout_type_is(Py_TYPE(probe), "_contextvars.ContextVar", sizeof(VarLayout)));
+    if (good) {
+        uint64_t former = thread->context_ver;
+        good = PyContext_Enter(context) == 0;
+        if (good) {
+            good = thread->context == context && thread->context_ver != former &&
+                layout_fill_and_check(state, thread);
+            good = PyContext_Exit(context) == 0 && good;
+        }
+    }
+    Py_XDECREF(context);
+    Py_XDECREF(probe);
+    PyErr_Clear();
+    return good;
+}
+#endif
+
+/* Find out what may be done on this interpreter. `is_allowed`: CTXLOCAL_NO_INPLACE is not set. */
+static void
+layout_decide(State *state, int is_allowed)
+{
+    state->can_peek = state->can_mutate = 0;
+#if HAS_LAYOUTS
+    if (is_allowed && layout_test(state)) {
+        state->can_peek = state->can_mutate = 1;
+    }
+#else
+    (void)is_allowed;
+#endif
+}
+
+#endif

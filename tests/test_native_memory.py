@@ -1,0 +1,486 @@
+"""The native twin's memory: counts that stay, cycles that go, code that comes back while it works.
+
+What every implementation promises about memory is in test_memory.py. A debug build of the twin
+checks its own invariants while these run; .ci/run has them run so, and under valgrind.
+"""
+
+# mypy: disable-error-code="func-returns-value, misc, has-type, no-untyped-call"
+# (calls in a tuple of lambdas: what they return is nobody's)
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import gc
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
+from typing import Any
+
+import greenlet
+import pytest
+
+from ctxlocal import flow, ident, scoped
+
+from .new_owner import in_new_owner
+from .twins import IMPLEMENTATIONS
+
+pytestmark = pytest.mark.skipif(
+    "native" not in IMPLEMENTATIONS, reason="the native twin is not built"
+)
+
+M: Any = IMPLEMENTATIONS.get("native", IMPLEMENTATIONS["pure"])
+IDENTS: tuple[Any, ...] = ("context", "thread", "greenlet", "task")
+
+
+class Owner:
+    """What the callable strategy returns."""
+
+
+OWNER = Owner()
+
+
+@pytest.fixture(params=[*IDENTS, lambda: OWNER], ids=[*IDENTS, "callable"])
+def strategy(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Value:
+    """Something that can be seen to die."""
+
+
+# References
+
+
+def use_local(strategy: Any, value: object) -> None:
+    local = M.Local(ident=strategy, name="refs")
+    for _ in range(3):
+        local.a, local.b = value, value
+        local.a = None
+    _ = local.a, list(local), dir(local), dict(local.__dict__)
+    copy.copy(local).a = value
+    del local.b
+    for missing in ("b", "c"):
+        assert not hasattr(local, missing)
+    with scoped(local, a=value, d=value):
+        copy_context().run(setattr, local, "a", value)
+    M.release_local(local)
+    local.__dict__["x"] = value
+    local.__dict__.pop("x")
+    with pytest.raises(TypeError):
+        copy.deepcopy(local)
+    with pytest.raises(TypeError):
+        M.Local(1, 2, 3)
+
+
+def use_stack(strategy: Any, value: object) -> None:
+    stack = M.LocalStack(ident=strategy)
+    for _ in range(40):
+        stack.push(value)
+    copied = copy_context()
+    for _ in range(5):
+        stack.pop()
+        copied.run(stack.push, value)
+        copied.run(stack.pop)
+        copied.run(stack.pop)
+    with stack.pushed(value):
+        stack.pop()
+        stack.pop()
+    copy.copy(stack).push(value)
+    assert stack.top is value
+    flow.snapshot().run(stack.pop)
+
+
+def use_proxies(strategy: Any, value: object) -> None:
+    local, stack, var = M.Local(ident=strategy), M.LocalStack(ident=strategy), ContextVar[Any]("v")
+    for p in (local("x"), stack(), M.LocalProxy(var), stack("x.y"), M.LocalProxy(lambda: local.x)):
+        for use in (M.is_bound, repr, bool, dir, lambda p: p.y, lambda p: p + 1, lambda p: p()):
+            with suppress(Exception):
+                use(p)
+    local.x = 5
+    p = local("x")
+    p += 1
+    assert (p + p, hash(p), p.real, pow(p, 2, 5)) == (12, 6, 6, 1)
+    stack.push([1, 2])
+    q = stack()
+    q += [3]
+    q[0] = 5
+    assert (len(q), 5 in q, [*q], q.append(1)) == (3, True, [5, 2, 3], None)
+    like = M.proxy(local, "x", like=int)
+    assert like * 2 == 12
+    M.unwrap(like)
+
+
+def use_refusals(strategy: Any, value: object) -> None:
+    for call in (
+        lambda: M.Local(strange=1),
+        lambda: M.LocalProxy(5),
+        lambda: M.LocalProxy(M.Local()),
+        lambda: M.LocalStack().pushed(None),
+        lambda: M.is_bound(5),
+        lambda: M.Local().x,
+        lambda: setattr(M.Local(), "__dict__", 1),
+    ):
+        with pytest.raises((TypeError, AttributeError)):
+            call()
+
+
+@pytest.mark.parametrize("use", [use_local, use_stack, use_proxies, use_refusals])
+def test_a_thousand_uses_leave_no_reference(
+    strategy: Any, use: Callable[[Any, object], None]
+) -> None:
+    value = Value()
+    watched = [value, None, M.Local, M.LocalStack, M.LocalProxy, type(M.Local())]
+    watched += [sys.modules["ctxlocal._native"], OWNER, "a", "x"]
+
+    def counts() -> list[int]:
+        gc.collect()
+        return [sys.getrefcount(each) for each in watched]
+
+    def many(count: int) -> None:
+        for _ in range(count):
+            Context().run(use, strategy, value)
+
+    many(100)
+    before, blocks = counts(), sys.getallocatedblocks()
+    many(1_000)
+    grown = [after - earlier for after, earlier in zip(counts(), before, strict=True)]
+    assert [growth for growth in grown if growth > 20] == []
+    assert sys.getallocatedblocks() - blocks < 700  # one for each use would be 1,000
+
+
+# Garbage
+
+
+def test_a_cycle_through_a_context_is_collected() -> None:
+    context = Context()
+    local, stack = M.Local(), M.LocalStack()
+    value = Value()
+    value.context, value.local, value.stack = context, local, stack  # type: ignore[attr-defined]
+    context.run(setattr, local, "value", value)
+    context.run(stack.push, value)
+    references = [weakref.ref(each) for each in (value, context, local, stack)]
+    del context, local, stack, value
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 4
+
+
+def test_a_cycle_through_a_proxy_is_collected() -> None:
+    local = M.Local(ident="thread")
+    p = local("value")
+    local.value = [p]
+    reference = weakref.ref(local)
+    del local, p
+
+    def make_own() -> weakref.ref[Any]:
+        own: list[Any] = []
+        own.append(M.LocalProxy(lambda: own[0]))
+        return weakref.ref(own[0])
+
+    of_proxy = make_own()
+    gc.collect()
+    assert reference() is of_proxy() is None
+
+
+def test_a_dropped_local_empties_every_context_at_once() -> None:
+    gc.disable()
+    try:
+        local, stack = M.Local(), M.LocalStack()
+        contexts = [Context() for _ in range(50)]
+        references = []
+        for context in contexts[:]:
+            for put in (partial(setattr, local, "value"), stack.push):
+                value = Value()
+                references.append(weakref.ref(value))
+                context.run(put, value)
+            contexts.append(context.copy())
+        del value, local, stack, put
+        assert [reference() for reference in references] == [None] * 100
+    finally:
+        gc.enable()
+
+
+def test_a_stack_a_hundred_thousand_piles_deep_dies_quietly() -> None:
+    stack = M.LocalStack()
+    contexts = []
+    for number in range(100_000):
+        stack.push(number)
+        if number % 1000 == 0:
+            contexts.append(copy_context())  # so that piles stand on piles
+    held = [copy_context() for _ in range(3)]
+    assert stack.top == 99_999
+    del contexts, held, stack
+    gc.collect()
+
+
+def test_locals_nested_ten_thousand_deep_die_quietly() -> None:
+    inner = None
+    for _ in range(10_000):
+        local = M.Local(ident="thread")
+        local.inner = inner
+        inner = local
+    del local, inner
+    gc.collect()
+
+
+# Code that comes back
+
+
+class Reenters:
+    """Calls a function when it dies."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+
+    def __del__(self) -> None:
+        self.function()
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "get": lambda local: getattr(local, "a", None),
+    "set": lambda local: setattr(local, "a", 5),
+    "set another": lambda local: setattr(local, "new", 5),
+    "set many": lambda local: [setattr(local, f"n{i}", i) for i in range(100)],
+    "delete": lambda local: hasattr(local, "b") and delattr(local, "b"),
+    "release": M.release_local,
+    "dict": lambda local: local.__dict__.clear(),
+    "copy": copy.copy,
+    "iterate": list,
+    "collect": lambda local: gc.collect(),
+    "copied context": lambda local: copy_context().run(setattr, local, "a", 6),
+    "discard": lambda local: ident.set_default("thread", discard=True),
+    "frame": lambda local: flow.Frame().run(setattr, local, "a", 7),
+    "switch": lambda local: greenlet.greenlet(lambda: setattr(local, "a", 8)).switch(),
+}
+USES: dict[str, Callable[[Any], object]] = {
+    "set": lambda local: setattr(local, "a", 1),
+    "delete": lambda local: delattr(local, "a"),
+    "release": M.release_local,
+    "view": lambda local: local.__dict__.__setitem__("a", 2),
+    "set in a copied context": lambda local: copy_context().run(setattr, local, "a", 1),
+    "set default": lambda local: ident.set_default("greenlet", discard=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("use", USES)
+def test_a_dying_value_may_change_its_local(strategy: Any, use: str, change: str) -> None:
+    def run() -> None:
+        for local in (M.Local(ident=strategy), M.Local()):
+            local.b = local.a = Reenters(lambda local=local: CHANGES[change](local))
+            local.b = 2
+            USES[use](local)
+            local.c = 3
+            assert local.c == 3
+            assert dict(local)["c"] == 3
+            M.release_local(local)
+            M.release_local(local)
+
+    in_new_owner("thread", run)  # with which everything ends
+
+
+@pytest.mark.parametrize("change", ["push", "pop", "release", "copy", "collect", "empty"])
+def test_a_dying_object_may_change_its_stack(strategy: Any, change: str) -> None:
+    def come_back(stack: Any) -> None:
+        {
+            "push": lambda: stack.push(Value()),
+            "pop": stack.pop,
+            "release": lambda: M.release_local(stack),
+            "copy": lambda: copy_context().run(stack.pop),
+            "collect": gc.collect,
+            "empty": lambda: list(iter(stack.pop, None)),
+        }[change]()
+
+    def run() -> None:
+        stack = M.LocalStack(ident=strategy)
+        held = []
+        for _ in range(20):
+            stack.push(Reenters(lambda: come_back(stack)))
+            held.append(copy_context())
+        for context in held[::3]:
+            context.run(stack.pop)
+        held.clear()
+        for _ in range(10):
+            stack.pop()
+        M.release_local(stack)
+        while stack.pop() is not None:
+            pass
+        stack.push(1)
+        assert stack.top == 1
+
+    in_new_owner("thread", run)  # with which everything ends
+
+
+class Name(str):
+    """A name that compares in Python, and does something while it does."""
+
+    function: Callable[[], object] = staticmethod(lambda: None)
+
+    def __eq__(self, other: object) -> bool:
+        self.function()
+        return str(self) == other
+
+    def __hash__(self) -> int:
+        self.function()
+        return hash(str(self))
+
+
+@pytest.mark.parametrize("change", ["release", "set many", "discard", "dict", "delete"])
+def test_a_name_may_change_the_local_while_it_is_compared(strategy: Any, change: str) -> None:
+    def run() -> None:
+        for local in (M.Local(ident=strategy), M.Local()):
+            local.a = local.b = 1
+            name = Name("a")
+            name.function = lambda local=local: CHANGES[change](local)
+            values = local.__dict__
+            for use in (
+                lambda: setattr(local, name, 2),  # noqa: B023
+                lambda: getattr(local, name, None),  # noqa: B023
+                lambda: values.__setitem__(name, 3),  # noqa: B023
+                lambda: local.a,  # noqa: B023
+                lambda: values.get(name),  # noqa: B023
+            ):
+                with suppress(AttributeError):
+                    use()
+            local.c = 1
+            assert local.c == 1
+
+    in_new_owner("thread", run)  # with which everything ends
+
+
+def test_a_resolver_may_drop_its_proxy_and_switch(strategy: Any) -> None:
+    local = M.Local(ident=strategy)
+    local.x = 5
+    holder: list[Any] = []
+
+    def resolve() -> Any:
+        holder.clear()
+        gc.collect()
+        other = greenlet.greenlet(lambda: getattr(local, "x", 0))
+        other.switch()
+        return local.x
+
+    for use in (lambda p: p + 1, repr, bool, lambda p: p.real, lambda p: p == 5, hash):
+        holder.append(M.LocalProxy(resolve))
+        use(holder[0])
+
+
+def test_foreign_code_may_set_a_variable_of_ours_to_anything() -> None:
+    local, other, stack = M.Local(), M.Local(), M.LocalStack()
+
+    def run() -> None:
+        local.x, other.x = 1, 2
+        stack.push(3)
+        ours = [v for v in copy_context() if v.name == "ctxlocal"]
+        assert len(ours) == 3
+        leaves = [v.get() for v in ours]
+        for junk in (5, "junk", {"x": 1}, (1, None), object(), None, *leaves):
+            for var in ours:
+                var.set(junk)
+            for each in (local, other):
+                getattr(each, "x", None)
+                list(each)
+                each.x = 4
+                assert each.x == 4
+                del each.x
+                M.release_local(each)
+            stack.pop()
+            stack.push(1)
+            assert stack.pop() == 1
+
+    Context().run(run)
+
+
+def test_a_leaf_may_outlive_its_local() -> None:
+    def run() -> None:
+        local, stack = M.Local(), M.LocalStack()
+        local.x = 1
+        stack.push(1)
+        leaves = [v.get() for v in copy_context() if v.name == "ctxlocal"]
+        del local, stack
+        assert [bool(leaf) for leaf in leaves] == [False, False]
+        assert [bool(leaf.copy()) for leaf in leaves] == [False, False]
+        with pytest.raises(TypeError):
+            type(leaves[0])()
+
+    Context().run(run)
+
+
+def test_unmade_objects_refuse_everything() -> None:
+    for cls in (M.Local, M.LocalStack, M.LocalProxy):
+        unmade = cls.__new__(cls)
+        for use in (
+            *(repr, dir, list, copy.copy, lambda o: o.x, lambda o: setattr(o, "x", 1)),
+            *(lambda o: o.push(1), lambda o: o.pop(), lambda o: o.top, lambda o: o("x")()),
+            *(lambda o: o + 1, bool, hash, lambda o: o._get_current_object(), M.release_local),
+        ):
+            with suppress(AttributeError, TypeError):
+                use(unmade)
+
+
+# Threads
+
+
+def test_threads_die_while_others_read(strategy: Any) -> None:
+    local, stack = M.Local(ident=strategy), M.LocalStack(ident=strategy)
+    stop = threading.Event()
+    wrong: list[Any] = []
+
+    def short(number: int) -> None:
+        local.value, local.other = number, [number]
+        stack.push(number)
+        if not callable(strategy) and (local.value, stack.top) != (number, number):
+            wrong.append(number)
+
+    def long() -> None:
+        local.value = "long"
+        while not stop.is_set():
+            if not callable(strategy) and local.value != "long":
+                wrong.append("long")
+            list(local)
+            local.other = object()
+            time.sleep(0)
+
+    readers = [threading.Thread(target=long) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(100):
+        thread = threading.Thread(target=short, args=(number,))
+        thread.start()
+        thread.join()
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+
+
+def test_a_local_dies_while_threads_hold_its_values(strategy: Any) -> None:
+    locals_ = [M.Local(ident=strategy)]
+    here, end = threading.Barrier(5), threading.Event()
+    references: list[weakref.ref[Value]] = []
+
+    def run() -> None:
+        locals_[0].value = Value()
+        references.append(weakref.ref(locals_[0].value))
+        here.wait()
+        end.wait()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    here.wait()
+    locals_.clear()
+    dead = [reference() for reference in references]
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert dead == [None] * 4
+
+
+def test_contexts_know_nothing_of_what_is_here() -> None:
+    assert not any(v.name == "ctxlocal" and c for v, c in contextvars.Context().items())
