@@ -883,7 +883,12 @@ def test_the_interpreter_ends_in_silence(strategy: str, twin: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("strategy", ["context", "thread", "task"])
-def test_a_subinterpreter_ends_in_silence(strategy: str, twin: dict[str, str]) -> None:
+def test_a_subinterpreter_ends_in_silence(
+    request: pytest.FixtureRequest, strategy: str, twin: dict[str, str]
+) -> None:
+    if strategy != "context" and not twin["CTXLOCAL_PURE"]:
+        # docs/caveats.md: its values outlive the modules that a finaliser's look would need.
+        request.applymarker(pytest.mark.xfail(strict=True, reason="a finaliser is reported"))
     printed = run_to_the_end(
         twin,
         """
