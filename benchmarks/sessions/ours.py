@@ -86,7 +86,7 @@ def sqlite(place: Place, **settings: Any) -> Any:
 
 def redis(place: Place) -> Any:
     """Return sessions in Redis, for threads."""
-    return _stored(load("ctxlocal.session.stores.redis").RedisStore.from_url(place.redis_url))
+    return _stored(load("ctxlocal.session.stores.redis").RedisStore(place.redis))
 
 
 def redis_async(place: Place, **settings: Any) -> Any:
