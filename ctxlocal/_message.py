@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from .context import current_app
 from .errors import MissingDependencyError
-from .session.interface import SessionHeaders
 
 try:
     from werkzeug.exceptions import HTTPException
@@ -108,11 +107,3 @@ def jsonify(*args: Any, **kwargs: Any) -> Response:
         raise TypeError("jsonify() takes values or keywords, not both")
     value = kwargs or (args[0] if len(args) == 1 else list(args))
     return _json_response(current_app.response_class, value)
-
-
-def merge(response: BaseResponse, asked: SessionHeaders) -> None:
-    """Put what a session asks for into a response's header."""
-    if asked.vary or asked.cookies:
-        headers = response.headers.to_wsgi_list()
-        asked.merge_into(headers)
-        response.headers[:] = headers

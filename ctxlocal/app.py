@@ -34,7 +34,7 @@ from urllib.parse import quote
 from . import _plain_http as plain_http
 from . import signals
 from ._client import TestClient
-from ._message import Request, Response, jsonify, merge, response_of
+from ._message import Request, Response, jsonify, response_of
 from ._refusal import is_answer, log_refusal
 from ._registry import Registry
 from .context import (
@@ -360,7 +360,8 @@ class App(Registry):
         if context.session is None or sessions.is_null_session(context.session):
             return response
         if context.is_async:
-            merge(response, await sessions.save_async(context.session))
+            asked = await sessions.save_async(context.session)
+            asked.merge_into_response(response)
         else:
             sessions.save_session(self, context.session, response)
         if plain_http.is_suspect(context.environ):
@@ -403,7 +404,8 @@ class App(Registry):
         except Exception:
             _log.exception("An after_request function failed for the response to an exception")
         session = current_request_context().session
-        merge(response, SessionHeaders(vary=session is not None and session.accessed))
+        asked = SessionHeaders(vary=session is not None and session.accessed)
+        asked.merge_into_response(response)
         if is_answer(error):
             response.headers["Cache-Control"] = "no-store"
             if response.status_code == 503:

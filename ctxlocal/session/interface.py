@@ -31,6 +31,13 @@ class SessionHeaders(NamedTuple):
             headers.append(("Cache-Control", "no-store"))
             headers.extend(("Set-Cookie", cookie) for cookie in self.cookies)
 
+    def merge_into_response(self, response: Any) -> None:
+        """Put them into the header of a werkzeug response."""
+        if self.vary or self.cookies:
+            headers = response.headers.to_wsgi_list()
+            self.merge_into(headers)
+            response.headers[:] = headers
+
 
 NOTHING = SessionHeaders()
 ACCESSED = SessionHeaders(vary=True)
@@ -84,11 +91,7 @@ class SessionInterface(ABC):
 
     def save_session(self, app: Any, session: Session, response: Any) -> None:
         """Save the session and put its header fields into a werkzeug ``response``."""
-        asked = self.save(session)
-        if asked.vary or asked.cookies:
-            headers = response.headers.to_wsgi_list()
-            asked.merge_into(headers)
-            response.headers[:] = headers
+        self.save(session).merge_into_response(response)
 
     def make_null_session(self, app: Any) -> Session:
         """Return what stands in for a session where none can be opened."""

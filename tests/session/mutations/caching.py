@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .mutation import ASGI, COOKIE, HEADERS, MESSAGE, MODEL, WSGI, broken
+from .mutation import ASGI, COOKIE, HEADERS, MODEL, WSGI, broken
 
 MUTATIONS = (
     broken(
@@ -58,15 +58,8 @@ MUTATIONS = (
         20,
         "no Vary (App)",
         HEADERS,
-        "        if asked.vary or asked.cookies:\n",
-        "        if asked.cookies:\n",
-    ),
-    broken(
-        20,
-        "no Vary (App under ASGI)",
-        MESSAGE,
-        "if asked.vary or asked.cookies:",
-        "if asked.cookies:",
+        "        if self.vary or self.cookies:\n",
+        "        if self.cookies:\n",
     ),
     broken(
         21,

@@ -23,7 +23,6 @@ MERGE = "session/stores/merge.py"
 APP = "app.py"
 WSGI = "wsgi.py"
 ASGI = "asgi.py"
-MESSAGE = "_message.py"
 
 
 class Edit(NamedTuple):
