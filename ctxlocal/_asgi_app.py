@@ -30,7 +30,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ._asgi_environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
 from ._asgi_stream import close, send_response
 from ._asgi_thread import Caller
-from .asgi import Receive, Scope, Send, fresh_frame, outside
+from ._frame import fresh_frame
+from .asgi import Receive, Scope, Send, outside
 from .context import RequestContext, call_now
 from .session.errors import StoreUnavailableError
 

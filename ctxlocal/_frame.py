@@ -156,6 +156,13 @@ def _run_all(teardowns: list[Callable[[], object]]) -> None:
             raise
 
 
+def fresh_frame() -> Frame:
+    """Return a frame in whose Context there is nothing at all, foreign variables neither."""
+    frame = Frame.__new__(Frame)
+    frame._hold(Context(), Cells())
+    return frame
+
+
 def frame_here() -> Frame:
     """Return a frame that starts with what is in place now: ``snapshot().frame()``, copied once."""
     frame = Frame.__new__(Frame)

@@ -12,12 +12,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from contextvars import Context
 from functools import partial
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
-from ._frame import drive_call, frame_here
+from ._frame import drive_call, frame_here, fresh_frame
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import AppContext, Host, RequestContext
 from .flow import Frame
@@ -142,11 +141,6 @@ def end(context: AppContext | RequestContext, error: BaseException | None) -> No
         context.pop(error)
     except Exception:
         _log.exception("A teardown of %r failed", context)
-
-
-def fresh_frame() -> Frame:
-    """Return a frame in whose Context there is nothing at all."""
-    return Context().run(Frame)
 
 
 def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:

@@ -1,8 +1,9 @@
 """ContextMiddleware: contexts and sessions for any WSGI application (PEP 3333).
 
 A request is served in a frame (:class:`ctxlocal.flow.Frame`) that starts empty, whatever
-the worker still holds: the call of the application, each step of its body, and the end,
-which may come from another thread, from the garbage collector, or not by ``close`` at all.
+the server, its worker or an earlier request left there: the call of the application, each
+step of its body, and the end, which may come from another thread, from the garbage
+collector, or not by ``close`` at all.
 
 The first chunk of a body is asked for before the server is told the status, so that the
 session is saved, and its cookie set, as late as it can be. A body that is complete (a
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
+from ._frame import fresh_frame
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import Host, RequestContext
 from .errors import FrameBusyError
@@ -46,9 +48,11 @@ class ContextMiddleware(Host):
     """Gives each request to a WSGI application a context of its own.
 
     Every Local that follows the application's default starts empty, under each identity
-    strategy, and nothing that is set inside is seen outside or by the next request. What
-    was registered with :func:`ctxlocal.context.on_teardown` runs once, when the body is
-    closed, dropped, or complete; what it raises is logged and changes no response.
+    strategy; so does every other context variable: nothing that the server, its worker or an
+    earlier request left is seen, and nothing that is set inside is seen outside. Put it
+    outermost, or pass ``inherit=True`` if variables that middleware around it has set are to
+    be seen. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    body is closed, dropped, or complete; what it raises is logged and changes no response.
 
     With ``sessions``, ``environ["ctxlocal.session"]`` is the
     :class:`~ctxlocal.session.model.Session`, which ``ctxlocal.context.session`` finds too. It
@@ -65,19 +69,29 @@ class ContextMiddleware(Host):
 
     :param app: any WSGI application.
     :param sessions: how sessions are opened and saved; None for contexts alone.
+    :param inherit: let foreign context variables start as a copy of the caller's.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
 
     Safe for any number of requests at once.
     """
 
-    def __init__(self, app: WSGIApplication, sessions: SessionInterface | None = None) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        sessions: SessionInterface | None = None,
+        *,
+        inherit: bool = False,
+    ) -> None:
         refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
+        self.inherit = inherit
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""
-        return serve(RequestContext(self, environ), self.app, start_response, self.sessions)
+        context = RequestContext(self, environ)
+        frame = Frame() if self.inherit else fresh_frame()
+        return serve(context, self.app, start_response, self.sessions, frame)
 
     def open_session(self, context: RequestContext) -> Session | None:
         """Return the session that the request's cookie names."""
@@ -94,13 +108,15 @@ def serve(
     application: WSGIApplication,
     start_response: StartResponse,
     sessions: SessionInterface | None = None,
+    frame: Frame | None = None,
 ) -> Iterable[bytes]:
-    """Serve the request of ``context`` by ``application``, in a fresh frame.
+    """Serve the request of ``context`` by ``application``, in a frame of its own.
 
     :param sessions: what saves the context's session; None if nobody has to.
+    :param frame: None for one that starts with nothing at all.
     :return: what the server has to iterate and close.
     """
-    frame = Frame()
+    frame = frame or fresh_frame()
     return frame.run(_Exchange(context, start_response, sessions).begin, application, frame)
 
 

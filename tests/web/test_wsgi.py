@@ -173,6 +173,31 @@ def test_context_variables_set_inside_stay_inside(strategy: str) -> None:
     assert var.get() == "outside"
 
 
+def test_a_request_sees_no_variable_that_its_worker_kept(strategy: str) -> None:
+    var: ContextVar[str] = ContextVar("var", default="empty")
+
+    def application(environ: Any, start_response: StartResponse) -> Iterator[bytes]:
+        start_response(OK, TEXT)
+        yield var.get().encode()
+
+    var.set("left by a server, or by middleware around")
+    assert Server(ContextMiddleware(application)).run() == b"empty"
+
+
+def test_a_request_inherits_foreign_variables_if_asked_to(strategy: str) -> None:
+    var: ContextVar[str] = ContextVar("var")
+    local = Local()
+
+    def application(environ: Any, start_response: StartResponse) -> Iterator[bytes]:
+        start_response(OK, TEXT)
+        assert not hasattr(local, "value")
+        yield var.get().encode()
+
+    var.set("outer middleware")
+    local.value = 1
+    assert Server(ContextMiddleware(application, inherit=True)).run() == b"outer middleware"
+
+
 def test_every_step_runs_in_the_frame_whatever_thread_runs_it(strategy: str) -> None:
     stages = Stages(three_chunks)
     server = Server(ContextMiddleware(stages))
