@@ -24,6 +24,7 @@ from .matrix.report import Cell, Report
 from .matrix.table import show as show_matrix
 from .probes import GROUPS, all_probes
 from .sessions import sessions
+from .soak.command import soak
 
 
 @click.group()
@@ -37,6 +38,7 @@ def ctxlocal() -> None:
 
 ctxlocal.add_command(sessions)
 ctxlocal.add_command(demo)
+ctxlocal.add_command(soak)
 
 
 @ctxlocal.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 import ctxlocal
@@ -9,10 +10,10 @@ import ctxlocal
 LIBRARIES = ("greenlet", "gevent", "eventlet", "asgiref", "trio", "anyio", "uvloop")
 
 
-def installed_versions() -> dict[str, str]:
-    """Return the version of ctxlocal and of each installed library."""
+def installed_versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """Return the version of ctxlocal and of each installed library, and of ``more``."""
     found = {"ctxlocal": ctxlocal.__version__}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *more):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

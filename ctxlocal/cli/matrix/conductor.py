@@ -17,6 +17,7 @@ from contextlib import aclosing
 from itertools import groupby
 from typing import IO, Any
 
+from ..ending import end_on_signals
 from .place import Relation
 from .probe import Group, Probe
 from .report import Cell, failed, measured, not_applicable
@@ -49,7 +50,7 @@ def conduct(plans: Sequence[Plan], on_cell: Listener, kit: str = CORE_KIT) -> li
 async def _conduct(
     plans: Sequence[Plan], on_cell: Listener, kit: str, received: list[int]
 ) -> list[Cell]:
-    _end_on_signals(received)
+    end_on_signals(received)
     gate = asyncio.Semaphore(os.cpu_count() or 1)
     groups = groupby(plans, key=lambda plan: plan[0].group)
     batches = [_Batch(group, list(members), on_cell, kit) for group, members in groups]
@@ -65,20 +66,6 @@ async def _conduct(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _end_on_signals(received: list[int]) -> None:
-    """Make Ctrl-C, a polite kill and a terminal that is closed end the workers too."""
-    task = asyncio.current_task()
-
-    def end(number: int) -> None:
-        received.append(number)
-        if task is not None and len(received) == 1:
-            task.cancel()
-
-    if sys.platform != "win32":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, end, number)
 
 
 class _Batch:

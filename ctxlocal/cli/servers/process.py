@@ -1,0 +1,134 @@
+"""A server's process: started on a free port, watched, and ended with all it has started."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import IO
+
+from .catalogue import Server
+
+READY_S = 30.0
+ASK_EVERY_S = 0.02
+POLITE_S = 4.0  # then it is killed
+SAID = 400  # characters of what a server that failed has said
+_PR_SET_PDEATHSIG = 1
+
+
+class ServerProblem(Exception):
+    """A server did not start, or ended; the text is one line for the person who asked for it."""
+
+
+class Process:
+    """A server that answers on ``port``."""
+
+    def __init__(self, server: Server, port: int, process: asyncio.subprocess.Process) -> None:
+        self.server = server
+        self.port = port
+        self._process = process
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.returncode is not None
+
+
+@asynccontextmanager
+async def running(
+    server: Server, application: str, environment: Mapping[str, str], *, port: int | None = None
+) -> AsyncIterator[Process]:
+    """Run ``server`` for the length of the block; all its processes are gone afterwards.
+
+    :param application: ``module:attribute``, which the server imports.
+    :param environment: what its environment has above ours.
+    :param port: of 127.0.0.1; None for a free one.
+    :raises ServerProblem: it does not start, with what it said; the port is in use.
+    """
+    if port is not None and not _is_free(port):
+        raise ServerProblem(f"port {port} of 127.0.0.1 is in use")
+    port = port or _free_port()
+    with tempfile.TemporaryFile() as output:
+        process = await asyncio.create_subprocess_exec(
+            *server.arguments(application, port),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **server.environment, **environment},
+            start_new_session=True,  # a process group of its own can be ended as a whole
+            preexec_fn=_die_with_parent(),
+        )
+        try:
+            await _await_answer(process, port, output)
+            yield Process(server, port, process)
+        finally:
+            await _end(process)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> Callable[[], object] | None:
+    """Return what lets the process be killed when ours is; None where the kernel cannot."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork, after which little is allowed
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _await_answer(process: asyncio.subprocess.Process, port: int, output: IO[bytes]) -> None:
+    """Return when the port accepts connections: there is nothing to wait for but asking."""
+    limit = asyncio.get_running_loop().time() + READY_S
+    while True:
+        if process.returncode is not None:
+            raise ServerProblem(f"it ended with status {process.returncode}{_last_words(output)}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if asyncio.get_running_loop().time() > limit:
+                text = f"no answer within {READY_S:g} s{_last_words(output)}"
+                raise ServerProblem(text) from None
+            await asyncio.sleep(ASK_EVERY_S)
+        else:
+            writer.close()
+            return
+
+
+def _last_words(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = output.read().decode(errors="replace").splitlines()
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {said[:SAID]}" if said else ""
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask the process to end, and kill what is left of its group."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), POLITE_S)
+        except (asyncio.TimeoutError, asyncio.CancelledError):
+            process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

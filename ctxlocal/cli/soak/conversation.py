@@ -1,0 +1,175 @@
+"""What a request does, step by step: the same under WSGI, under ASGI, in a view, in a thread.
+
+A conversation is a generator. It yields what it wants done, and whoever drives it does that
+in its own way, with :func:`time.sleep` or with an ``await``:
+
+``PAUSE``          let the others run
+``READ``           send back the next piece of the request's body, b"" at its end
+bytes              send a piece of the response
+:class:`Children`  start work that may outlive the response
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from ...context import session
+from .places import Places
+
+PAUSE: Final = object()
+READ: Final = object()
+PIECES, PIECE = 16, 4096  # of a streamed response: more than a slow reader's buffers hold
+PIECES_AT_ONCE = 4
+Steps = Generator[Any, Any, None]
+
+
+class DeliberateError(Exception):
+    """A view fails as it was asked to."""
+
+
+@dataclass(frozen=True)
+class Children:
+    """Work that a view starts: ``bound`` travels with the request, ``free`` is on its own."""
+
+    bound: Callable[[], Iterator[object]]
+    free: Callable[[], Iterator[object]]
+
+
+class Visit:
+    """One request: its number, its secret, and where it looks.
+
+    :param query: ``n``, the number; ``secret``; and ``session`` if it uses the session.
+    :param register: registers a teardown of the current request.
+    """
+
+    def __init__(
+        self, places: Places, query: str, register: Callable[[Callable[..., object]], object]
+    ) -> None:
+        fields = parse_qs(query)
+        self.number = fields["n"][0]
+        self.secret = fields["secret"][0]
+        self._uses_session = "session" in fields
+        self._places = places
+        self._register = register
+
+    def begin(self) -> None:
+        """Look, expect the end, and put the secret everywhere."""
+        self._places.look_inside(self.number)
+        self._places.ledger.begin(self.number)
+        self._register(lambda _: self._places.ledger.end(self.number))
+        self._places.write(self.secret)
+        if self._uses_session:
+            session[f"k{self.number}"] = self.secret
+            session.incr("hits")
+            session.flash(self.number)
+
+    def check(self) -> None:
+        """Read everything back."""
+        self._places.check(self.number, self.secret)
+        if self._uses_session and session[f"k{self.number}"] != self.secret:
+            self._places.ledger.wrong("foreign_reads", f"{self.number} read another's session")
+
+    def bound_child(self) -> Iterator[object]:
+        """Be what was started with the request's values: see them, and change one's own copy."""
+        name = f"{self.number} bound"
+        self._places.check(name, self.secret)
+        yield PAUSE
+        self._places.check(name, self.secret)
+        yield from self._own(name)
+
+    def free_child(self) -> Iterator[object]:
+        """Be what was started without a word."""
+        name = f"{self.number} free"
+        self._places.check_free(name, self.secret)
+        yield from self._own(name)
+
+    def _own(self, name: str) -> Iterator[object]:
+        self._places.write_own(name)
+        yield PAUSE
+        self._places.check_own(name, name)
+        self._places.ledger.end(name)
+
+    def expect_children(self) -> Children:
+        """Return the work to start; the ledger waits for its end."""
+        for kind in ("bound", "free"):
+            self._places.ledger.begin(f"{self.number} {kind}")
+        return Children(self.bound_child, self.free_child)
+
+
+def plain(visit: Visit) -> Steps:
+    """Answer at once, in one piece."""
+    visit.begin()
+    yield PAUSE
+    visit.check()
+    yield visit.secret.encode()
+
+
+def post(visit: Visit) -> Steps:
+    """Read a large body, letting others run between its pieces."""
+    visit.begin()
+    length = 0
+    while piece := (yield READ):
+        length += len(piece)
+        yield PAUSE
+        visit.check()
+    yield f"{visit.secret} {length}".encode()
+
+
+def stream(visit: Visit) -> Steps:
+    """Answer in many pieces, each with the secret."""
+    visit.begin()
+    for number in range(PIECES):
+        yield visit.secret.encode().ljust(PIECE)
+        if number % PIECES_AT_ONCE == 0:
+            yield PAUSE
+        visit.check()
+
+
+def fail(visit: Visit) -> Steps:
+    """Raise before the response has begun: nothing of the session is saved."""
+    visit.begin()
+    yield PAUSE
+    visit.check()
+    raise DeliberateError(visit.number)
+
+
+def break_off(visit: Visit) -> Steps:
+    """Raise in the middle of the response."""
+    visit.begin()
+    yield visit.secret.encode().ljust(PIECE)
+    yield PAUSE
+    visit.check()
+    raise DeliberateError(visit.number)
+
+
+def spawn(visit: Visit) -> Steps:
+    """Start a thread, greenlet or task that goes on when the response is over."""
+    visit.begin()
+    yield visit.expect_children()
+    yield PAUSE
+    visit.check()
+    yield visit.secret.encode()
+
+
+def audit(visit: Visit) -> Steps:
+    """Tell what the session holds, and end it."""
+    held = {key: session[key] for key in session}
+    told = {"values": held, "flashes": [text for _, text in session.get_flashed()]}
+    session.destroy()
+    yield json.dumps(told).encode()
+
+
+CONVERSATIONS: dict[str, Callable[[Visit], Steps]] = {
+    "plain": plain,
+    "post": post,
+    "stream": stream,
+    "fail": fail,
+    "break-off": break_off,
+    "spawn": spawn,
+    "audit": audit,
+}
+STREAMED = ("stream", "break-off")

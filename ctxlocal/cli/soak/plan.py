@@ -1,0 +1,33 @@
+"""What is to be soaked: runs, and how large they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..servers.catalogue import Server
+
+
+class Plan(NamedTuple):
+    """One run: a server, under a strategy, with a store (a name of ``stores``, or a URL)."""
+
+    server: Server
+    strategy: str
+    store: str
+    sabotage: str | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a run is.
+
+    :param requests: about so many.
+    :param seconds: stop after so long; None for no limit.
+    :param visitors: sessions in use at once; each has several connections.
+    :param port: where each server listens; None for any free port.
+    """
+
+    requests: int = 2_000
+    seconds: float | None = None
+    visitors: int = 10
+    port: int | None = None

@@ -1,0 +1,144 @@
+"""What came of a soak: its runs, and what they were measured on."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import psutil
+
+import ctxlocal
+from ctxlocal.cli.versions import installed_versions
+
+Outcome = Literal["clean", "violations", "failed", "not run", "interrupted"]
+SERVER_LIBRARIES = (
+    "gunicorn",
+    "waitress",
+    "werkzeug",
+    "uvicorn",
+    "h11",
+    "httptools",
+    "hypercorn",
+    "redis",
+)
+TELLING_REQUESTS = 5_000  # fewer do not tell whether memory is flat
+FLAT_BYTES = 512 * 1024  # for 10,000 requests, about the noise of an allocator
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The server process's resident memory, and how it grew.
+
+    ``samples`` are (requests so far, bytes). ``bytes_per_10000`` is the slope over the
+    later half of them; ``is_flat`` is None where there were too few requests to tell.
+    """
+
+    samples: list[tuple[int, int]] = field(default_factory=list)
+    bytes_per_10000: int | None = None
+    is_flat: bool | None = None
+
+
+def grown(samples: list[tuple[int, int]]) -> Memory:
+    """Judge the samples. The first half is the server's filling of its pools and caches."""
+    later = samples[len(samples) // 2 :]
+    if len(later) < 3 or later[-1][0] == later[0][0]:
+        return Memory(samples)
+    requests, memory = zip(*later, strict=True)
+    slope = round(statistics.linear_regression(requests, memory).slope * 10_000)
+    is_telling = samples[-1][0] >= TELLING_REQUESTS
+    return Memory(samples, slope, slope < FLAT_BYTES if is_telling else None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One server, under one strategy, with one store.
+
+    ``errors`` are answers that were wrong, or did not come; ``server_leaks`` variables that
+    the server itself kept from one request to another, which a frame hides from the
+    application. ``note`` says why it was not run, or what went wrong first.
+    """
+
+    server: str
+    strategy: str
+    store: str
+    sabotage: str | None = None
+    outcome: Outcome = "clean"
+    note: str = ""
+    seconds: float = 0.0
+    requests: int = 0
+    requests_per_second: float = 0.0
+    foreign_reads: int = 0
+    stale_values: int = 0
+    teardowns_skipped: int = 0
+    teardowns_doubled: int = 0
+    lost_updates: int = 0
+    errors: int = 0
+    unanswered: int = 0
+    server_leaks: int = 0
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def violations(self) -> int:
+        """How often something happened that must not."""
+        return (
+            self.foreign_reads
+            + self.stale_values
+            + self.teardowns_skipped
+            + self.teardowns_doubled
+            + self.lost_updates
+            + self.errors
+            + (self.memory.is_flat is False)
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """All runs, in the order they were planned."""
+
+    runs: Sequence[Run]
+    seconds: float
+    settings: dict[str, Any]
+
+    @property
+    def violations(self) -> int:
+        """How often something happened that must not, in all runs."""
+        return sum(run.violations for run in self.runs)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there was no violation, and no run failed or was cut short."""
+        return all(run.outcome in ("clean", "not run") for run in self.runs)
+
+    def summary(self) -> str:
+        """Count, in one line."""
+        outcomes = Counter(run.outcome for run in self.runs)
+        counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
+        requests = sum(run.requests for run in self.runs)
+        return (
+            f"{len(self.runs)} runs ({counted}): {requests:,} requests, "
+            f"{self.violations:,} violations, {self.seconds:.0f} s"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "kind": "soak",
+            "date": datetime.now(timezone.utc).date().isoformat(),
+            "python": platform.python_version(),
+            "implementation": sys.implementation.name,
+            "platform": platform.platform(),
+            "machine": {"cores": psutil.cpu_count(), "memory": psutil.virtual_memory().total},
+            "twin": ctxlocal.IMPLEMENTATION,
+            "versions": installed_versions(SERVER_LIBRARIES),
+            "settings": self.settings,
+            "summary": self.summary(),
+            "seconds": round(self.seconds, 1),
+            "violations": self.violations,
+            "runs": [asdict(run) for run in self.runs],
+        }

@@ -1,0 +1,241 @@
+"""The application that is soaked: ``wsgi`` and ``asgi``, the same behind every server.
+
+Three layers: the outermost looks around before anything of ours has run; then the
+middleware, or an :class:`~ctxlocal.app.App` for paths below ``/app/``; inside, a
+conversation. ``/report`` tells what the ledger holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import psutil
+
+from ... import asgi as asgi_layer
+from ... import flow
+from ... import wsgi as wsgi_layer
+from ...app import App, Response, request
+from ...session.cookie import Cookie
+from ...session.stored import StoredSessions
+from ...session.stores.url import open_async_store, open_store
+from . import SETTINGS
+from . import sabotage as broken
+from .conversation import CONVERSATIONS, PAUSE, READ, STREAMED, Children, Steps, Visit
+from .ledger import Ledger
+from .places import Places
+
+PAUSE_S = 0.001
+PIECE = 65536  # of a body that is read
+_TEXT = [("Content-Type", "text/plain")]
+
+
+def _make_sessions(store_url: str, protocol: str, sabotage: str | None) -> StoredSessions[Any]:
+    cookie = Cookie.for_development()
+    if protocol == "asgi" and sabotage is None:
+        return StoredSessions(open_async_store(store_url), cookie=cookie)
+    store = open_store(store_url)
+    if sabotage == "store-forgets":
+        broken.forget_commits(store)
+    return StoredSessions(store, cookie=cookie)
+
+
+def _begin(path: str, query: str) -> tuple[Steps, bool]:
+    """Return a conversation, and whether it is streamed."""
+    name = path.rpartition("/")[2]
+    return CONVERSATIONS[name](Visit(places, query, register)), name in STREAMED
+
+
+def _converse(steps: Steps, read: Callable[[], bytes]) -> Iterator[bytes]:
+    """Drive a conversation in a thread or greenlet; yield what it says."""
+    reply: Any = None
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration:
+            return
+        reply = None
+        if step is PAUSE:
+            time.sleep(PAUSE_S)
+        elif step is READ:
+            reply = read()
+        elif isinstance(step, Children):
+            threading.Thread(target=flow.bind(_live), args=(step.bound,)).start()
+            threading.Thread(target=_live, args=(step.free,)).start()
+        else:
+            yield step
+
+
+def _live(child: Callable[[], Iterator[object]]) -> None:
+    for _ in child():
+        time.sleep(PAUSE_S)
+
+
+async def _live_async(child: Callable[[], Iterator[object]]) -> None:
+    for _ in child():
+        await asyncio.sleep(PAUSE_S)
+
+
+def _reader(environ: Any) -> Callable[[], bytes]:
+    """Return what reads the next piece of a body, and not beyond its end."""
+    left = int(environ.get("CONTENT_LENGTH") or 0)
+
+    def read() -> bytes:
+        nonlocal left
+        piece: bytes = environ["wsgi.input"].read(min(PIECE, left)) if left else b""
+        left -= len(piece)
+        return piece
+
+    return read
+
+
+def _report() -> bytes:
+    """Return the ledger, and the memory that is in use when the garbage is collected."""
+    gc.collect()
+    memory = psutil.Process().memory_info().rss
+    return json.dumps({**ledger.report(), "memory": memory}).encode()
+
+
+# WSGI
+
+
+def _view(environ: Any, start_response: Any) -> Iterable[bytes]:
+    steps, is_streamed = _begin(environ["PATH_INFO"], environ["QUERY_STRING"])
+    start_response("200 OK", _TEXT)
+    said = _converse(steps, _reader(environ))
+    return said if is_streamed else [b"".join(said)]
+
+
+def wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
+    """Serve a request of WSGI (PEP 3333)."""
+    path = environ["PATH_INFO"]
+    if path == "/report":
+        report = _report()
+        start_response("200 OK", [*_TEXT, ("Content-Length", str(len(report)))])
+        return [report]
+    _look_around(environ["QUERY_STRING"])
+    return (app if path.startswith("/app/") else _wsgi_middle)(environ, start_response)
+
+
+def _look_around(query: str) -> None:
+    visit = Visit(places, query, register)
+    places.look_around(visit.number, visit.secret)
+
+
+# ASGI
+
+
+async def _async_view(scope: Any, receive: Any, send: Any) -> None:
+    steps, is_streamed = _begin(scope["path"], scope["query_string"].decode())
+    said = _AsyncAnswer(send, is_streamed)
+    reply: Any = None
+    has_more = True
+    while True:
+        try:
+            step = steps.send(reply)
+        except StopIteration:
+            return await said.end()
+        reply = None
+        if step is PAUSE:
+            await asyncio.sleep(PAUSE_S)
+        elif step is READ:
+            reply, has_more = await _read(receive) if has_more else (b"", False)
+        elif isinstance(step, Children):
+            for child in (flow.bind(_live_async)(step.bound), _live_async(step.free)):
+                task = asyncio.create_task(child)
+                _tasks.add(task)
+                task.add_done_callback(_tasks.discard)
+        else:
+            await said.say(step)
+
+
+async def _read(receive: Any) -> tuple[bytes, bool]:
+    """Return a piece of the request's body, and whether more of it follows."""
+    while True:
+        message = await receive()
+        has_more = message.get("more_body", False)
+        if message.get("body") or not has_more:
+            return message.get("body", b""), has_more
+
+
+_tasks: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
+
+
+class _AsyncAnswer:
+    """A response in pieces, or in one."""
+
+    def __init__(self, send: Any, is_streamed: bool) -> None:
+        self._send = send
+        self._is_streamed = is_streamed
+        self._is_begun = False
+
+    async def say(self, piece: bytes) -> None:
+        """Send a piece; it is the last one where the answer is not streamed."""
+        if not self._is_begun:
+            self._is_begun = True
+            headers = [(b"content-type", b"text/plain")]
+            if not self._is_streamed:
+                headers.append((b"content-length", str(len(piece)).encode()))
+            start = {"type": "http.response.start", "status": 200, "headers": headers}
+            await self._send(start)
+        body = {"type": "http.response.body", "body": piece, "more_body": self._is_streamed}
+        await self._send(body)
+
+    async def end(self) -> None:
+        """Send the end of a streamed answer."""
+        if self._is_streamed:
+            await self._send({"type": "http.response.body", "body": b""})
+
+
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    """Serve a scope of ASGI 3.0."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    if scope["path"] == "/report":
+        return await _AsyncAnswer(send, False).say(_report())
+    _look_around(scope["query_string"].decode())
+    layer = app.asgi if scope["path"].startswith("/app/") else _asgi_middle
+    await layer(scope, receive, send)
+
+
+async def _lifespan(receive: Any, send: Any) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+# All of it, made once when a server imports this module.
+
+logging.getLogger("ctxlocal").setLevel(logging.CRITICAL)  # views that raise are part of it
+_settings = json.loads(os.environ.get(SETTINGS, "{}"))
+_sabotage = _settings.get("sabotage")
+ledger = Ledger()
+places = Places(ledger, broken.local_maker(_sabotage))
+register = broken.registrar(_sabotage)
+_sessions = _make_sessions(
+    _settings.get("store", "memory:"), _settings.get("protocol", "wsgi"), _sabotage
+)
+_wsgi_middle: Any = wsgi_layer.ContextMiddleware(_view, _sessions)
+_asgi_middle: Any = asgi_layer.ContextMiddleware(_async_view, _sessions)
+if broken.keeps_frames(_sabotage):
+    _wsgi_middle = broken.FrameKept(_view, _wsgi_middle)
+    _asgi_middle = broken.AsyncFrameKept(_async_view, _asgi_middle)
+app = App("soak", sessions=_sessions)
+
+
+@app.route("/app/<name>", methods=["GET", "POST"])
+def _app_view(name: str) -> Response:
+    steps, is_streamed = _begin(request.path, request.query_string.decode())
+    said = _converse(steps, lambda: request.stream.read(PIECE))
+    if not is_streamed:
+        return Response(b"".join(said), mimetype="text/plain")
+    first = next(said)  # the session is saved when the view returns
+    return Response(itertools.chain([first], said), mimetype="text/plain")
