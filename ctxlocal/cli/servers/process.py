@@ -29,15 +29,15 @@ class ServerProblem(Exception):
 class Process:
     """A server that answers on ``port``."""
 
-    def __init__(self, server: Server, port: int, process: asyncio.subprocess.Process) -> None:
-        self.server = server
+    def __init__(self, port: int, process: asyncio.subprocess.Process, output: IO[bytes]) -> None:
         self.port = port
         self._process = process
+        self._output = output
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether it has ended by itself."""
-        return self._process.returncode is not None
+    def how_it_ended(self) -> str:
+        """Return its exit status and last words; "" while it runs."""
+        status = self._process.returncode
+        return "" if status is None else f"it ended with status {status}{_last_words(self._output)}"
 
 
 @asynccontextmanager
@@ -65,8 +65,9 @@ async def running(
             preexec_fn=_die_with_parent(),
         )
         try:
-            await _await_answer(process, port, output)
-            yield Process(server, port, process)
+            started = Process(port, process, output)
+            await _await_answer(started)
+            yield started
         finally:
             await _end(process)
 
@@ -96,18 +97,17 @@ def _die_with_parent() -> Callable[[], object] | None:
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-async def _await_answer(process: asyncio.subprocess.Process, port: int, output: IO[bytes]) -> None:
+async def _await_answer(process: Process) -> None:
     """Return when the port accepts connections: there is nothing to wait for but asking."""
     limit = asyncio.get_running_loop().time() + READY_S
     while True:
-        if process.returncode is not None:
-            raise ServerProblem(f"it ended with status {process.returncode}{_last_words(output)}")
+        if ended := process.how_it_ended():
+            raise ServerProblem(ended)
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            _, writer = await asyncio.open_connection("127.0.0.1", process.port)
         except OSError:
             if asyncio.get_running_loop().time() > limit:
-                text = f"no answer within {READY_S:g} s{_last_words(output)}"
-                raise ServerProblem(text) from None
+                raise ServerProblem(f"no answer within {READY_S:g} s") from None
             await asyncio.sleep(ASK_EVERY_S)
         else:
             writer.close()

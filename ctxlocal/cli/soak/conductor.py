@@ -21,8 +21,10 @@ from .visitor import PER_VISITOR, Findings, Visitor
 
 SAMPLES = 12  # of memory, in a run
 SETTLE_S = 10.0  # for what was started and outlives its response
+SETTLE_SABOTAGED_S = 1.0  # where it is known that something does not end
 ASK_EVERY_S = 0.05
 GIVE_UP_ERRORS = 200  # in a run: there is nothing more to learn
+GIVE_UP_UNAVAILABLE = 20
 
 
 Advance = Callable[[Plan, int], object]
@@ -95,18 +97,25 @@ class _Soak:
                 plan.server, application, environment, port=self._size.port
             ) as process:
                 self._begun = time.monotonic()
-                await self._load(process)
-                await self._settle(process)
+                await self._watch(process)
                 outcome = "clean"
         except ServerProblem as error:
             problem = str(error)
-        except (OSError, Unanswered, asyncio.TimeoutError) as error:
-            problem = f"the server went away: {error or type(error).__name__}"
         except asyncio.CancelledError:
             outcome = "interrupted"
             raise
         finally:
             finished.append(self._result(outcome, problem))
+
+    async def _watch(self, process: Process) -> None:
+        try:
+            await self._load(process)
+            await self._settle(process)
+        except (OSError, Unanswered, TimeoutError, asyncio.TimeoutError) as error:
+            ended = process.how_it_ended()
+            raise ServerProblem(
+                ended or f"it went away: {error or type(error).__name__}"
+            ) from error
 
     async def _load(self, process: Process) -> None:
         """Let visitors come until enough requests were made."""
@@ -116,11 +125,16 @@ class _Soak:
         while self._visitors < target and not self._is_enough():
             await self._crowd(process, min(each, target - self._visitors))
             await self._sample(process)
+            if self._findings.unavailable > GIVE_UP_UNAVAILABLE:
+                count = self._findings.unavailable
+                raise ServerProblem(f"its session store went away: {count} answers of status 503")
 
     def _is_enough(self) -> bool:
         limit = self._size.seconds
         is_late = limit is not None and time.monotonic() - self._begun > limit
-        return is_late or self._findings.errors > GIVE_UP_ERRORS
+        found = self._findings
+        is_hopeless = found.errors > GIVE_UP_ERRORS or found.unavailable > GIVE_UP_UNAVAILABLE
+        return is_late or is_hopeless
 
     async def _crowd(self, process: Process, count: int) -> None:
         """Let ``count`` visitors come, some of them at a time."""
@@ -151,7 +165,8 @@ class _Soak:
 
     async def _settle(self, process: Process) -> None:
         """Wait for what goes on after its response; what does not end was skipped."""
-        limit = time.monotonic() + SETTLE_S
+        patience = SETTLE_S if self._plan.sabotage is None else SETTLE_SABOTAGED_S
+        limit = time.monotonic() + patience
         while self._told["open"] and time.monotonic() < limit:
             await asyncio.sleep(ASK_EVERY_S)
             self._told = await _ask(process.port)

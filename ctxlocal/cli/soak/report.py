@@ -121,7 +121,7 @@ class Report:
         counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
         requests = sum(run.requests for run in self.runs)
         return (
-            f"{len(self.runs)} runs ({counted}): {requests:,} requests, "
+            f"{len(self.runs)} run{'s' * (len(self.runs) != 1)} ({counted}): {requests:,} requests, "
             f"{self.violations:,} violations, {self.seconds:.0f} s"
         )
 

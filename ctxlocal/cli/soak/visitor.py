@@ -35,6 +35,7 @@ class Findings:
     lost_updates: int = 0
     errors: int = 0
     unanswered: int = 0
+    unavailable: int = 0  # answers that say so: the session store is down
     examples: deque[str] = field(default_factory=lambda: deque(maxlen=EXAMPLES))
 
     def wrong(self, kind: str, example: str) -> None:
@@ -194,7 +195,7 @@ class Visitor:
             if not may_be_closed:
                 self._findings.wrong("errors", f"{request.number} {request.name}: no answer")
             return None
-        except (TimeoutError, asyncio.TimeoutError):
+        except asyncio.TimeoutError:
             self._went_unanswered(request)
             self._findings.wrong("errors", f"{request.number} {request.name}: no answer in time")
             return None
@@ -212,6 +213,7 @@ class Visitor:
         if heard.status != (200 if request.is_saved else 500):
             self._perhaps[request.number] = request.secret
             text = f"{request.number} {request.name}: status {heard.status}"
+            self._findings.unavailable += heard.status == 503
             return self._findings.wrong("errors", text)
         self._cookie = heard.cookie or self._cookie
         if not request.is_saved:
@@ -238,7 +240,7 @@ class Visitor:
         try:
             answer = await connection.answer()
             told = json.loads(answer.body)
-        except (Unanswered, TimeoutError, asyncio.TimeoutError, ValueError):
+        except (Unanswered, asyncio.TimeoutError, ValueError):
             return self._findings.wrong("errors", f"{self._name}: the session could not be audited")
         finally:
             connection.hang_up()

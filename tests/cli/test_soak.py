@@ -1,0 +1,351 @@
+"""``ctxlocal soak``: real servers are clean, sabotage is caught, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+
+from ctxlocal.cli.commands import ctxlocal
+from ctxlocal.cli.servers.catalogue import BY_NAME, SERVERS, Server
+from ctxlocal.cli.servers.process import ServerProblem, running
+from ctxlocal.cli.soak import client, stores
+from ctxlocal.cli.soak.client import Answer, Unanswered
+from ctxlocal.cli.soak.command import SABOTAGES
+from ctxlocal.cli.soak.conductor import Advance, conduct
+from ctxlocal.cli.soak.ledger import Ledger
+from ctxlocal.cli.soak.plan import Plan, Size
+from ctxlocal.cli.soak.report import FLAT_BYTES, Report, Run, grown
+from ctxlocal.cli.soak.visitor import PER_VISITOR, Findings, Visitor
+from tests import services
+
+SMALL = Size(requests=2 * PER_VISITOR, visitors=2)
+WSGI, ASGI = "werkzeug", "uvicorn-asyncio-h11"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert [process.cmdline() for process in left if process.is_running()] == []
+
+
+def soak(
+    server: Server | str,
+    strategy: str = "context",
+    store: str = "memory",
+    sabotage: str | None = None,
+    *,
+    size: Size = SMALL,
+    advance: Advance = lambda plan, requests: None,
+) -> Run:
+    found = BY_NAME[server] if isinstance(server, str) else server
+    finished: list[Run] = []
+    conduct([Plan(found, strategy, store, sabotage)], size, advance, finished)
+    (run,) = finished
+    return run
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(ctxlocal, ["soak", *arguments])
+
+
+class TestServers:
+    @pytest.mark.parametrize(
+        ("server", "strategy"),
+        [(server.name, strategy) for server in SERVERS for strategy in server.strategies],
+    )
+    def test_requests_of_a_real_server_are_isolated(self, server: str, strategy: str) -> None:
+        run = soak(server, strategy, "sqlite")
+        assert (run.outcome, run.violations, run.note) == ("clean", 0, "")
+        assert run.requests + run.unanswered == SMALL.requests
+
+    @pytest.mark.redis
+    @pytest.mark.parametrize("server", [WSGI, ASGI])
+    def test_sessions_in_redis(self, server: str) -> None:
+        assert soak(server, store="redis").outcome == "clean"
+
+    def test_what_a_servers_workers_keep_is_counted_apart(self) -> None:
+        run = soak("waitress")
+        assert run.outcome == "clean"
+        assert run.server_leaks > 0
+
+
+class TestSabotage:
+    CAUGHT_BY = (
+        ("shared-dict", "foreign_reads"),
+        ("shared-dict", "stale_values"),
+        ("ident-keyed-dict", "stale_values"),
+        ("frame-kept", "stale_values"),
+        ("frame-kept", "teardowns_skipped"),
+        ("teardown-twice", "teardowns_doubled"),
+        ("store-forgets", "lost_updates"),
+    )
+
+    def test_each_mode_is_listed(self) -> None:
+        assert {mode for mode, _ in self.CAUGHT_BY} == set(SABOTAGES)
+
+    @pytest.mark.parametrize("server", ["waitress", ASGI])
+    @pytest.mark.parametrize("mode", SABOTAGES)
+    def test_each_mode_is_caught(self, server: str, mode: str) -> None:
+        run = soak(server, sabotage=mode)
+        assert run.outcome == "violations"
+        assert run.note
+        for sabotage, counted in self.CAUGHT_BY:
+            if sabotage == mode:
+                assert getattr(run, counted) > 0, counted
+
+    def test_a_strategy_that_cannot_isolate_there_is_caught(self) -> None:
+        run = soak(ASGI, "thread")
+        assert run.outcome == "violations"
+
+
+class TestTrouble:
+    def test_a_server_that_does_not_start_says_why(self) -> None:
+        broken = replace(BY_NAME[WSGI], command=("ctxlocal.cli.no_such_module",))
+        run = soak(broken)
+        assert run.outcome == "failed"
+        assert run.note.startswith("it ended with status 1: ")
+        assert run.note.endswith("No module named ctxlocal.cli.no_such_module")
+
+    def test_a_missing_library_is_named(self) -> None:
+        run = soak(replace(BY_NAME[WSGI], needs=("no_such_server", "neither")))
+        assert (run.outcome, run.note) == ("not run", "no_such_server and neither not installed")
+
+    def test_a_missing_store_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "")
+        run = soak(WSGI, store="redis")
+        assert (run.outcome, run.note) == ("not run", "redis-server not installed")
+
+    def test_a_port_in_use_is_named(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            run = soak(WSGI, size=replace(SMALL, port=port))
+        assert (run.outcome, run.note) == ("failed", f"port {port} of 127.0.0.1 is in use")
+
+    def test_a_server_that_is_killed_leaves_what_was_found(self) -> None:
+        def kill_all(plan: Plan, requests: int) -> None:
+            for process in psutil.Process().children(recursive=True):
+                process.kill()
+
+        run = soak(WSGI, advance=kill_all)
+        assert run.outcome == "failed"
+        assert run.note == "it ended with status -9" or run.note.startswith("it went away: ")
+        assert run.requests > 0
+
+    @pytest.mark.redis
+    @pytest.mark.parametrize("server", [WSGI, ASGI])
+    def test_a_redis_that_goes_away_leaves_what_was_found(self, server: str) -> None:
+        with services.redis_server() as redis:
+            made = 0
+
+            def stop_it(plan: Plan, requests: int) -> None:
+                nonlocal made
+                made += requests
+                if made == PER_VISITOR // 2:
+                    redis.stop(signal.SIGKILL)
+
+            size = replace(SMALL, requests=10 * PER_VISITOR)
+            store = f"redis://127.0.0.1:{redis.port}"
+            run = soak(server, store=store, size=size, advance=stop_it)
+        assert run.outcome == "failed"
+        assert run.note.startswith("its session store went away: ")
+        assert run.store == "redis"
+        assert run.requests > 0
+
+    @pytest.mark.parametrize("server", ["gunicorn-gthread", ASGI])
+    def test_ctrl_c_leaves_what_was_found_and_no_process(self, server: str) -> None:
+        finished: list[Run] = []
+        plans = [Plan(BY_NAME[server], "context", "memory")] * 2
+        with pytest.raises(SystemExit) as ended:
+            conduct(plans, SMALL, lambda *_: os.kill(os.getpid(), signal.SIGINT), finished)
+        assert ended.value.code == 128 + signal.SIGINT
+        assert [run.outcome for run in finished] == ["interrupted"]
+        assert finished[0].requests > 0
+
+    def test_two_servers_on_one_port_are_refused(self) -> None:
+        async def both() -> None:
+            application = "ctxlocal.cli.soak.target:wsgi"
+            async with running(BY_NAME[WSGI], application, {}) as first:
+                with pytest.raises(ServerProblem, match=f"^port {first.port} of "):
+                    async with running(BY_NAME[WSGI], application, {}, port=first.port):
+                        pass
+
+        asyncio.run(both())
+
+
+class TestCommand:
+    ONE = ("--server", "waitress", "--strategy", "thread", "--requests", str(PER_VISITOR))
+
+    def test_it_prints_a_table_and_writes_json(self, tmp_path: Any) -> None:
+        file = tmp_path / "soak.json"
+        result = command(*self.ONE, "--json", str(file))
+        assert result.exit_code == 0, result.output
+        assert f"1 run (1 clean): {PER_VISITOR} requests, 0 violations" in result.stdout
+        told = json.loads(file.read_text())
+        assert told["kind"] == "soak"
+        assert told["violations"] == 0
+        (run,) = told["runs"]
+        assert (run["server"], run["strategy"], run["store"]) == ("waitress", "thread", "sqlite")
+        assert run["memory"]["samples"][0][0] == 0
+
+    def test_json_on_the_standard_output_stands_alone(self) -> None:
+        assert json.loads(command(*self.ONE, "--json", "-").stdout)["kind"] == "soak"
+
+    def test_a_violation_is_exit_status_1(self) -> None:
+        result = command(*self.ONE, "--sabotage", "teardown-twice")
+        assert result.exit_code == 1
+        assert "teardowns doubled" in result.stdout
+
+    def test_an_unknown_store_is_refused(self) -> None:
+        result = command("--store", "cloud")
+        assert result.exit_code == 2
+        assert "'cloud' is none of memory, sqlite, redis, all, and no URL." in result.stderr
+
+    def test_a_stores_url_is_shown_by_its_kind(self) -> None:
+        assert stores.shown("redis://user:hunter2@host") == "redis"
+
+    def test_all_the_time_there_is(self) -> None:
+        run = soak(WSGI, size=replace(SMALL, requests=10_000_000, seconds=0.5))
+        assert run.outcome == "clean"
+        assert 0 < run.requests < 10_000
+
+
+class TestReport:
+    def test_memory_that_grows_with_requests_is_not_flat(self) -> None:
+        growing = [(n * 1000, 10_000_000 + n * FLAT_BYTES) for n in range(11)]
+        memory = grown(growing)
+        assert (memory.bytes_per_10000, memory.is_flat) == (10 * FLAT_BYTES, False)
+        assert Run("s", "context", "memory", memory=memory).violations == 1
+
+    def test_memory_that_was_filled_once_is_flat(self) -> None:
+        memory = grown([(n * 1000, 10_000_000 + min(n, 3) * FLAT_BYTES) for n in range(11)])
+        assert (memory.bytes_per_10000, memory.is_flat) == (0, True)
+
+    def test_a_few_requests_do_not_tell(self) -> None:
+        assert grown([(n, 10_000_000 + n * 1000) for n in range(11)]).is_flat is None
+        assert grown([(0, 1), (10_000, 1)]).is_flat is None
+
+    def test_a_failed_run_is_not_good_and_one_that_cannot_be_run_is(self) -> None:
+        runs = [Run("a", "context", "memory", outcome="not run")]
+        assert Report(runs, 0, {}).is_good
+        runs.append(Run("b", "context", "memory", outcome="failed"))
+        assert not Report(runs, 0, {}).is_good
+
+
+class TestLedger:
+    def test_it_knows_who_has_not_ended_and_who_did_twice(self) -> None:
+        ledger = Ledger()
+        for visit in ("1", "2"):
+            ledger.begin(visit)
+        ledger.end("1")
+        ledger.end("1")
+        report = ledger.report()
+        assert (report["open"], report["teardowns_doubled"]) == (1, 1)
+        assert report["examples"] == ["1 ended a second time", "2 has not ended"]
+        assert ledger.report()["teardowns_doubled"] == 1
+
+
+class TestAudit:
+    @pytest.fixture
+    def visitor(self) -> Visitor:
+        visitor = Visitor("v", 0, Findings(), lambda: None)
+        visitor._saved = {"1": "a"}
+        visitor._perhaps = {"2": "b"}
+        visitor._never = {"3": "c"}
+        return visitor
+
+    @pytest.mark.parametrize(
+        ("values", "flashes", "problems"),
+        [
+            ({"k1": "a", "hits": 1}, ["1"], []),
+            ({"k1": "a", "k2": "b", "hits": 2}, ["1", "2"], []),
+            ({"hits": 1}, ["1"], ["the key of 1 is missing"]),
+            ({"k1": "other", "hits": 1}, ["1"], ["the key of 1 is missing"]),
+            ({"k1": "a", "hits": 1}, [], ["the message of 1 is missing"]),
+            ({"k1": "a", "k3": "c", "hits": 1}, ["1"], ["3 failed, and was saved"]),
+            ({"k1": "a", "hits": 3}, ["1"], ["3 hits were counted, of 1 to 2"]),
+            ({"k1": "a"}, ["1"], ["0 hits were counted, of 1 to 2"]),
+        ],
+    )
+    def test_what_the_session_holds_is_compared_with_what_was_saved(
+        self, visitor: Visitor, values: Any, flashes: list[str], problems: list[str]
+    ) -> None:
+        assert list(visitor._problems(values, flashes)) == problems
+
+
+class TestClient:
+    """Against a server that says exactly these bytes, and closes."""
+
+    HEAD = b"HTTP/1.1 200 OK\r\n"
+
+    def ask(self, said: bytes, **how: Any) -> Answer:
+        answer: Answer = self.converse(said, lambda connection: connection.answer(**how))
+        return answer
+
+    def converse(self, said: bytes, talk: Callable[[client.Connection], Any]) -> Any:
+        async def main() -> Any:
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(said)
+                await writer.drain()
+                writer.close()
+
+            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+                connection = await client.connect(server.sockets[0].getsockname()[1])
+                connection.send("/", None)
+                try:
+                    return await talk(connection)
+                finally:
+                    connection.hang_up()
+
+        return asyncio.run(main())
+
+    @pytest.mark.parametrize("slowly", [False, True])
+    def test_a_body_of_a_known_length(self, slowly: bool) -> None:
+        said = self.HEAD + b"Content-Length: 2\r\nSet-Cookie: s=1; Path=/\r\n\r\nokrest"
+        assert self.ask(said, slowly=slowly) == Answer(200, "s=1", b"ok", True, False)
+
+    def test_a_body_in_chunks(self) -> None:
+        said = self.HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n"
+        assert self.ask(said) == Answer(200, None, b"ok", True, False)
+
+    @pytest.mark.parametrize("chunks", [b"1\r\no\r\n", b"5\r\no", b"1\r\no\r\n0", b"nonsense\r\n"])
+    def test_chunks_that_break_off(self, chunks: bytes) -> None:
+        answer = self.ask(self.HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+        assert not answer.is_complete
+        assert answer.is_last
+
+    def test_a_body_until_the_end(self) -> None:
+        answer = self.ask(self.HEAD + b"Connection: close\r\n\r\nok")
+        assert answer == Answer(200, None, b"ok", True, True)
+
+    def test_a_body_that_is_too_short(self) -> None:
+        answer = self.ask(self.HEAD + b"Content-Length: 3\r\n\r\nok")
+        assert answer == Answer(200, None, b"ok", False, True)
+
+    def test_no_more_than_was_wanted(self) -> None:
+        answer = self.ask(self.HEAD + b"Content-Length: 200000\r\n\r\n" + bytes(200000), most=10)
+        assert not answer.is_complete
+        assert 10 <= len(answer.body) < 200000
+
+    def test_several_answers_at_once(self) -> None:
+        async def talk(connection: client.Connection) -> list[bytes]:
+            return [(await connection.answer()).body for _ in range(2)]
+
+        one = self.HEAD + b"Content-Length: 1\r\n\r\n"
+        assert self.converse(one + b"a" + one + b"b", talk) == [b"a", b"b"]
+
+    def test_no_answer(self) -> None:
+        with pytest.raises(Unanswered):
+            self.ask(b"HTTP/1.1 200")
