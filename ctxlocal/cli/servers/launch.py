@@ -17,15 +17,21 @@ elif __name__ == "__main__" and sys.argv[1] == "eventlet.wsgi":
     eventlet.monkey_patch()
 
 import logging
+import socket
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+
+BACKLOG = 256
 
 
 def _gevent(app: Any, port: int) -> None:
     from gevent.pywsgi import WSGIServer
 
-    WSGIServer(("127.0.0.1", port), app, log=None).serve_forever()
+    listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+    # It sends header and body apart: without this the body waits 40 ms for the client's ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    WSGIServer(listener, app, log=None).serve_forever()
 
 
 def _eventlet(app: Any, port: int) -> None:

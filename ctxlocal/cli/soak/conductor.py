@@ -120,6 +120,8 @@ class _Soak:
     async def _load(self, process: Process) -> None:
         """Let visitors come until enough requests were made."""
         await self._sample(process)
+        if self._told["strategy"] != self._plan.strategy:
+            raise ServerProblem(f"it runs under {self._told['strategy']!r}: CTXLOCAL_IDENT is lost")
         target = max(1, self._size.requests // PER_VISITOR)
         each = max(1, target // SAMPLES)
         while self._visitors < target and not self._is_enough():

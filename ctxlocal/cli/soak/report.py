@@ -120,8 +120,9 @@ class Report:
         outcomes = Counter(run.outcome for run in self.runs)
         counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
         requests = sum(run.requests for run in self.runs)
+        runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
         return (
-            f"{len(self.runs)} run{'s' * (len(self.runs) != 1)} ({counted}): {requests:,} requests, "
+            f"{runs} ({counted}): {requests:,} requests, "
             f"{self.violations:,} violations, {self.seconds:.0f} s"
         )
 

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from ... import asgi as asgi_layer
-from ... import flow
+from ... import flow, ident
 from ... import wsgi as wsgi_layer
 from ...app import App, Response, request
 from ...session.cookie import Cookie
@@ -98,10 +98,11 @@ def _reader(environ: Any) -> Callable[[], bytes]:
 
 
 def _report() -> bytes:
-    """Return the ledger, and the memory that is in use when the garbage is collected."""
+    """Return the ledger, the strategy, and the memory in use when the garbage is collected."""
     gc.collect()
     memory = psutil.Process().memory_info().rss
-    return json.dumps({**ledger.report(), "memory": memory}).encode()
+    strategy = ident.get_default().name
+    return json.dumps({**ledger.report(), "memory": memory, "strategy": strategy}).encode()
 
 
 # WSGI
