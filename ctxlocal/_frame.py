@@ -1,8 +1,8 @@
 """Frame and Snapshot: sets of values that are put in place for a call, and taken away again.
 
 What travels lives in two places: in a Context, which ``Context.run`` puts in place,
-and in the ``carried`` map of the owner's Record, which is exchanged whole. Keys of
-storages are unique, so one map serves all strategies; it goes into the record of the
+and in the ``carried`` map of the owner's Record, which is exchanged whole (_exchange.py).
+Keys of storages are unique, so one map serves all strategies; it is put in place for the
 current owner under each strategy that carries something.
 """
 
@@ -13,9 +13,11 @@ from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
 from . import ident as _ident
+from ._exchange import exchange_for
 from ._impl import exchanged
-from ._owner import Cells, thread_record, thread_token
+from ._owner import Cells, thread_token
 from ._pure.storage import carriers, clear_context
+from ._shared import carried_by, shared_values
 from ._strategy import ContextIdent
 from .errors import FrameBusyError, FrameClosedError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
     from typing import Any, ParamSpec, TypeVar
 
-    from ._owner import Record
+    from ._exchange import Exchange
     from ._strategy import Ident
 
     P = ParamSpec("P")
@@ -215,8 +217,8 @@ class Snapshot:
                 var.set(value)
         for key in {*since._cells, *self._cells}:
             if (ident := carriers.get(key)) is not None:  # None: the Local is gone
-                cells = ident.record().carried
-                _put_back(cells, key, since._cells.get(key), self._cells.get(key))
+                place, at = _place(ident, key)
+                _put_back(place, at, since._cells.get(key), self._cells.get(key))
 
     def _copied(self) -> Cells:
         cells = Cells()
@@ -224,7 +226,7 @@ class Snapshot:
         return cells
 
 
-def _copy(source: Cells, target: Cells) -> None:
+def _copy(source: dict[int, Any], target: Cells) -> None:
     """Copy shallowly: a namespace is copied, the objects in it are not."""
     for key, value in list(source.items()):
         target[key] = value.copy() if hasattr(value, "copy") else value  # a stack has no copy
@@ -234,23 +236,33 @@ def _carried() -> Cells:
     """Return a copy of what the current owners carry."""
     cells = Cells()
     for ident, owner in _carrying():
-        if (record := ident.existing_record(owner)) is not None:
+        if ident.knows_by_equality(owner):
+            _copy(carried_by(owner, ident.frames), cells)
+        elif (record := ident.existing_record(owner)) is not None:
             _copy(record.carried, cells)
     return cells
 
 
-def _put_back(cells: Cells, key: int, before: Any, after: Any) -> None:
+def _place(ident: Ident, key: int) -> tuple[Any, Any]:
+    """Return the map that has the current owner's value of a storage, and its key there."""
+    owner = ident.owner()
+    if ident.knows_by_equality(owner):
+        return shared_values(key) or {}, owner  # {}: the Local has gone meanwhile
+    return ident.record_of(owner).carried, key
+
+
+def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
     if after is None:
-        cells.pop(key, None)
+        place.pop(at, None)
     elif type(after) is not dict:
         if after is not before:
-            cells[key] = after
+            place[at] = after
     else:
-        before, namespace = before or {}, cells.setdefault(key, {})
+        before, namespace = before or {}, place.setdefault(at, {})
         for name in before.keys() - after.keys():
             namespace.pop(name, None)
         for name, value in after.items():
-            if before.get(name, cells) is not value:
+            if before.get(name, place) is not value:
                 namespace[name] = value
 
 
@@ -273,62 +285,30 @@ def call_in(
     carrying = _carrying()
     if not carrying:
         return context.run(function, *args, **kwargs)
-    borrowed = [(ident, owner, ident.record_of(owner)) for ident, owner in carrying]
-    return context.run(_call_with, borrowed, cells, function, args, kwargs)
+    exchanges = [exchange_for(ident, owner) for ident, owner in carrying]
+    return context.run(_call_with, exchanges, cells, function, args, kwargs)
 
 
 def _call_with(
-    borrowed: list[tuple[Ident, object, Record]],
-    cells: Cells,
-    function: Callable[..., R],
-    args: Any,
-    kwargs: Any,
+    exchanges: list[Exchange], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     flow = (thread_token(), _current_greenlet())
-    for _, _, record in borrowed:
-        _refuse_second_owner(record, flow)
-    former = []
-    for _, _, record in borrowed:
-        former.append((record, record.carried, record.flow))
-        record.carried, record.flow = cells, flow
-    exchanged()
+    entered: list[Exchange] = []
     try:
+        for exchange in exchanges:
+            exchange.enter(cells, flow)
+            entered.append(exchange)
+        exchanged()
         return function(*args, **kwargs)
     finally:
-        for record, carried, former_flow in reversed(former):
-            # An abandoned greenlet may come here late, when the thread has gone on.
-            if record.carried is cells:
-                record.carried, record.flow = carried, former_flow
+        for exchange in reversed(entered):
+            exchange.leave(cells)
         exchanged()
-        for ident, owner, record in borrowed:
-            ident.prune(owner, record)
 
 
 def _current_greenlet() -> ref[Any] | None:
     greenlet = sys.modules.get("greenlet")
     return None if greenlet is None else ref(greenlet.getcurrent())
-
-
-def _refuse_second_owner(record: Record, flow: tuple[object, ref[Any] | None]) -> None:
-    """Refuse a frame where another one's values are in place that somebody still needs."""
-    if record.flow is None:
-        return
-    thread, inside = record.flow
-    if thread is not flow[0]:
-        raise FrameBusyError(
-            "Another thread, which has the same owner, is inside a frame: the two would see each "
-            "other's values. Use an identity strategy that tells threads apart."
-        )
-    greenlet = None if inside is None else inside()
-    if record is not thread_record() or greenlet is None or greenlet.dead or flow[1] is None:
-        return
-    if greenlet is not flow[1]():
-        raise FrameBusyError(
-            f"{greenlet!r} is inside a frame on this thread, and {flow[1]()!r} would enter "
-            "another: under the thread strategy they would see each other's values. Use the "
-            "greenlet strategy: ctxlocal.ident.set_default('greenlet') or CTXLOCAL_IDENT=greenlet.",
-            greenlet=greenlet,
-        )
 
 
 def _begin(function: Callable[..., Any], args: Any) -> tuple[Coroutine[Any, Any, Any], Any]:

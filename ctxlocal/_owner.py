@@ -1,7 +1,8 @@
 """What an owner holds, and the primitives that no monkey-patching reaches.
 
 Every owner but a Context keeps its values in a :class:`Record`: a thread in its
-thread state, a greenlet in its ``__dict__``, a task in its list of callbacks. No
+thread state, a greenlet in its ``__dict__``, a task in its list of callbacks (one that
+is only known by equality can keep none: _shared.py). No
 table of ours refers to a value, so a value may refer to its owner and both can
 still be collected. The only registry here is weak; it serves the few who must
 reach every owner: a Local that is dropped, a changed default, a forked child.
@@ -15,7 +16,10 @@ from _weakref import ref  # the module weakref takes 1.5 ms, of which nothing el
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Hashable
+    from typing import Any, TypeAlias
+
+    Flow: TypeAlias = tuple[object, ref[Any] | None]  # a thread's token, and weakly a greenlet
 
 
 def _raw_local_type() -> type:
@@ -84,14 +88,33 @@ class Identity:
         return f"<identity of {self.label}>"
 
 
+class SharedIdentity(Identity):
+    """A stand-in for an owner known by equality: it equals every other one of that owner.
+
+    :param key: the strategy and the owner.
+    """
+
+    __slots__ = ("_key",)
+
+    def __init__(self, label: str, key: tuple[Hashable, Hashable]) -> None:
+        super().__init__(label)
+        self._key = key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SharedIdentity) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
 class Record:
-    """What one owner holds.
+    """What one owner holds; an owner known by equality has none (_shared.py).
 
     ``fixed`` are the values that stay with the owner; ``carried`` those that
     travel with snapshots and frames, which exchange the map whole. ``flow`` is
-    the (thread, weakly greenlet) inside a frame that has exchanged it, or None.
+    who is inside a frame that has exchanged it, or None.
 
-    :param owner: whose it is; None for a thread, and for an owner known by equality.
+    :param owner: whose it is; None for a thread.
     :param thread: whom the values die with in a forked child; None: nobody.
     """
 
@@ -100,7 +123,7 @@ class Record:
     def __init__(self, owner: object = None, thread: object = None) -> None:
         self.fixed = Cells(thread)
         self.carried = Cells(thread)
-        self.flow: tuple[object, ref[Any] | None] | None = None
+        self.flow: Flow | None = None
         self.identity: Identity | None = None
         self.owner = None if owner is None else ref(owner)
 
@@ -108,11 +131,6 @@ class Record:
         # It sits in the __dict__ of other people's objects: a pickled or deep-copied owner
         # takes no values along.
         return Record, ()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody would miss it."""
-        return not (self.fixed or self.carried or self.flow or self.identity)
 
     def end(self, *_: object) -> None:
         """Drop everything: the owner has ended."""

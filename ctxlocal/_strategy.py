@@ -8,7 +8,7 @@ from _thread import get_ident
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
-from ._owner import Identity, Record, thread_record, thread_token
+from ._owner import Identity, Record, SharedIdentity, thread_record, thread_token
 from .errors import (
     HubMismatchError,
     IdentCallableError,
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from typing import Any, Final
 
+    from ._shared import Frames
+
 THREAD: Final = object()  # the owner that owner() gives where the thread itself is it
 _KEY: Final = "_ctxlocal"  # of the Record in an owner's __dict__
 
@@ -32,14 +34,14 @@ class Ident:
     The base keeps an owner's values in the owner's ``__dict__``; where it has
     none, in a table by identity as long as the owner lives (then a value that
     refers to its owner keeps it alive); where the owner cannot be weakly
-    referenced, by equality until the values are released.
+    referenced, by equality until the values are released (_shared.py).
     """
 
     name = "custom"
 
     def __init__(self) -> None:
         self._by_id: dict[int, tuple[ref[Any], Record]] = {}
-        self._by_value: dict[Hashable, Record] = {}
+        self.frames: Frames = {}  # that owners known by equality are inside
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -58,14 +60,28 @@ class Ident:
 
     def current(self) -> Hashable:
         """Return a hashable identity of the current owner; see :func:`current`."""
-        record = self.record()
+        owner = self.owner()
+        if self.knows_by_equality(owner):
+            return SharedIdentity(self.describe(), (self, owner))
+        record = self.record_of(owner)
         if record.identity is None:
             record.identity = Identity(self.describe())
         return record.identity
 
-    def record(self) -> Record:
-        """Return the current owner's record; it is made where there is none."""
-        return self.record_of(self.owner())
+    def knows_by_equality(self, owner: object) -> bool:
+        """Whether ``owner`` has no record, because it cannot be weakly referenced.
+
+        :raises IdentCallableError: it is not hashable either.
+        """
+        if owner is THREAD or type(owner).__weakrefoffset__:
+            return False
+        try:
+            hash(owner)
+        except TypeError:
+            raise IdentCallableError(
+                self, f"it returned {owner!r}, which is neither weakly referenceable nor hashable"
+            ) from None
+        return True
 
     def record_of(self, owner: Any) -> Record:
         """Return the record of ``owner``; it is made where there is none."""
@@ -82,25 +98,16 @@ class Ident:
         if type(attributes) is dict and (record := attributes.get(_KEY)) is not None:
             # A copied owner has the original's record in its __dict__; it is not its own.
             return record if record.owner is not None and record.owner() is owner else None
-        if (entry := self._by_id.get(id(owner))) is not None:
-            return entry[1]
-        try:
-            return self._by_value.get(owner)
-        except TypeError:
-            if hasattr(type(owner), "__weakref__") or owner.__hash__ is not None:
-                return None  # by identity, and without a record so far
-            raise self._unusable(owner) from None
+        entry = self._by_id.get(id(owner))
+        return None if entry is None else entry[1]
 
     def make_record(self, owner: Any) -> Record:
         """Give ``owner`` an empty record."""
-        try:
-            reference = ref(owner, self._forget_id(id(owner)))
-        except TypeError:
-            return self._record_by_value(owner)
         record = Record(owner, thread_token())
         attributes = getattr(owner, "__dict__", None)
         # setdefault, because several threads may have one owner in common.
         if type(attributes) is not dict:
+            reference = ref(owner, self._forget_id(id(owner)))
             return self._by_id.setdefault(id(owner), (reference, record))[1]
         found: Record = attributes.setdefault(_KEY, record)
         if found.owner is None or found.owner() is not owner:  # came with a copied __dict__
@@ -110,38 +117,6 @@ class Ident:
     def _forget_id(self, key: int) -> Callable[[object], object]:
         table = self._by_id
         return lambda _: table.pop(key, None)
-
-    def _record_by_value(self, value: Hashable) -> Record:
-        try:
-            return self._by_value.setdefault(value, Record(thread=thread_token()))
-        except TypeError:
-            raise self._unusable(value) from None
-
-    def _unusable(self, value: object) -> IdentCallableError:
-        return IdentCallableError(
-            self, f"it returned {value!r}, which is neither weakly referenceable nor hashable"
-        )
-
-    def holds(self, owner: Any, record: Record) -> bool:
-        """Whether ``record`` is still the owner's: another thread may have pruned it."""
-        if owner is THREAD or record.owner is not None:
-            return True
-        return self._by_value.get(owner) is record
-
-    def prune(self, owner: Any, record: Record) -> None:
-        """Forget an owner known by equality that holds nothing any more.
-
-        Without a lock: what another thread puts in meanwhile is put back, and a writer
-        asks ``holds`` afterwards.
-        """
-        if owner is THREAD or record.owner is not None or not record.is_idle:
-            return
-        self._by_value.pop(owner, None)
-        if not record.is_idle:
-            now = self._by_value.setdefault(owner, record)
-            if now is not record:
-                now.fixed.update(record.fixed)
-                now.carried.update(record.carried)
 
 
 class ContextIdent(Ident):

@@ -176,7 +176,8 @@ def current(ident: IdentLike | None = None) -> Hashable:
 
     Unique among all owners, living or ended, and keeps no value alive; usable as
     SQLAlchemy's ``scopefunc``. In the context strategy one object for each living
-    Context, and a copied Context has another one: two tasks never share it.
+    Context, and a copied Context has another one: two tasks never share it. Of an owner that
+    is known by equality it is one that equals every other one of it, and holds that owner.
 
     :param ident: as in :func:`resolve`; None means the default.
     """

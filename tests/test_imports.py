@@ -17,6 +17,7 @@ PACKAGE = Path(ctxlocal.__file__).parent
 ORDER = (
     ("ctxlocal.errors", "ctxlocal._generic", "ctxlocal._signature"),
     ("ctxlocal._owner",),
+    ("ctxlocal._shared",),
     ("ctxlocal._strategy",),
     ("ctxlocal.ident",),
     ("ctxlocal._unbound", "ctxlocal._pure.storage", "ctxlocal._pure.hook"),
@@ -26,7 +27,7 @@ ORDER = (
     ("ctxlocal._pure.resolver", "ctxlocal._pure.scoped", "ctxlocal._like"),
     ("ctxlocal._pure.proxy",),
     ("ctxlocal._native",),  # in C: it imports what it needs of these at run time
-    ("ctxlocal._impl",),
+    ("ctxlocal._impl", "ctxlocal._exchange"),
     ("ctxlocal._frame",),
     ("ctxlocal._executor",),
     ("ctxlocal.flow",),

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import os
 import re
+import sys
 import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import ModuleType
 from typing import Any
@@ -12,7 +19,7 @@ from unittest.mock import Mock
 import pytest
 
 from ctxlocal import flow
-from ctxlocal.errors import FrameBusyError, IdentCallableError
+from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
 
 
 def who() -> str:
@@ -52,7 +59,7 @@ def test_the_same_function_again_is_the_same_default(impl: ModuleType) -> None:
     identity = impl.ident.current()
     impl.ident.set_default(who)
     assert local.value == 1
-    assert impl.ident.current() is identity
+    assert impl.ident.current() == identity
 
 
 def test_an_identity_outlives_a_release(impl: ModuleType) -> None:
@@ -61,16 +68,108 @@ def test_an_identity_outlives_a_release(impl: ModuleType) -> None:
     identity = impl.ident.current()
     local.value = 1
     impl.release_local(local)
-    assert impl.ident.current() is identity
+    assert impl.ident.current() == identity
 
 
-def test_neither_a_snapshot_nor_a_frame_leaves_a_record(impl: ModuleType) -> None:
+def test_identities_tell_owners_and_strategies_apart(impl: ModuleType) -> None:
+    one, same, other = (impl.ident.CallableIdent(lambda at=at: at) for at in ("one", "one", "two"))
+    identities = {strategy.current() for strategy in (one, one, same, other)}
+    assert len(identities) == 3
+    assert sorted(map(repr, identities)) == ["<identity of 'one'>"] * 2 + ["<identity of 'two'>"]
+
+
+def test_nothing_is_left_of_an_owner_after_a_release(impl: ModuleType) -> None:
+    class Part:
+        pass
+
+    owners = [(Part(),)]
+    impl.ident.set_default(lambda: owners[-1])
+    local, at_home = impl.Local(), impl.Local(ident=lambda: owners[-1])
+    stack = impl.LocalStack()
+    local.value = at_home.value = 1
+    with impl.scoped(local, value=2), stack.pushed(1):
+        flow.snapshot().run(impl.ident.current)
+        flow.Frame().run(setattr, local, "value", 3)
+    impl.release_local(local)
+    impl.release_local(at_home)
+    part = weakref.ref(owners[0][0])
+    owners[0] = (Part(),)
+    assert part() is None
+
+
+def test_a_value_may_refer_to_its_local(impl: ModuleType) -> None:
+    local = impl.Local(ident=who)
+    local.itself = local
+    reference = weakref.ref(local)
+    del local
+    gc.collect()
+    assert reference() is None
+
+
+def test_a_dropped_local_releases_its_values_everywhere(impl: ModuleType) -> None:
+    class Value:
+        pass
+
     impl.ident.set_default(who)
-    captured = flow.snapshot()
-    assert impl.ident.get_default().find_record(who()) is None
+    local = impl.Local()
+    local.value = Value()
+    references = [weakref.ref(local.value)]
+    frame, captured = flow.Frame(), flow.snapshot()
+    frame.run(setattr, local, "value", Value())
+    references.append(weakref.ref(frame.run(getattr, local, "value")))
+    del local
+    assert [reference() for reference in references] == [None, None]
     captured.run(who)
-    flow.Frame().run(who)
-    assert impl.ident.get_default().find_record(who()) is None
+
+
+@pytest.mark.parametrize("is_in_frame", [False, True])
+def test_a_live_value_keeps_the_default(impl: ModuleType, is_in_frame: bool) -> None:
+    impl.ident.set_default(who)
+    local = impl.Local(name="settings")
+    frame = flow.Frame()
+    if is_in_frame:
+        frame.run(setattr, local, "value", 1)
+    else:
+        local.value = 1
+    with pytest.raises(IdentInUseError, match=r"Local 'settings'"):
+        impl.ident.set_default("thread")
+    impl.ident.set_default("thread", discard=True)
+    assert not hasattr(local, "value")
+
+
+def test_what_a_job_changed_is_put_back(impl: ModuleType) -> None:
+    impl.ident.set_default(who)
+    local, gone, stack = impl.Local(), impl.Local(), impl.LocalStack()
+    local.changed = local.deleted = local.kept = "before"
+    gone.value = "before"
+    since = flow.snapshot()
+
+    def job() -> flow.Snapshot:
+        local.changed = local.added = "by the job"
+        del local.deleted
+        impl.release_local(gone)
+        stack.push("by the job")
+        return flow.snapshot()
+
+    after = since.run(job)
+    after.put_back(since)
+    assert dict(local) == {
+        "changed": "by the job",
+        "kept": "before",
+        "added": "by the job",
+    }
+    assert not hasattr(gone, "value")
+    assert stack.top == "by the job"
+
+
+def test_neither_a_snapshot_nor_a_frame_leaves_anything(impl: ModuleType) -> None:
+    impl.ident.set_default(who)
+    local = impl.Local()
+    flow.Frame().run(setattr, local, "value", 1)
+    flow.snapshot().run(setattr, local, "value", 1)
+    assert impl.ident.get_default().frames == {}
+    assert not hasattr(local, "value")
+    impl.ident.set_default("thread")  # refused if there were a live value
 
 
 def test_a_second_thread_of_an_owner_is_refused_a_frame(impl: ModuleType) -> None:
@@ -94,17 +193,125 @@ def test_a_second_thread_of_an_owner_is_refused_a_frame(impl: ModuleType) -> Non
     assert local.value == "own"
 
 
-def test_no_write_is_lost_to_another_threads_release(impl: ModuleType) -> None:
-    local, other = impl.Local(ident=who), impl.LocalStack(ident=who)
-    local_of_other = impl.Local(ident=local._ctxlocal_slot.storage.ident)
+FORK = """
+    import os, threading
+    import ctxlocal
+    from ctxlocal import Local, flow
+
+    chosen = threading.local()
+    ctxlocal.ident.set_default(lambda: chosen.owner)
+    local, at_home = Local(), Local(ident=lambda: chosen.owner)
+    inside, end = threading.Event(), threading.Event()
+
+    def run():
+        chosen.owner = "theirs"
+        local.value = at_home.value = 1
+        def step():
+            local.value = 2
+            inside.set()
+            end.wait()
+        flow.Frame().run(step)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    inside.wait()
+    chosen.owner = "mine"
+    local.value = at_home.value = 3
+    pid = os.fork()
+    if pid:
+        end.set()
+        thread.join()
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    print(dict(local), dict(at_home))
+    chosen.owner = "theirs"
+    flow.Frame().run(setattr, local, "value", 4)
+    print(dict(local), dict(at_home), flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_keeps_what_the_forking_thread_wrote(
+    run_python: Callable[..., str],
+) -> None:
+    assert run_python(FORK) == "{'value': 3} {'value': 3}\n{} {}\n"
+
+
+class Watched(str):
+    """An owner that lets something happen wherever it is looked up, in the midst of all things.
+
+    So it does in one thread, each time, what a switch to another one might do there.
+    """
+
+    __slots__ = ()
+    happening: Callable[[], object] | None = None
+
+    def __hash__(self) -> int:
+        happening, Watched.happening = Watched.happening, None
+        if happening is not None:
+            happening()
+            Watched.happening = happening
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other)
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    yield Watched("one")
+    Watched.happening = None
+
+
+@pytest.mark.parametrize("holds_something", [False, True])
+def test_no_write_is_lost_to_a_release_in_the_midst_of_which_it_comes(
+    impl: ModuleType, watched: Watched, holds_something: bool
+) -> None:
+    strategy = impl.ident.CallableIdent(lambda: watched)
+    local, other = impl.Local(ident=strategy), impl.Local(ident=strategy)
+    stack = impl.LocalStack(ident=strategy)
+    written: list[int | None] = [None]
+    seen: list[int | None] = []
+
+    def read_and_change() -> None:
+        seen.append(getattr(local, "value", None))
+        if written[-1] is None:
+            local.value = len(written)
+            written.append(len(written))
+        else:
+            impl.release_local(local)
+            written.append(None)
+
+    if holds_something:
+        read_and_change()
+    Watched.happening = read_and_change
+    other.value = 1
+    impl.release_local(other)
+    stack.push(1)
+    stack.pop()
+    Watched.happening = None
+    read_and_change()
+    assert seen == written[:-1]
+    assert len(seen) > 5
+
+
+def test_no_write_is_lost_to_another_threads_release(
+    impl: ModuleType, switching_often: None
+) -> None:
+    strategy = impl.ident.CallableIdent(who)
+    local, other, stack = (
+        impl.Local(ident=strategy),
+        impl.Local(ident=strategy),
+        impl.LocalStack(ident=strategy),
+    )
     stop = threading.Event()
 
     def release() -> None:
         while not stop.is_set():
-            other.push(1)
-            other.pop()
-            local_of_other.value = 1
-            impl.release_local(local_of_other)
+            stack.push(1)
+            stack.pop()
+            other.value = 1
+            impl.release_local(other)
 
     thread = threading.Thread(target=release)
     thread.start()
@@ -116,6 +323,58 @@ def test_no_write_is_lost_to_another_threads_release(impl: ModuleType) -> None:
     stop.set()
     thread.join()
     assert lost == 0
+
+
+@pytest.fixture
+def switching_often() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("lookup", range(1, 7))
+def test_two_threads_of_an_owner_are_never_inside_frames_at_once(
+    impl: ModuleType, watched: Watched, lookup: int
+) -> None:
+    """The other thread comes at one of the lookups that entering and leaving a frame do."""
+    local = impl.Local(ident=lambda: watched, carry=True)
+    local.value = "own"
+    inside: list[str] = []
+    decided, leave = threading.Event(), threading.Event()
+    until = itertools.count(1)
+
+    def enter_in_thread() -> None:
+        with suppress(FrameBusyError):
+            flow.Frame().run(stay)
+        decided.set()
+
+    def stay() -> None:
+        inside.append("another")
+        local.value = "another's"
+        decided.set()
+        leave.wait(10)
+        inside.remove("another")
+
+    def come() -> None:
+        if next(until) == lookup:
+            thread.start()
+            assert decided.wait(10)
+
+    def step() -> None:
+        inside.append("this")
+        local.value = "the frame's"
+        assert inside == ["this"]
+        inside.remove("this")
+
+    thread = threading.Thread(target=enter_in_thread)
+    Watched.happening = come
+    with suppress(FrameBusyError):
+        flow.Frame().run(step)
+    Watched.happening = None
+    leave.set()
+    thread.join()
+    assert local.value == "own"
 
 
 def test_a_proxy_as_identity_stands_for_its_target(impl: ModuleType) -> None:

@@ -10,6 +10,8 @@ OwnerStorage       in the ``fixed`` map of the owner's Record
 CarriedStorage     in the ``carried`` map, which snapshots and frames exchange
 =================  ==============================================================
 
+The last two keep the values of owners known by equality themselves (SharedValues).
+
 In the first two a value is shared with every Context copied since, so it is
 never changed in place (``is_shared``): another value is set instead. A Slot puts a
 storage behind a Local, at once or, where it follows the application's default,
@@ -25,6 +27,7 @@ from contextvars import Context, ContextVar
 
 from .. import ident as _ident
 from .._owner import RawLocal, living_cells
+from .._shared import SharedValues
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,39 +182,39 @@ _keys = itertools.count(1)  # never reused, unlike id()
 class _RecordStorage:
     """What the two kinds that keep their values in Records have in common."""
 
-    __slots__ = ("__weakref__", "ident", "key")
+    __slots__ = ("__weakref__", "_shared", "ident", "key")
     is_shared = False
     _map: str  # which map of the Record
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
         self.key = next(_keys)
+        self._shared = SharedValues(self.key, ident.frames if self._map == "carried" else {})
 
     def sibling(self) -> Storage:
         return type(self)(self.ident)  # type: ignore[return-value]  # both kinds are Storages
 
+    def _get_shared(self, owner: object) -> Any:
+        return self._shared.get(owner) if self.ident.knows_by_equality(owner) else None
+
     def _set(self, owner: object, value: Any) -> None:
         if value is None:
             self._clear(owner)
-            return
-        while True:  # again if another thread of the same owner has pruned the record meanwhile
-            record = self.ident.record_of(owner)
-            getattr(record, self._map)[self.key] = value
-            if self.ident.holds(owner, record):
-                return
+        elif self.ident.knows_by_equality(owner):
+            self._shared[owner] = value
+        else:
+            getattr(self.ident.record_of(owner), self._map)[self.key] = value
 
     def _setdefault(self, owner: object, value: Any) -> Any:
-        while True:
-            record = self.ident.record_of(owner)
-            found = getattr(record, self._map).setdefault(self.key, value)
-            if self.ident.holds(owner, record):
-                return found
+        if self.ident.knows_by_equality(owner):
+            return self._shared.setdefault(owner, value)
+        return getattr(self.ident.record_of(owner), self._map).setdefault(self.key, value)
 
     def _clear(self, owner: object) -> None:
-        record = self.ident.existing_record(owner)
-        if record is not None:
+        if self.ident.knows_by_equality(owner):
+            self._shared.pop(owner, None)
+        elif (record := self.ident.existing_record(owner)) is not None:
             getattr(record, self._map).pop(self.key, None)
-            self.ident.prune(owner, record)
 
     def __del__(self) -> None:
         if living_cells is None:  # the interpreter is ending
@@ -235,7 +238,7 @@ class OwnerStorage(_RecordStorage):
         if owner is _ident.THREAD:
             return self._thread.get()
         record = self.ident.find_record(owner)
-        return None if record is None else record.fixed.get(self.key)
+        return self._get_shared(owner) if record is None else record.fixed.get(self.key)
 
     def set(self, value: Any) -> None:
         owner = self.ident.owner()
@@ -269,8 +272,9 @@ class CarriedStorage(_RecordStorage):
         carriers[self.key] = ident
 
     def get(self) -> Any:
-        record = self.ident.existing_record(self.ident.owner())
-        return None if record is None else record.carried.get(self.key)
+        owner = self.ident.owner()
+        record = self.ident.existing_record(owner)
+        return self._get_shared(owner) if record is None else record.carried.get(self.key)
 
     def set(self, value: Any) -> None:
         self._set(self.ident.owner(), value)
@@ -283,7 +287,7 @@ class CarriedStorage(_RecordStorage):
 
     def is_live(self) -> bool:
         """Whether any living owner, frame or snapshot holds something. O(owners)."""
-        return any(cells.get(self.key) for cells in living_cells())
+        return self._shared.is_live() or any(cells.get(self.key) for cells in living_cells())
 
     def __del__(self) -> None:
         if carriers is None:  # the interpreter is ending
