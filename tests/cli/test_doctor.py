@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,6 +26,8 @@ HEALTHY = Facts(
     greenlet_contexts=True,
     versions=ALL,
 )
+
+FLASKS = ("current_app", "g", "request", "session")
 
 
 def under(strategy: str, hub: str | None = None, **changes: Any) -> Facts:
@@ -119,10 +120,29 @@ class TestAdvice:
         assert "Only callable itself knows" in notes(under("callable"), "asyncio")
 
     def test_notes(self) -> None:
-        facts = under("greenlet", has_flask_proxies=True, environment_ident="thread")
-        assert "flask's own request" in notes(facts)
+        facts = under("greenlet", environment_ident="thread")
         assert "CTXLOCAL_IDENT=thread is overruled" in notes(facts)
         assert "copy of their starter's" in notes(replace(HEALTHY, thread_inherit_context=True))
+
+    @pytest.mark.parametrize(
+        ("strategy", "what"),
+        [
+            ("context", "So does the default;"),
+            ("thread", "they tell threads apart; but a task"),
+            ("greenlet", "they tell greenlets apart and inherit nothing"),
+            ("task", "they show the creator's values"),
+            ("callable", "means nothing to them"),
+        ],
+    )
+    def test_what_keeps_to_the_context_is_named(self, strategy: str, what: str) -> None:
+        found = notes(under(strategy, context_proxies=("shop.request", "shop.user")))
+        assert "whatever the default is: shop.request, shop.user. " in found
+        assert what in found
+
+    def test_what_keeps_to_contexts_that_greenlets_lack(self) -> None:
+        lacking = under("greenlet", greenlet_contexts=False, context_proxies=("shop.request",))
+        assert errors(lacking, "gevent")[0].endswith('pip install "greenlet>=1.1.3"')
+        assert not errors(lacking, "threads")
 
 
 class TestDiagnose:
@@ -136,10 +156,6 @@ class TestDiagnose:
         message = "^server is 'twisted'; expected one of asyncio, trio, gevent, eventlet, threads"
         with pytest.raises(ValueError, match=message):
             diagnose(server="twisted")
-
-    def test_flask_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "flask.globals", ModuleType("flask.globals"))
-        assert diagnose().facts.has_flask_proxies
 
     def test_it_needs_neither_click_nor_rich(self) -> None:
         facts = facts_after("import sys; sys.modules['click'] = sys.modules['rich'] = None")
@@ -175,6 +191,77 @@ class TestDiagnose:
     )
     def test_a_running_hub_is_seen(self, code: str, library: str) -> None:
         assert list(facts_after(code)["running"]) == [library]
+
+
+class TestContextProxies:
+    def named_after(self, code: str) -> list[str]:
+        names: list[str] = facts_after(code)["context_proxies"]
+        return names
+
+    def test_flask(self) -> None:
+        names = self.named_after("from flask import Flask, current_app, g, request, session")
+        assert {f"flask.globals.{name}" for name in FLASKS} <= set(names)
+        assert not any(name.startswith("__main__.") for name in names)
+
+    def test_werkzeug(self) -> None:
+        names = self.named_after(
+            "from werkzeug.local import Local, LocalProxy, LocalStack\n"
+            "local = Local(); user = local('user'); stack = LocalStack(); top = stack()\n"
+            "called = LocalProxy(lambda: 1)"
+        )
+        assert names == ["__main__.local", "__main__.stack", "__main__.top", "__main__.user"]
+
+    @pytest.mark.parametrize("pure", ["0", "1"])
+    def test_ctxlocal(self, pure: str) -> None:
+        names = self.named_after(
+            f"import os; os.environ['CTXLOCAL_PURE'] = {pure!r}\n"
+            "from contextvars import ContextVar\n"
+            "from ctxlocal import Local, LocalProxy, LocalStack\n"
+            "local = Local(ContextVar('a')); user = local('user')\n"
+            "stack = LocalStack(ContextVar('b')); var = LocalProxy(ContextVar('c'))\n"
+            "follows = Local(); its = follows('x'); pinned = Local(ident='thread')\n"
+            "again = LocalProxy(lambda: 1)"
+        )
+        assert names == ["__main__.local", "__main__.stack", "__main__.user", "__main__.var"]
+
+    def test_what_no_module_has_is_named_by_its_variable(self) -> None:
+        names = self.named_after(
+            "from contextvars import ContextVar\n"
+            "from ctxlocal import LocalProxy\n"
+            "class Shop: user = LocalProxy(ContextVar('shop.user'))"
+        )
+        assert names == ["a LocalProxy of ContextVar 'shop.user'"]
+
+    def test_a_lazy_module_stays_unloaded(self, tmp_path: Path) -> None:
+        (tmp_path / "its_lazy.py").write_text("raise AssertionError('loaded')")
+        names = self.named_after(
+            "import sys, importlib.util as util\n"
+            f"sys.path.insert(0, {str(tmp_path)!r})\n"
+            "spec = util.find_spec('its_lazy'); loader = util.LazyLoader(spec.loader)\n"
+            "spec.loader = loader; module = util.module_from_spec(spec)\n"
+            "sys.modules['its_lazy'] = module; loader.exec_module(module)"
+        )
+        assert names == []
+
+    def test_flask_keeps_to_the_context_under_gevent(self) -> None:
+        """What the doctor says of them."""
+        code = (
+            "import gevent.monkey; gevent.monkey.patch_all()\n"
+            "import gevent\n"
+            "from flask import Flask, request\n"
+            "from ctxlocal import flow\n"
+            "app = Flask('shop')\n"
+            "def own(path):\n"
+            "    with app.test_request_context(path):\n"
+            "        gevent.sleep(0)\n"
+            "        return request.path\n"
+            "def inherited(): return request.path if request else None\n"
+            "with app.test_request_context('/outer'):\n"
+            "    jobs = [gevent.spawn(own, path) for path in ('/a', '/b')]\n"
+            "    jobs += [gevent.spawn(inherited), gevent.spawn(flow.bind(inherited))]\n"
+            "    assert [job.get() for job in jobs] == ['/a', '/b', None, '/outer']"
+        )
+        assert doctor(code=code).returncode == 0
 
 
 class TestCommand:
@@ -215,6 +302,21 @@ class TestCommand:
         assert "task (set_default)" in done.stdout
         assert "gevent: os" in done.stdout
         assert "Use 'context' or 'greenlet'" in " ".join(done.stdout.split())
+
+    def test_an_application_of_flask(self, tmp_path: Path) -> None:
+        (tmp_path / "its_shop.py").write_text(
+            "from flask import Flask, request, session\napp = Flask(__name__)\n"
+        )
+        code = (
+            f"import os, sys; os.chdir({str(tmp_path)!r})\n"
+            "sys.argv[1:] = ['doctor', '--import', 'its_shop:app', '--server', 'gevent']\n"
+            "from ctxlocal.cli import main; main()"
+        )
+        done = doctor(code=code, CTXLOCAL_IDENT="gevent")
+        assert done.returncode == 0
+        shown = " ".join(done.stdout.split())
+        assert all(f"flask.globals.{name}" in shown for name in FLASKS)
+        assert "they tell greenlets apart and inherit nothing" in shown
 
     def test_an_application_that_cannot_be_imported(self) -> None:
         done = doctor("--import", "no_such_application")

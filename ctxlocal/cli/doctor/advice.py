@@ -29,6 +29,24 @@ MANY_REQUESTS = {
     "threads": "A worker thread serves one request after the other",
 }
 
+# What becomes of a plain ContextVar, beside a Local that follows the default.
+_BESIDE = {
+    "context": "So does the default; another one would not move them.",
+    "thread": "Threads start with an empty Context, so they tell threads apart; but a task, or a "
+    "copied Context, has values of its own in them, where the default's are its thread's.",
+    "greenlet": "Greenlets start with an empty Context, so they tell greenlets apart and inherit "
+    "nothing (spawn ctxlocal.flow.bind(function) for that); but a task, or a copied Context, has "
+    "values of its own in them, where the default's are its greenlet's.",
+    "task": "A task starts with a copy of its creator's Context, so they show the creator's "
+    "values, where the default's are unset.",
+}
+_BESIDE_OTHERS = "What the default's callable returns means nothing to them."
+_TO_FOLLOW = "What is to follow has to be a Local or LocalStack of ctxlocal without a ContextVar."
+_SHARED = (
+    "Greenlets have no context variables of their own here: all greenlets of a thread share the "
+    'values. pip install "greenlet>=1.1.3"'
+)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -46,6 +64,8 @@ def advise(facts: Facts, server: str | None) -> Iterator[Finding]:
     for name in servers:
         yield from _on_server(facts, name)
     yield from _on_patches(facts)
+    if facts.context_proxies:
+        yield _on_context_proxies(facts, servers)
     yield from _notes(facts)
     if not servers:
         yield Finding(
@@ -132,19 +152,22 @@ def _on_patches(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def _on_context_proxies(facts: Facts, servers: list[str]) -> Finding:
+    names = ", ".join(facts.context_proxies)
+    text = f"These lie over a ContextVar and keep to the Context, whatever the default is: {names}."
+    if facts.greenlet_contexts is False and not {*HUBS}.isdisjoint(servers):
+        return Finding("error", f"{text} {_SHARED}")
+    beside = _BESIDE.get(str(facts.default.kind), _BESIDE_OTHERS)
+    return Finding("note", f"{text} {beside} {_TO_FOLLOW}")
+
+
 def _notes(facts: Facts) -> Iterator[Finding]:
     default = facts.default
     if facts.environment_ident and default.source == "set_default":
         yield Finding(
             "note", f"CTXLOCAL_IDENT={facts.environment_ident} is overruled by set_default()."
         )
-    if facts.thread_inherit_context and default.kind == "context":
+    if facts.thread_inherit_context and (default.kind == "context" or facts.context_proxies):
         yield Finding(
             "note", "Python starts threads in a copy of their starter's Context (snapshot)."
-        )
-    if facts.has_flask_proxies and default.kind != "context":
-        yield Finding(
-            "note",
-            "flask's own request, session, g and current_app are proxies over context variables: "
-            "they do not follow ctxlocal's default.",
         )

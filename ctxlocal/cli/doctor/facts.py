@@ -16,6 +16,8 @@ from ctxlocal._impl import REASON
 from ctxlocal.cli.versions import installed_versions
 from ctxlocal.errors import CtxLocalError
 
+from .proxies import context_proxies
+
 PATCHABLE = ("os", "thread", "threading", "socket", "select", "ssl", "subprocess", "time", "queue")
 # Imported early by many, and known to keep what they found unpatched.
 EARLY_STDLIB = ("threading", "asyncio", "concurrent.futures")
@@ -60,7 +62,7 @@ class Facts:
     versions: dict[str, str] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     running: dict[str, str] = field(default_factory=dict)
-    has_flask_proxies: bool = False
+    context_proxies: tuple[str, ...] = ()
     environment_ident: str | None = None
 
     def is_patched_by(self, library: str) -> bool:
@@ -85,7 +87,7 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
         versions=installed_versions(),
         patches=tuple(_patches(ignore)),
         running=dict(_running()),
-        has_flask_proxies="flask.globals" in sys.modules,
+        context_proxies=context_proxies(),
         environment_ident=os.environ.get("CTXLOCAL_IDENT"),
     )
 
