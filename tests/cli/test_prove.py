@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -111,7 +112,8 @@ class TestVerdict:
 
     def test_a_foreign_read_is_ours_or_the_peers(self) -> None:
         row = {"owners": "tasks", "count": 100, "foreign_reads": 7}
-        theirs = bench(concurrency=[{**row, "library": "threading.local"}])
+        clean = {**row, "library": "ctxlocal.Local", "foreign_reads": 0}
+        theirs = bench(concurrency=[clean, {**row, "library": "threading.local"}])
         ours = bench(concurrency=[{**row, "library": "ctxlocal.Local"}])
         assert judge({"bench": theirs}).state == "clean"
         assert judge({"bench": ours}).violations == [
@@ -127,8 +129,10 @@ class TestVerdict:
         absent = {"server": "waitress", "outcome": "not run", "note": "not installed"}
         assert judge({"soak": soak(run(), absent)}).state == "clean"
 
-    def test_nothing_at_all(self) -> None:
-        assert judge({}).sentence == "Nothing leaked: nothing was measured."
+    def test_where_no_server_could_run_nothing_is_shown(self) -> None:
+        verdict = judge({"soak": soak({"server": "waitress", "outcome": "not run"})})
+        assert (verdict.sentence, verdict.state) == ("Isolation was not measured.", "incomplete")
+        assert verdict.status == 1
 
 
 class TestPage:
@@ -175,6 +179,10 @@ class TestPage:
         assert "DejaVu" not in plots
         assert "font:" not in plots
         assert set(re.findall(r"var\((--\w+)\)", plots)) <= set(re.findall(r"--\w+", full[:5000]))
+
+    def test_plots_do_not_follow_what_people_set_for_theirs(self, full: str) -> None:
+        with matplotlib.rc_context({"axes.facecolor": "#123456", "font.size": 30}):
+            assert page(document()) == full
 
     def test_shows_the_matrix_in_words(self) -> None:
         cells = [LEAK, Cell("threads", "Timer", "thread", "shared", "shared", True, True)]
@@ -311,7 +319,8 @@ class TestSummary:
         assert max(map(len, text.splitlines())) <= 80
         assert text.splitlines()[0].startswith("matrix  7 cells")
         assert "20 runs: 0 violations" in text
-        assert "Local: get: 10.8 ns" in text
+        assert re.search(r"bench +ctxlocal +others, times that", text)
+        assert re.search(r"Local: get: 10\.8 ns +ContextVar 1\.15", text)
         assert text.rstrip().endswith("no foreign read.")
 
     def test_lists_what_is_wrong_and_missing(self) -> None:

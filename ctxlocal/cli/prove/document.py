@@ -18,6 +18,7 @@ Document = Mapping[str, Any]
 Finding = tuple[str, str]
 """What was found, and where."""
 PARTS = ("matrix", "soak", "bench")
+NOTHING: Finding = ("isolation", "nothing that ran measures it")
 UNFINISHED = ("failed", "interrupted")
 VIOLATIONS = {
     "foreign_reads": "foreign reads",
@@ -74,8 +75,10 @@ def judge(document: Document) -> Verdict:
     missing = document.get("missing") or {}
     gaps = list(missing.items())
     gaps += [(run["outcome"], _where(run)) for run in runs if run.get("outcome") in UNFINISHED]
-    sentence = _opening(violations, gaps) + _tally(document, matrix, runs)
-    return Verdict(sentence, violations, gaps)
+    said = [*_cells_said(matrix), *_requests_said(runs), *_owners_said(document)]
+    if not said:
+        return Verdict("Isolation was not measured.", violations, gaps or [NOTHING])
+    return Verdict(f"{_opening(violations, gaps)}{_joined(said)}.", violations, gaps)
 
 
 def _opening(violations: list[Finding], gaps: list[Finding]) -> str:
@@ -84,11 +87,9 @@ def _opening(violations: list[Finding], gaps: list[Finding]) -> str:
     return "Nothing leaked in what ran, but not all of it ran: " if gaps else "Nothing leaked: "
 
 
-def _tally(document: Document, matrix: Report, runs: list[dict[str, Any]]) -> str:
-    said = [*_cells_said(matrix), *_requests_said(runs), *_owners_said(document)]
-    if not said:
-        return "nothing was measured."
-    return f"{', and '.join(filter(None, [', '.join(said[:-1]), said[-1]]))}."
+def _joined(clauses: list[str]) -> str:
+    *first, last = clauses
+    return f"{', '.join(first)}, and {last}" if first else last
 
 
 def _cells_said(matrix: Report) -> Iterator[str]:

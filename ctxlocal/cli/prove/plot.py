@@ -63,7 +63,7 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of a bar chart; ``colour`` is the number of one of the page's."""
+    """A row of a bar chart; ``colour`` is the number of one of the page's, 0 for our own."""
 
     label: str
     value: float
@@ -96,7 +96,7 @@ def ratios(bars: Sequence[Bar], name: str, said: str) -> str:
             _say(axes, max(bar.value, 1), place, units.ratio(bar.value))
         _name_rows(axes, [bar.label for bar in bars])
         for bar, label in zip(bars, axes.get_yticklabels(), strict=True):
-            if bar.value == 1:
+            if bar.colour == 0:
                 label.set(color=INK, fontweight="bold")
         _logarithmic(axes, "x", units.TIMES)
         return _svg(figure, name, said)
@@ -178,10 +178,12 @@ def _style(number: int) -> dict[str, Any]:
 
 @contextmanager
 def _figure(height: float, width: float = WIDTH_IN) -> Iterator[tuple[Figure, Axes]]:
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcdefaults, rcParams
     from matplotlib.figure import Figure
 
-    with rc_context(SETTINGS):
+    with rc_context():
+        rcdefaults()  # what people set for their own plots is not for this page
+        rcParams.update(SETTINGS)
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
 
