@@ -23,6 +23,7 @@ from .matrix.place import STRATEGIES
 from .matrix.report import Cell, Report
 from .matrix.table import show as show_matrix
 from .probes import GROUPS, all_probes
+from .prove import prove
 from .sessions import sessions
 from .soak.command import soak
 
@@ -32,13 +33,15 @@ from .soak.command import soak
 def ctxlocal() -> None:
     """Show what isolates what: on this machine (matrix), in one process (doctor).
 
-    And look after the sessions in a store (sessions), or see them work (demo).
+    Prove it, with a report to keep (prove). And look after the sessions in a store (sessions),
+    or see them work (demo).
     """
 
 
 ctxlocal.add_command(sessions)
 ctxlocal.add_command(demo)
 ctxlocal.add_command(soak)
+ctxlocal.add_command(prove)
 
 
 @ctxlocal.command()

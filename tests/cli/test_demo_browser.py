@@ -7,23 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from ctxlocal.session.stores.url import open_store
-from tests.services import find
+from tests.chromium import chromium, console
 from tests.shop_process import Shop, shop
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update"
-)
 PAGE_S = 20
 IS_COMPLETE = "return document.readyState === 'complete'"
 
@@ -32,15 +26,7 @@ class Browser:
     """A browser as its user has it: pages, links, buttons."""
 
     def __init__(self, profile: Path) -> None:
-        program, driver = find("chromium"), find("chromedriver")
-        assert program, "chromium is not installed"
-        assert driver, "chromedriver is not installed"
-        options = webdriver.ChromeOptions()
-        options.binary_location = program
-        for flag in (*FLAGS.split(), f"--user-data-dir={profile}", "--window-size=1000,800"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.driver = chromium(profile)
         self.home = ""
 
     def visit(self, path: str) -> None:
@@ -92,8 +78,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the console shows since the last call; INFO is the word on Clear-Site-Data."""
-        entries: Any = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        return [entry["message"] for entry in entries if entry["level"] != "INFO"]
+        return [message for level, message in console(self.driver) if level != "INFO"]
 
 
 @pytest.fixture(scope="module")

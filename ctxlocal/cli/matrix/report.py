@@ -75,6 +75,10 @@ def not_applicable(probe: Probe, strategy: str, reason: str) -> Cell:
     return Cell(probe.group.name, probe.way, strategy, promised, "n/a", False, note=reason)
 
 
+def _complaint(where: str, promised: str, note: str) -> str:
+    return f"{where}: {promised} was promised" + (f" ({note})" if note else "")
+
+
 @dataclass(frozen=True)
 class Report:
     """All cells, in the order of the table."""
@@ -85,6 +89,20 @@ class Report:
     def unexpected(self) -> list[Cell]:
         """The cells that are not what was promised."""
         return [cell for cell in self.cells if cell.is_unexpected]
+
+    def complaints(self) -> list[tuple[str, str]]:
+        """Say what is wrong: what happened, and where, against which promise.
+
+        Strategies are in one line where all else is the same.
+        """
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for cell in self.unexpected:
+            key = (cell.group, cell.way, cell.actual, cell.promised, cell.note)
+            alike.setdefault(key, []).append(cell.strategy)
+        return [
+            (actual, _complaint(f"{group}: {way}, {', '.join(strategies)}", promised, note))
+            for (group, way, actual, promised, note), strategies in alike.items()
+        ]
 
     def summary(self) -> str:
         """Count, in one line."""

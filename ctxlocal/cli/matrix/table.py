@@ -36,7 +36,7 @@ def show(report: Report, console: Console) -> None:
     console.print(_versions(), style="dim")
     console.print(_table(report.cells))
     console.print(_legend())
-    for complaint in _complaints(report.unexpected):
+    for complaint in _complaints(report.complaints()):
         console.print(complaint)
     style = UNEXPECTED if report.unexpected else "bold green"
     console.print(Text(report.summary(), style=style))
@@ -79,14 +79,8 @@ def _legend() -> Padding:
     return Padding(legend, (0, 0, 1, 0))
 
 
-def _complaints(cells: Sequence[Cell]) -> Iterator[Text]:
-    """Say what is wrong, with the strategies in one line where all else is the same."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for cell in cells:
-        key = (cell.group, cell.way, cell.actual, cell.promised, cell.note)
-        alike.setdefault(key, []).append(cell.strategy)
-    for (group, way, actual, promised, note), strategies in list(alike.items())[:COMPLAINTS]:
-        text = f" {group}: {way}, {', '.join(strategies)}: {promised} was promised"
-        yield Text.assemble((actual, UNEXPECTED), text, f" ({note})" if note else "")
-    if len(alike) > COMPLAINTS:
-        yield Text(f"and {len(alike) - COMPLAINTS} more, which --json lists")
+def _complaints(complaints: Sequence[tuple[str, str]]) -> Iterator[Text]:
+    for what, where in complaints[:COMPLAINTS]:
+        yield Text.assemble((what, UNEXPECTED), f" {where}")
+    if len(complaints) > COMPLAINTS:
+        yield Text(f"and {len(complaints) - COMPLAINTS} more, which --json lists")

@@ -1,0 +1,103 @@
+"""``ctxlocal prove``: show on this machine that nothing leaks, and keep the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from ...errors import MissingDependencyError
+
+NEEDED = ("matplotlib", "jinja2")
+FILE_NAME = "ctxlocal-report.html"
+SUFFIXES = (".html", ".htm")
+
+
+def _report_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    """Refuse what cannot be written before anything runs; a folder means a file in it."""
+    if path.is_dir():
+        path /= FILE_NAME
+    elif path.suffix not in SUFFIXES:
+        raise click.BadParameter(f"{str(path)!r} is neither a folder nor named *.html.")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {str(path.parent)!r}.")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{str(path)!r} cannot be written.")
+    return path
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_report_path,
+    default=FILE_NAME,
+    show_default=True,
+    metavar="DIR|FILE.html",
+    help="Where the report is written.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.File("w", lazy=False),
+    help="Write the figures as JSON too; - is the standard output, then without the summary.",
+)
+def prove(output: Path, json_file: Any) -> None:
+    """Measure isolation and cost on this machine, and write a report of one HTML file.
+
+    The report needs no network and no other file. Exit status 1 when anything leaked or a part
+    failed. Ctrl-C ends it with what was measured until then in the report, and exit status 130.
+    """
+    for package in NEEDED:
+        if find_spec(package) is None:
+            missing = MissingDependencyError("ctxlocal prove", package, "prove")
+            click.echo(f"Error: {missing}", err=True)
+            sys.exit(2)
+    document, status = _measured()
+    if json_file is not None:
+        json.dump(document, json_file, indent=1)
+        json_file.write("\n")
+    _write(document, output)
+    if json_file is None or json_file.name != sys.stdout.name:
+        from .summary import show
+
+        show(document, Console(highlight=False))
+        click.echo(f"Report: {output}")
+    sys.exit(status)
+
+
+def _measured() -> tuple[dict[str, Any], int]:
+    """Run all parts; return the document and the exit status."""
+    from .document import judge
+    from .part import run_all
+    from .parts import all_parts
+
+    started = time.monotonic()
+    outcome = run_all(all_parts(), Console(stderr=True))
+    document = {
+        "command": click.get_current_context().command_path,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "seconds": round(time.monotonic() - started, 1),
+        "missing": outcome.missing,
+        **outcome.results,
+    }
+    verdict = judge(document)
+    return document, verdict.status if verdict.violations else outcome.status or verdict.status
+
+
+def _write(document: dict[str, Any], output: Path) -> None:
+    from .page import page
+
+    try:
+        output.write_text(page(document), "utf-8")
+    except OSError as error:
+        click.echo(f"Error: {output}: {error.strerror or error}", err=True)
+        sys.exit(2)

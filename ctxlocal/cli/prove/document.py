@@ -1,0 +1,153 @@
+"""What ``ctxlocal prove`` measured, and the verdict on it.
+
+The document is what ``--json`` writes: ``command``, ``date``, ``seconds``, the results of the
+parts under their names (``matrix``, ``soak``, ``bench``; a part that did not run is absent or
+None), and ``missing``, which gives the reason for each part that is not there in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..matrix.report import Cell, Report
+from . import units
+
+Document = Mapping[str, Any]
+Finding = tuple[str, str]
+"""What was found, and where."""
+PARTS = ("matrix", "soak", "bench")
+NOTHING: Finding = ("isolation", "nothing that ran measures it")
+UNFINISHED = ("failed", "interrupted")
+VIOLATIONS = {
+    "foreign_reads": "foreign reads",
+    "stale_values": "stale values",
+    "teardowns_skipped": "teardowns skipped",
+    "teardowns_doubled": "teardowns doubled",
+    "lost_updates": "lost updates",
+}
+
+
+def matrix_of(document: Document) -> Report:
+    """Return the matrix; without a cell where it did not run."""
+    matrix = document.get("matrix") or {}
+    return Report([Cell(**cell) for cell in matrix.get("cells", ())])
+
+
+def runs_of(document: Document) -> list[dict[str, Any]]:
+    """Return the soak's runs of servers, those that were not possible among them."""
+    return list((document.get("soak") or {}).get("runs") or ())
+
+
+def violations_in(run: Mapping[str, Any]) -> int:
+    """Count what one run of a server must not show."""
+    return int(sum(units.number(run.get(kind)) or 0 for kind in VIOLATIONS))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says.
+
+    ``violations`` is what breaks a promise, ``gaps`` what could not be shown.
+    """
+
+    sentence: str
+    violations: list[Finding]
+    gaps: list[Finding]
+
+    @property
+    def state(self) -> str:
+        """The verdict in a word: "violated", "incomplete" or "clean"."""
+        return "violated" if self.violations else "incomplete" if self.gaps else "clean"
+
+    @property
+    def status(self) -> int:
+        """The exit status, where nothing interrupted the command."""
+        return 0 if self.state == "clean" else 1
+
+
+def judge(document: Document) -> Verdict:
+    """Return the verdict on all that was measured."""
+    matrix, runs = matrix_of(document), runs_of(document)
+    foreign = list(_foreign_reads(document))
+    violations = [*matrix.complaints(), *map(_complaint, filter(_is_violated, runs)), *foreign]
+    missing = document.get("missing") or {}
+    gaps = list(missing.items())
+    gaps += [(run["outcome"], _where(run)) for run in runs if run.get("outcome") in UNFINISHED]
+    said = [*_cells_said(matrix), *_requests_said(runs), *_owners_said(document)]
+    if not said:
+        return Verdict("Isolation was not measured.", violations, gaps or [NOTHING])
+    return Verdict(f"{_opening(violations, gaps)}{_joined(said)}.", violations, gaps)
+
+
+def _opening(violations: list[Finding], gaps: list[Finding]) -> str:
+    if violations:
+        return "Isolation is violated: "
+    return "Nothing leaked in what ran, but not all of it ran: " if gaps else "Nothing leaked: "
+
+
+def _joined(clauses: list[str]) -> str:
+    *first, last = clauses
+    return f"{', '.join(first)}, and {last}" if first else last
+
+
+def _cells_said(matrix: Report) -> Iterator[str]:
+    applicable = sum(cell.is_applicable for cell in matrix.cells)
+    if broken := len(matrix.unexpected):
+        yield f"{broken} of {plural(applicable, 'cell')} of the matrix break a promise"
+    elif applicable:
+        yield f"all {plural(applicable, 'cell')} of the matrix are as their strategy promises"
+
+
+def _requests_said(runs: list[dict[str, Any]]) -> Iterator[str]:
+    if requests := requests_in(runs):
+        servers = len({run.get("server") for run in runs if units.number(run.get("requests"))})
+        found = plural(sum(map(violations_in, runs)), "violation")
+        yield f"{plural(requests, 'request')} to {plural(servers, 'server')} showed {found}"
+
+
+def _owners_said(document: Document) -> Iterator[str]:
+    rows = _ours(document)
+    if most := max((units.number(row.get("count")) or 0 for row in rows), default=0):
+        reads = sum(units.number(row.get("foreign_reads")) or 0 for row in rows)
+        found = f"{reads:,.0f} foreign reads" if reads else "no foreign read"
+        yield f"one Local shared by up to {most:,.0f} owners at once showed {found}"
+
+
+def requests_in(runs: list[dict[str, Any]]) -> int:
+    """Count the requests of all runs."""
+    return int(sum(units.number(run.get("requests")) or 0 for run in runs))
+
+
+def plural(number: int, noun: str) -> str:
+    """Return the number with the noun, which takes an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _is_violated(run: Mapping[str, Any]) -> bool:
+    return violations_in(run) > 0 or run.get("outcome") == "violations"
+
+
+def _complaint(run: Mapping[str, Any]) -> Finding:
+    counted = {noun: units.number(run.get(kind)) for kind, noun in VIOLATIONS.items()}
+    found = [f"{number:,.0f} {noun}" for noun, number in counted.items() if number]
+    return ", ".join(found) or "violations", _where(run)
+
+
+def _where(run: Mapping[str, Any]) -> str:
+    names = [run.get(key) for key in ("server", "strategy", "store", "sabotage")]
+    note = f" ({run['note']})" if run.get("note") else ""
+    return ", ".join(str(name) for name in names if name) + note
+
+
+def _foreign_reads(document: Document) -> Iterator[Finding]:
+    for row in _ours(document):
+        if reads := units.number(row.get("foreign_reads")):
+            where = f"{row['library']}, {row.get('count')} {row.get('owners')}"
+            yield f"{reads:,.0f} foreign reads", where
+
+
+def _ours(document: Document) -> list[Mapping[str, Any]]:
+    rows = (document.get("bench") or {}).get("concurrency") or ()
+    return [row for row in rows if str(row.get("library")).startswith("ctxlocal.")]

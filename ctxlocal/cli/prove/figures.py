@@ -1,0 +1,218 @@
+"""What the plots and the tables of the bench show, out of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import plot, units
+from .plot import Bar, Point
+
+Bench = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+# The operation, and the table of the micro benchmarks that measures it.
+OPERATIONS = {
+    "Local: get": "local-get",
+    "Local: set": "local-set-10",
+    "LocalStack: push and pop": "stack-1",
+    "LocalProxy: attribute": "proxy-attribute",
+    "Request: 5 sets, 20 gets": "request",
+}
+EMPTY_LOOP = "pass"
+OURS = "ctxlocal."
+OWN, PEER = 0, 7  # colours
+MODES = {"plain": PEER, "contexts": 5, "sessions": OWN}
+LABEL_LENGTH = 26
+SERVERS_IN_A_PLOT = 4
+CURVES = {"throughput": "net_ops_per_second", "memory": "bytes_per_owner"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One operation: our time and the peers', the fastest first.
+
+    ``times`` are nanoseconds, ``ratios`` how many times the time of ``reference``.
+    """
+
+    title: str
+    reference: str
+    times: dict[str, float]
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """How many times our time each row takes."""
+        return {row: time / self.times[self.reference] for row, time in self.times.items()}
+
+    @property
+    def peers(self) -> dict[str, float]:
+        """The ratios of those that are not ours."""
+        return {row: ratio for row, ratio in self.ratios.items() if not row.startswith(OURS)}
+
+    def drawn(self, name: str) -> str:
+        """Return the plot: the reference, then the peers."""
+        shown = {self.reference: 1.0, **self.peers}
+        bars = [
+            Bar(_short(row), ratio, OWN if row == self.reference else PEER)
+            for row, ratio in shown.items()
+        ]
+        listed = ", ".join(f"{row} {units.ratio(ratio)}" for row, ratio in shown.items())
+        return plot.ratios(bars, name, f"{self.title}, times the time of ctxlocal: {listed}")
+
+
+def comparisons(bench: Bench) -> list[Comparison]:
+    """Return each operation that was measured, ours among others."""
+    micro = bench.get("micro") or {}
+    found = []
+    for title, table in OPERATIONS.items():
+        times = _times(micro.get(table) or {})
+        ours = [row for row in times if row.startswith(OURS)]
+        if ours:
+            ordered = dict(sorted(times.items(), key=lambda pair: pair[1]))
+            found.append(Comparison(title, ours[0], ordered))
+    return found
+
+
+def micro_tables(bench: Bench) -> dict[str, dict[str, float]]:
+    """Return all tables of the micro benchmarks, in nanoseconds."""
+    return {name: _times(rows or {}) for name, rows in (bench.get("micro") or {}).items()}
+
+
+def _times(rows: Mapping[str, Row]) -> dict[str, float]:
+    times = {row: units.number(found.get("ns")) for row, found in rows.items()}
+    return {row: time for row, time in times.items() if row != EMPTY_LOOP and time and time > 0}
+
+
+@dataclass(frozen=True)
+class Concurrency:
+    """N owners that share one Local: a row for each kind of owner, library and N."""
+
+    rows: Sequence[Row]
+
+    @property
+    def owners(self) -> list[str]:
+        """The kinds of owners, in the order of the rows."""
+        return _unique(self.rows, "owners")
+
+    @property
+    def libraries(self) -> list[str]:
+        """The libraries, ours first: their place is their style in every plot."""
+        names = _unique(self.rows, "library")
+        return sorted(names, key=lambda name: not name.startswith(OURS))
+
+    @property
+    def counts(self) -> list[int]:
+        """The numbers of owners."""
+        return sorted({row["count"] for row in self.rows if units.number(row.get("count"))})
+
+    def plots(self, which: str) -> dict[str, str]:
+        """Return the plots of "throughput" or "memory" under the kinds of owners."""
+        key, unit = CURVES[which], plot.BYTES if which == "memory" else ""
+        points = {owners: self._points(owners, key) for owners in self.owners}
+        every = [point for lines in points.values() for line in lines.values() for point in line]
+        if not every:
+            return {}
+        limits = _limits(x for x, _ in every), _limits(y for _, y in every)
+        return {
+            owners: plot.curves(
+                lines,
+                f"{which}-{place}",
+                f"{which} against the number of {owners}: {self._ends(lines, unit)}",
+                unit=unit,
+                limits=limits,
+            )
+            for place, (owners, lines) in enumerate(points.items())
+            if lines
+        }
+
+    def _points(self, owners: str, key: str) -> dict[int, list[Point]]:
+        """The points that logarithmic axes can show, under the libraries' places."""
+        lines: dict[int, list[Point]] = {}
+        for row in self.rows:
+            x, y = units.number(row.get("count")), units.number(row.get(key))
+            if row.get("owners") == owners and x and y and min(x, y) > 0:
+                lines.setdefault(self.libraries.index(str(row.get("library"))), []).append((x, y))
+        return lines
+
+    def _ends(self, lines: Mapping[int, Sequence[Point]], unit: str) -> str:
+        write = units.size if unit else units.compact
+        return ", ".join(
+            f"{self.libraries[place]} {write(max(line)[1])} at {max(line)[0]:,.0f}"
+            for place, line in lines.items()
+        )
+
+    def afterwards(self) -> dict[str, list[Row]]:
+        """Return what each library left behind, under the kinds of owners.
+
+        A row has ``library``, ``reads`` (of foreign values, in all) and ``left`` (bytes, under
+        the numbers of owners).
+        """
+        return {
+            owners: [
+                self._left(library, rows)
+                for library in self.libraries
+                if (rows := self._rows(owners, library))
+            ]
+            for owners in self.owners
+        }
+
+    def _rows(self, owners: str, library: str) -> list[Row]:
+        wanted = (owners, library)
+        return [row for row in self.rows if (row.get("owners"), row.get("library")) == wanted]
+
+    def _left(self, library: str, rows: Sequence[Row]) -> Row:
+        reads = sum(units.number(row.get("foreign_reads")) or 0 for row in rows)
+        left = {row.get("count"): row.get("bytes_left") for row in rows}
+        return {"library": library, "reads": reads, "left": left}
+
+
+def concurrency(bench: Bench) -> Concurrency:
+    """Return the concurrency benchmark; without a row where it did not run."""
+    return Concurrency(list(bench.get("concurrency") or ()))
+
+
+def servers(bench: Bench) -> dict[str, dict[str, float]]:
+    """Return the requests a second of each server, under its modes."""
+    found: dict[str, dict[str, float]] = {}
+    for row in bench.get("servers") or ():
+        rate = units.number(row.get("requests_per_second"))
+        if rate is not None and rate >= 0 and row.get("mode") in MODES:
+            found.setdefault(str(row.get("server")), {})[row["mode"]] = rate
+    return found
+
+
+def servers_plots(rates: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Draw the servers, a group of bars each; a few in a plot, all to one scale."""
+    limit = max((rate for by_mode in rates.values() for rate in by_mode.values()), default=0) or 1
+    names = list(rates)
+    plots = []
+    for first in range(0, len(names), SERVERS_IN_A_PLOT):
+        shown = names[first : first + SERVERS_IN_A_PLOT]
+        rows = [(_short(server), _bars(rates[server])) for server in shown]
+        listed = "; ".join(f"{server} {_listed(rates[server])}" for server in shown)
+        said = f"requests a second: {listed}"
+        plots.append(plot.grouped(rows, f"servers-{first}", said, limit=limit))
+    return plots
+
+
+def _bars(by_mode: Mapping[str, float]) -> list[Bar]:
+    return [Bar(mode, by_mode[mode], colour) for mode, colour in MODES.items() if mode in by_mode]
+
+
+def _listed(by_mode: Mapping[str, float]) -> str:
+    return ", ".join(f"{mode} {rate:,.0f}" for mode, rate in by_mode.items())
+
+
+def _short(label: str) -> str:
+    label = label.replace(".LocalProxy over a ", " over ")
+    return label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}…"
+
+
+def _unique(rows: Iterable[Row], key: str) -> list[str]:
+    return list(dict.fromkeys(str(row.get(key)) for row in rows))
+
+
+def _limits(values: Iterable[float]) -> Point:
+    found = list(values)
+    return min(found), max(found)
