@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..matrix.conductor import conduct
 from ..matrix.place import STRATEGIES
 from ..matrix.report import Cell, Report
 from ..probes import all_probes
+from ..servers.catalogue import SERVERS
+from ..soak.plan import Plan, Size
 from .part import Advance, Part, Unfinished
+
+SOAKED = 420  # requests to each server: all of it takes about a minute
 
 
 def all_parts() -> list[Part]:
     """Return the parts in the order in which they run."""
-    return [matrix_part()]
+    return [matrix_part(), soak_part()]
 
 
 def matrix_part() -> Part:
@@ -38,3 +43,29 @@ def matrix_part() -> Part:
             raise Unfinished(Report(cells).as_dict()) from error
 
     return Part("matrix", len(plans), run)
+
+
+def soak_part() -> Part:
+    """Every installed server, under the strategy that is its own, with sessions in SQLite."""
+    # Late, because what it needs may be missing.
+    from ..soak.conductor import conduct as conduct_soak
+    from ..soak.report import Report as SoakReport
+    from ..soak.report import Run
+
+    size = Size(requests=SOAKED)
+    plans = [Plan(server, server.strategies[-1], "sqlite") for server in SERVERS]
+
+    def run(advance: Advance) -> dict[str, Any]:
+        finished: list[Run] = []
+        begun = time.monotonic()
+        try:
+            conduct_soak(plans, size, lambda _, requests: advance(requests), finished)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            raise Unfinished(told(finished, begun)) from error
+        return told(finished, begun)
+
+    def told(finished: list[Run], begun: float) -> dict[str, Any]:
+        settings = {"requests": size.requests, "visitors": size.visitors}
+        return SoakReport(finished, time.monotonic() - begun, settings).as_dict()
+
+    return Part("soak", sum(SOAKED for plan in plans if not plan.server.why_not()), run)
