@@ -99,7 +99,7 @@ class TestVerdict:
     )
     def test_a_run_that_shows_what_it_must_not(self, kind: str, noun: str) -> None:
         verdict = judge({"soak": soak(run(**{kind: 2}))})
-        assert verdict.violations == [(f"2 {noun}", "gunicorn-gevent, greenlet, sqlite")]
+        assert verdict.violations == [(f"{noun}: 2", "gunicorn-gevent, greenlet, sqlite")]
         assert verdict.status == 1
 
     def test_a_run_that_calls_itself_violated_without_a_count(self) -> None:
@@ -117,7 +117,7 @@ class TestVerdict:
         ours = bench(concurrency=[{**row, "library": "ctxlocal.Local"}])
         assert judge({"bench": theirs}).state == "clean"
         assert judge({"bench": ours}).violations == [
-            ("7 foreign reads", "ctxlocal.Local, 100 tasks")
+            ("foreign reads: 7", "ctxlocal.Local, 100 tasks")
         ]
 
     def test_a_server_that_fails_leaves_a_gap(self) -> None:

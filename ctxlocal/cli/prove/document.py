@@ -131,7 +131,7 @@ def _is_violated(run: Mapping[str, Any]) -> bool:
 
 def _complaint(run: Mapping[str, Any]) -> Finding:
     counted = {noun: units.number(run.get(kind)) for kind, noun in VIOLATIONS.items()}
-    found = [f"{number:,.0f} {noun}" for noun, number in counted.items() if number]
+    found = [f"{noun}: {number:,.0f}" for noun, number in counted.items() if number]
     return ", ".join(found) or "violations", _where(run)
 
 
@@ -145,7 +145,7 @@ def _foreign_reads(document: Document) -> Iterator[Finding]:
     for row in _ours(document):
         if reads := units.number(row.get("foreign_reads")):
             where = f"{row['library']}, {row.get('count')} {row.get('owners')}"
-            yield f"{reads:,.0f} foreign reads", where
+            yield f"foreign reads: {reads:,.0f}", where
 
 
 def _ours(document: Document) -> list[Mapping[str, Any]]:

@@ -75,8 +75,9 @@ def comparisons(bench: Bench) -> list[Comparison]:
 
 
 def micro_tables(bench: Bench) -> dict[str, dict[str, float]]:
-    """Return all tables of the micro benchmarks, in nanoseconds."""
-    return {name: _times(rows or {}) for name, rows in (bench.get("micro") or {}).items()}
+    """Return all tables of the micro benchmarks that are in nanoseconds."""
+    tables = {name: _times(rows or {}) for name, rows in (bench.get("micro") or {}).items()}
+    return {name: times for name, times in tables.items() if times}
 
 
 def _times(rows: Mapping[str, Row]) -> dict[str, float]:
