@@ -476,7 +476,9 @@ def test_ctrl_c_keeps_the_cells_that_there_are(
     pipe.read_text()  # blocks until a worker has written, and hangs
     command.send_signal(signal.SIGINT)
     assert command.wait() == 130
-    assert json.loads((tmp_path / "all.json").read_text())["missing"] == {"matrix": "interrupted"}
+    missing = json.loads((tmp_path / "all.json").read_text())["missing"]
+    assert missing["matrix"] == "interrupted"
+    assert set(missing.values()) == {"interrupted", "not started: interrupted before"}
     assert "interrupted" in (tmp_path / "ctxlocal-report.html").read_text("utf-8")
 
 
