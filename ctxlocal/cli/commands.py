@@ -16,6 +16,7 @@ from rich.progress import Progress
 import ctxlocal as core
 
 from . import doctor as doctor_
+from .bench.command import bench
 from .demo import demo
 from .doctor.advice import SERVERS
 from .matrix.conductor import Plan, conduct
@@ -31,10 +32,12 @@ from .sessions import sessions
 def ctxlocal() -> None:
     """Show what isolates what: on this machine (matrix), in one process (doctor).
 
-    And look after the sessions in a store (sessions), or see them work (demo).
+    Measure what it costs (bench). And look after the sessions in a store (sessions), or see them
+    work (demo).
     """
 
 
+ctxlocal.add_command(bench)
 ctxlocal.add_command(sessions)
 ctxlocal.add_command(demo)
 
