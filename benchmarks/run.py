@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import multiprocessing
 import platform
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from . import import_time
-from .cases import GROUPS
-from .measure import Result, measure
-from .rival import load, missing, versions
+from ctxlocal.cli.bench.conductor import run_job
+from ctxlocal.cli.bench.micro.part import MICRO, ROUNDS, SAMPLE_MS, jobs
+from ctxlocal.cli.bench.report import Findings
+from ctxlocal.cli.bench.rival import DISTRIBUTIONS, load, missing, versions
 
 RESULTS = Path(__file__).parent / "results"
-TABLES = [
-    *dict.fromkeys(case.table for cases in GROUPS.values() for case in cases),
-    import_time.TABLE,
-]
 MACHINE = ("cpu_model_name", "cpu_count", "cpu_freq", "platform")
 PYTHON = ("python_implementation", "python_version", "python_compiler")
 
@@ -28,39 +24,21 @@ PYTHON = ("python_implementation", "python_version", "python_compiler")
 def main(argv: list[str] | None = None) -> int:
     """Measure, write the results, and say which rows are missing."""
     arguments = _parser().parse_args(argv)
-    wanted = arguments.only or TABLES
+    findings = Findings(MICRO)
+    for job in jobs(arguments.only or MICRO.tables, arguments.rounds, arguments.sample_ms):
+        if reason := asyncio.run(run_job(job, findings)):
+            raise SystemExit(f"{job.name}: {reason}")
     document: dict[str, Any] = {
         **about("run", sys.argv[1:] if argv is None else argv, arguments.output),
         "rounds": arguments.rounds,
-        "tables": {},
-        "left_out": {},
+        "tables": findings.gathered(),
+        "left_out": findings.left_out,
     }
-    jobs = [
-        (group, wanted, arguments.rounds, arguments.sample_ms / 1e3)
-        for group, cases in GROUPS.items()
-        if any(case.table in wanted for case in cases)
-    ]
-    # One process for each group: see cases/__init__.py.
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for result in pool.imap(_measure_group, jobs, chunksize=1):
-            document["tables"] |= result.tables
-            document["left_out"] |= result.left_out
-    if import_time.TABLE in wanted:
-        rows = import_time.measure(min(arguments.rounds, 20))
-        document["tables"][import_time.TABLE] = {
-            row: {"ms": round(ms, 2)} for row, ms in rows.items()
-        }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(document, indent=1) + "\n")
     for row, module in document["left_out"].items():
         print(f"left out: {row} (no module {module})", file=sys.stderr)
     return 0
-
-
-def _measure_group(job: tuple[str, list[str], int, float]) -> Result:
-    group, wanted, rounds, sample_seconds = job
-    cases = tuple(case for case in GROUPS[group] if case.table in wanted)
-    return measure(cases, rounds, sample_seconds)
 
 
 def about(module: str, argv: list[str], output: Path) -> dict[str, Any]:
@@ -83,7 +61,7 @@ def about(module: str, argv: list[str], output: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": {key: collected[key] for key in MACHINE if key in collected},
         "interpreter": {key: collected[key] for key in PYTHON if key in collected},
-        "versions": versions(),
+        "versions": versions((*DISTRIBUTIONS, "pyperf")),
     }
 
 
@@ -99,16 +77,20 @@ def _parser() -> argparse.ArgumentParser:
     name = f"{sys.implementation.name}{sys.version_info.major}{sys.version_info.minor}.json"
     parser.add_argument("--output", type=Path, default=RESULTS / f"{implementation()}-{name}")
     parser.add_argument(
-        "--only", action="append", choices=TABLES, metavar="TABLE", help=", ".join(TABLES)
+        "--only",
+        action="append",
+        choices=MICRO.tables,
+        metavar="TABLE",
+        help=", ".join(MICRO.tables),
     )
     parser.add_argument(
-        "--rounds", type=int, default=100, help="samples of each row (default: 100)"
+        "--rounds", type=int, default=ROUNDS, help=f"samples of each row (default: {ROUNDS})"
     )
     parser.add_argument(
         "--sample-ms",
         type=float,
-        default=1.0,
-        help="length of a sample; 0 is one loop (default: 1)",
+        default=SAMPLE_MS,
+        help=f"length of a sample; 0 is one loop (default: {SAMPLE_MS:g})",
     )
     return parser
 

@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.rival import load, missing, versions
 from benchmarks.run import RESULTS, about, implementation
+from ctxlocal.cli.bench.rival import load, missing, versions
 
 from . import cost, lost
 from .field import POSTGRESQL, REDIS, ROWS, Row

@@ -2,7 +2,7 @@
 
 ``ctxlocal matrix`` proves each identity strategy against each way of starting
 work; ``ctxlocal doctor`` looks at one process and says whether its choice of
-strategy can work there.
+strategy can work there; ``ctxlocal bench`` measures what it costs.
 """
 
 from __future__ import annotations

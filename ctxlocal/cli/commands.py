@@ -16,6 +16,7 @@ from rich.progress import Progress
 import ctxlocal as core
 
 from . import doctor as doctor_
+from .bench.command import bench
 from .demo import demo
 from .doctor.advice import SERVERS
 from .matrix.conductor import Plan, conduct
@@ -33,11 +34,13 @@ from .soak.command import soak
 def ctxlocal() -> None:
     """Show what isolates what: on this machine (matrix), in one process (doctor).
 
-    Prove it, with a report to keep (prove). And look after the sessions in a store (sessions),
-    or see them work (demo).
+    In real servers under load (soak), and what it costs (bench); all of it in a minute, with a
+    report to keep (prove). And look after the sessions in a store (sessions), or see them
+    work (demo).
     """
 
 
+ctxlocal.add_command(bench)
 ctxlocal.add_command(sessions)
 ctxlocal.add_command(demo)
 ctxlocal.add_command(soak)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cases import GROUPS
 from benchmarks.goals import GOALS, Goal
 from benchmarks.render import BLOCKS, ROOT, main
+from ctxlocal.cli.bench.micro.cases import GROUPS
 
 DOCS = ROOT / "docs/benchmarks.md"
 

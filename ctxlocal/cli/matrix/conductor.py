@@ -7,17 +7,15 @@ new one. Whatever ends the command ends the workers, with all they have started.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from itertools import groupby
-from typing import IO, Any
+from typing import Any
 
-from ..ending import end_on_signals
+from ctxlocal.cli.process import answers, end_on_signals, last_line
+
 from .place import Relation
 from .probe import Group, Probe
 from .report import Cell, failed, measured, not_applicable
@@ -25,7 +23,7 @@ from .worker import CORE_KIT
 
 SILENCE_S = 20.0
 WORKERS_PER_GROUP = 3  # then the group is given up
-START = "import sys; sys.path[:] = {path!r}; {patch}; from {worker} import main; main()"
+WORKER = "ctxlocal.cli.matrix.worker"
 
 Plan = tuple[Probe, str]
 Listener = Callable[[Cell], None]
@@ -106,8 +104,10 @@ class _Batch:
         plans = [plan for plan in self._remaining() if not plan[0].why_not()]
         with tempfile.TemporaryFile() as errors:
             try:
-                async with aclosing(_answers(self._group, plans, self._kit, errors)) as answers:
-                    async for answer in answers:
+                spec = {"kit": self._kit, "cells": _cells(plans)}
+                started = answers(WORKER, spec, SILENCE_S, errors, self._group.patch)
+                async with aclosing(started) as received:
+                    async for answer in received:
                         self._add(_judge(*self._remaining()[0], answer))
                         self._skip_what_cannot_run()
                 reason = "the process ended"
@@ -115,7 +115,11 @@ class _Batch:
                 reason = f"no answer within {SILENCE_S:g} s"
             if self._remaining():
                 probe, strategy = self._remaining()[0]
-                self._add(failed(probe, strategy, reason + _last_line(errors)))
+                self._add(failed(probe, strategy, reason + last_line(errors)))
+
+
+def _cells(plans: list[Plan]) -> list[tuple[str, str, str]]:
+    return [(probe.group.name, probe.way, strategy) for probe, strategy in plans]
 
 
 def _judge(probe: Probe, strategy: str, answer: dict[str, Any]) -> Cell:
@@ -124,46 +128,3 @@ def _judge(probe: Probe, strategy: str, answer: dict[str, Any]) -> Cell:
     if "error" in answer:
         return failed(probe, strategy, answer["error"])
     return measured(probe, strategy, Relation(**answer["relation"]), answer["details"])
-
-
-async def _answers(
-    group: Group, plans: list[Plan], kit: str, errors: IO[bytes]
-) -> AsyncGenerator[dict[str, Any], None]:
-    """Start a worker and yield its answers; the worker is gone when this ends."""
-    code = START.format(
-        path=sys.path, patch=group.patch or "pass", worker="ctxlocal.cli.matrix.worker"
-    )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", "-c", code),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=errors,
-        start_new_session=True,  # a process group of its own can be ended as a whole
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        cells = [(group.name, probe.way, strategy) for probe, strategy in plans]
-        process.stdin.write(json.dumps({"kit": kit, "cells": cells}).encode())
-        process.stdin.close()
-        while line := await asyncio.wait_for(process.stdout.readline(), SILENCE_S):
-            yield json.loads(line)
-        await asyncio.wait_for(process.wait(), SILENCE_S)
-    finally:
-        if process.returncode is None:
-            _kill(process)
-        await process.communicate()  # until the pipes are closed, or the loop complains
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _last_line(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f": {last}" if last else ""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
+from ctxlocal.cli.process import die_when_orphaned
 from ctxlocal.errors import MissingDependencyError
 
 from .probe import Probe
@@ -63,8 +63,7 @@ def main() -> None:
         (find_probe(group, way), _make(make, strategy)) for group, way, strategy in spec["cells"]
     ]
     for probe, kit in cells:
-        if hasattr(signal, "alarm"):  # the kernel ends a worker whose command was killed
-            signal.alarm(ORPHANED_AFTER_S)
+        die_when_orphaned(ORPHANED_AFTER_S)
         print(json.dumps(_run(probe, kit)), flush=True)
 
 

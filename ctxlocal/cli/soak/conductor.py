@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from ..ending import end_on_signals
+from ..process import end_on_signals
 from ..servers.process import Process, ServerProblem, running
 from . import SETTINGS
 from .client import Unanswered, connect

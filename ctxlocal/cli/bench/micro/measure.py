@@ -5,32 +5,37 @@ from __future__ import annotations
 import gc
 import random
 import statistics
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
+from ..rival import missing
 from .case import Case, Sampler
-from .rival import missing
+from .cases import GROUPS
 
 Table = dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a group gave: its tables, and for each row left out the module it lacks."""
+def run(
+    group: str, tables: Sequence[str], rounds: int, sample_ms: float
+) -> Iterator[dict[str, Any]]:
+    """Measure the cases of a group that are in ``tables``; yield the tables at last."""
+    cases = [case for case in GROUPS[group] if case.table in tables]
+    left_out = {case.row: gap for case in cases if (gap := missing(case.needs)) is not None}
+    there = [case for case in cases if case.row not in left_out]
+    found = yield from measure(there, rounds, sample_ms / 1e3)
+    yield {"found": found, "left_out": left_out}
 
-    tables: dict[str, Table]
-    left_out: dict[str, str]
 
-
-def measure(cases: tuple[Case, ...], rounds: int, sample_seconds: float) -> Result:
-    """Measure ``cases`` interleaved.
+def measure(
+    cases: Sequence[Case], rounds: int, sample_seconds: float
+) -> Generator[dict[str, Any], None, dict[str, Table]]:
+    """Measure ``cases`` interleaved; yield an empty step after each round, return the tables.
 
     A machine's speed drifts, and by more than the differences between rows: so each round takes one
     sample of every row, in an order of its own, and a row's figure is its least sample. Garbage
     collections happen between rounds only.
     """
-    left_out = {case.row: gap for case in cases if (gap := missing(case.needs)) is not None}
-    samplers = [Sampler(case) for case in cases if case.row not in left_out]
+    samplers = [Sampler(case) for case in cases]
     gc.disable()
     try:
         loops = {sampler: sampler.loops_for(sample_seconds) for sampler in samplers}
@@ -40,6 +45,7 @@ def measure(cases: tuple[Case, ...], rounds: int, sample_seconds: float) -> Resu
             for sampler in random.Random(number).sample(samplers, len(samplers)):
                 taken = sampler.seconds(loops[sampler])
                 samples[sampler].append(taken * 1e9 / loops[sampler] / sampler.operations)
+            yield {}
     finally:
         gc.enable()
     tables: dict[str, Table] = {}
@@ -49,4 +55,4 @@ def measure(cases: tuple[Case, ...], rounds: int, sample_seconds: float) -> Resu
             "median_ns": round(statistics.median(samples[sampler]), 2),
             "loops": loops[sampler],
         }
-    return Result(tables, left_out)
+    return tables

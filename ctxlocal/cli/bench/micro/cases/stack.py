@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from ...rival import has_native_twin, load
 from ..case import Case, Names
-from ..rival import has_native_twin, load
 
 
 def _stack(module: str, depth: int) -> Names:

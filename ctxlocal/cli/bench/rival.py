@@ -15,7 +15,6 @@ DISTRIBUTIONS = (
     "eventlet",
     "wrapt",
     "lazy-object-proxy",
-    "pyperf",
 )
 
 

@@ -7,9 +7,9 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from ...rival import load
 from ..case import Case, Names
 from ..owner import Owner, in_context, in_gevent, in_greenlet, in_task
-from ..rival import load
 
 
 class Key:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import ctxlocal
+
+from ..rival import missing
 from .case import perf_counter
-from .rival import missing
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(ctxlocal.__file__).parent.parent
 TABLE = "import"
 MODULES = {
     "ctxlocal": "ctxlocal",
@@ -35,8 +39,8 @@ def seconds(module: str | None) -> float:
     return perf_counter() - start
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """Return the least milliseconds of ``rounds`` interleaved rounds, by row."""
+def run(rounds: int) -> Iterator[dict[str, Any]]:
+    """Time ``rounds`` interleaved rounds; yield for each, then the least milliseconds by row."""
     rows: dict[str, str | None] = {BARE: None}
     rows |= {row: module for row, module in MODULES.items() if missing((module,)) is None}
     seconds(None)
@@ -44,4 +48,5 @@ def measure(rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         for row, module in rows.items():
             least[row] = min(least[row], seconds(module) * 1e3)
-    return least
+        yield {}
+    yield {"found": {TABLE: {row: {"ms": round(ms, 2)} for row, ms in least.items()}}}

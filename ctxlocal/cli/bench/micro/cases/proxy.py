@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from ...rival import has_native_twin, load
 from ..case import Case, Names
-from ..rival import has_native_twin, load
 
 
 class Target:

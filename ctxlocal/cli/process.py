@@ -1,0 +1,91 @@
+"""Processes of their own for work that must not touch this one: started, heard, ended for sure.
+
+A worker is a module whose ``main`` reads one JSON document from its standard input and writes a
+line of JSON for each answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from typing import IO, Any
+
+START = "import sys; sys.path[:] = {path!r}; {patch}; from {worker} import main; main()"
+
+
+async def answers(
+    worker: str, spec: object, silence_s: float, errors: IO[bytes], patch: str = ""
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Start a worker and yield its answers; the worker is gone when this ends.
+
+    :param worker: the module's name.
+    :param spec: what the worker reads; anything that JSON has.
+    :param errors: a file that receives the worker's standard error.
+    :param patch: a statement that the worker runs before it imports anything else.
+    :raises asyncio.TimeoutError: there was no answer for ``silence_s`` seconds.
+    """
+    code = START.format(path=sys.path, patch=patch or "pass", worker=worker)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-c", code),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # a process group of its own can be ended as a whole
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(spec).encode())
+        process.stdin.close()
+        while line := await asyncio.wait_for(process.stdout.readline(), silence_s):
+            yield json.loads(line)
+        await asyncio.wait_for(process.wait(), silence_s)
+    finally:
+        if process.returncode is None:
+            _kill(process)
+        await process.communicate()  # until the pipes are closed, or the loop complains
+
+
+def end_on_signals(received: list[int]) -> None:
+    """Make Ctrl-C, a polite kill and a terminal that is closed cancel the current task, once.
+
+    :param received: the numbers of the signals are put here as they come.
+    """
+    task = asyncio.current_task()
+
+    def end(number: int) -> None:
+        received.append(number)
+        if task is not None and len(received) == 1:
+            task.cancel()
+
+    if sys.platform != "win32":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, end, number)
+
+
+def last_line(errors: IO[bytes]) -> str:
+    """Return the last line that is not empty, after a colon; "" where there is none."""
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {last}" if last else ""
+
+
+def die_when_orphaned(seconds: int) -> None:
+    """Have the kernel end this process in ``seconds``, unless this is called again before.
+
+    For workers, whose command may have been killed; nothing where there are no alarms.
+    """
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
