@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,6 +28,8 @@ from ctxlocal.cli.bench.concurrency.turn import Book
 from ctxlocal.cli.bench.conductor import conduct, plan
 from ctxlocal.cli.bench.micro import part as micro
 from ctxlocal.cli.bench.parts import PARTS
+from ctxlocal.cli.bench.servers import load, measure
+from ctxlocal.cli.servers.catalogue import BY_NAME
 
 Runner = Callable[..., Result]
 COUNTS = (1, 3)
@@ -305,3 +310,55 @@ def test_a_signal_ends_the_process_and_keeps_what_was_found(
     document = json.loads(file.read_text())
     assert set(document["micro"]) == {"stack-1"}
     assert document["complete"] is False
+
+
+class TestServers:
+    @pytest.mark.parametrize("server", ["werkzeug", "gunicorn-sync", "uvicorn-asyncio-h11"])
+    def test_a_real_server_is_counted_in_each_mode(self, server: str) -> None:
+        report = conduct(["servers"], [server], quick=True)
+        assert report.complaints == []
+        found = report.as_dict()["servers"]
+        assert [(one["server"], one["mode"]) for one in found] == [
+            (server, mode) for mode in measure.MODES
+        ]
+        assert all(one["requests_per_second"] > 0 for one in found)
+
+    def test_a_server_that_is_not_installed_is_left_out(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        absent = replace(BY_NAME["werkzeug"], needs=("no_such_server",))
+        monkeypatch.setitem(BY_NAME, "werkzeug", absent)
+        assert list(measure.run("werkzeug", 1, 0.01)) == [
+            {"left_out": {"server werkzeug": "no_such_server"}}
+        ]
+
+    def test_a_server_that_is_silent_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(load, "PATIENCE_S", 0.05)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+
+            async def main() -> None:
+                await load.Load(port).warm_up()
+
+            with pytest.raises(load.NoAnswers, match=f"^port {port} gave no answer within 0.05 s"):
+                asyncio.run(main())
+
+    def test_a_visitor_keeps_its_session_from_round_to_round(self) -> None:
+        asked: list[bytes] = []
+
+        async def main() -> None:
+            async def serve(reader: Any, writer: Any) -> None:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                head = b"HTTP/1.1 200 OK\r\nSet-Cookie: s=1; Path=/\r\nConnection: close"
+                writer.write(head + b"\r\nContent-Length: 2\r\n\r\nok")
+                await writer.drain()
+                writer.close()
+
+            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+                busy = load.Load(server.sockets[0].getsockname()[1])
+                assert await busy.requests_per_second(0.05) > 0
+                asked.clear()
+                assert await busy.requests_per_second(0.05) > 0
+
+        asyncio.run(main())
+        assert {b"\r\nCookie: s=1\r\n" in request for request in asked} == {True}

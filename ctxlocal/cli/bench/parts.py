@@ -2,5 +2,6 @@
 
 from .concurrency.part import CONCURRENCY
 from .micro.part import MICRO
+from .servers.part import SERVERS_PART
 
-PARTS = (MICRO, CONCURRENCY)
+PARTS = (MICRO, CONCURRENCY, SERVERS_PART)

@@ -18,7 +18,7 @@ SOAKED = 420  # requests to each server: all of it takes about a minute
 
 def all_parts() -> list[Part]:
     """Return the parts in the order in which they run."""
-    return [matrix_part(), soak_part()]
+    return [matrix_part(), soak_part(), bench_part()]
 
 
 def matrix_part() -> Part:
@@ -69,3 +69,17 @@ def soak_part() -> Part:
         return SoakReport(finished, time.monotonic() - begun, settings).as_dict()
 
     return Part("soak", sum(SOAKED for plan in plans if not plan.server.why_not()), run)
+
+
+def bench_part() -> Part:
+    """Single operations, many owners of one Local, and a few servers: a quick run of each."""
+    from ..bench.conductor import conduct as conduct_bench
+    from ..bench.conductor import plan
+
+    def run(advance: Advance) -> dict[str, Any]:
+        report = conduct_bench(quick=True, advance=lambda job: advance(1))
+        if report.signal is not None:
+            raise Unfinished(report.as_dict()) from SystemExit(128 + report.signal)
+        return report.as_dict()
+
+    return Part("bench", sum(job.steps for _, jobs in plan(quick=True) for job in jobs), run)

@@ -32,7 +32,34 @@ class Load:
         self._port = port
         self._clients = [_Client(self) for _ in range(CONNECTIONS)]
         self._is_on = False
+        self._has_answered = asyncio.Event()
         self.answered = 0
+
+    async def warm_up(self) -> None:
+        """Wait for an answer: a server may accept connections long before it serves.
+
+        :raises NoAnswers: none came.
+        """
+        self._is_on = True
+        try:
+            await asyncio.wait_for(self._first_answer(), PATIENCE_S)
+        except asyncio.TimeoutError:
+            text = f"port {self._port} gave no answer within {PATIENCE_S:g} s"
+            raise NoAnswers(text) from None
+        finally:
+            self._end()
+
+    async def _first_answer(self) -> None:
+        await self._open()
+        await self._has_answered.wait()
+
+    async def _open(self) -> None:
+        await asyncio.gather(*(client.open(self._port) for client in self._clients))
+
+    def _end(self) -> None:
+        self._is_on = False
+        for client in self._clients:
+            client.close()
 
     async def requests_per_second(self, seconds: float) -> float:
         """Keep the connections busy for so long.
@@ -41,14 +68,12 @@ class Load:
         """
         self._is_on, self.answered = True, 0
         begun = time.perf_counter()
-        await asyncio.wait_for(
-            asyncio.gather(*(client.open(self._port) for client in self._clients)), PATIENCE_S
-        )
-        await asyncio.sleep(seconds)
-        self._is_on = False
-        taken = time.perf_counter() - begun
-        for client in self._clients:
-            client.close()
+        try:
+            await asyncio.wait_for(self._open(), PATIENCE_S)
+            await asyncio.sleep(seconds)
+            taken = time.perf_counter() - begun
+        finally:
+            self._end()
         if not self.answered:
             raise NoAnswers(f"port {self._port} gave no answer within {seconds:g} s")
         return self.answered / taken
@@ -56,6 +81,7 @@ class Load:
     def has_answered(self, client: _Client, *, is_open: bool) -> None:
         """Go on with ``client``, on its connection or another one."""
         self.answered += 1
+        self._has_answered.set()
         if not self._is_on:
             return
         if is_open:

@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from ... import asgi, wsgi
-from ...context import session
-from ...session.cookie import Cookie
-from ...session.stored import StoredSessions
-from ...session.stores.url import open_store
+from .... import asgi, wsgi
+from ....context import session
+from ....session.cookie import Cookie
+from ....session.stored import StoredSessions
+from ....session.stores.url import open_store
 
 STORE = "CTXLOCAL_BENCH_STORE"  # the variable that holds the sessions' URL
 BODY = b"ok"

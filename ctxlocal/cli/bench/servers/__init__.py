@@ -1,0 +1,4 @@
+"""How many requests a second real servers answer, with contexts and sessions and without.
+
+``hello`` is what they serve, ``load`` the client, ``measure`` one server's job.
+"""

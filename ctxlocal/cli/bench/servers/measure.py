@@ -1,0 +1,50 @@
+"""Measures one server: its processes side by side, a round of each in turn, the best of each."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from ...servers.catalogue import BY_NAME, Server
+from ...servers.process import running
+from .hello import STORE
+from .load import Load
+
+MODES = ("plain", "contexts", "sessions")
+
+
+def run(server: str, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield a step for each mode of a server, with the finding.
+
+    :param rounds: how often each mode has its turn, in which it is under load for ``seconds``.
+    """
+    found = BY_NAME[server]
+    if reason := found.why_not():
+        yield {"left_out": {f"server {server}": reason.removesuffix(" not installed")}}
+        return
+    for mode, best in asyncio.run(_measure(found, rounds, seconds)).items():
+        yield {"found": {"server": server, "mode": mode, "requests_per_second": round(best, 1)}}
+
+
+async def _measure(server: Server, rounds: int, seconds: float) -> dict[str, float]:
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        loads = {mode: await _started(server, mode, folder, stack) for mode in MODES}
+        for load in loads.values():
+            await load.warm_up()
+        best = dict.fromkeys(MODES, 0.0)
+        for _ in range(rounds):
+            for mode, load in loads.items():
+                best[mode] = max(best[mode], await load.requests_per_second(seconds))
+        return best
+
+
+async def _started(server: Server, mode: str, folder: str, stack: AsyncExitStack) -> Load:
+    application = f"{__package__}.hello:{server.protocol}_{mode}"
+    environment = {STORE: f"sqlite:///{Path(folder) / mode}.db"}
+    process = await stack.enter_async_context(running(server, application, environment))
+    return Load(process.port)
