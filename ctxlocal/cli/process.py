@@ -11,8 +11,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
-from typing import IO, Any
+from collections.abc import AsyncGenerator, Coroutine
+from typing import IO, Any, TypeVar
+
+T = TypeVar("T")
 
 START = "import sys; sys.path[:] = {path!r}; {patch}; from {worker} import main; main()"
 
@@ -41,13 +43,33 @@ async def answers(
         assert process.stdout is not None
         process.stdin.write(json.dumps(spec).encode())
         process.stdin.close()
-        while line := await asyncio.wait_for(process.stdout.readline(), silence_s):
+        while line := await within(silence_s, process.stdout.readline()):
             yield json.loads(line)
-        await asyncio.wait_for(process.wait(), silence_s)
+        await within(silence_s, process.wait())
     finally:
         if process.returncode is None:
             _kill(process)
         await process.communicate()  # until the pipes are closed, or the loop complains
+
+
+async def within(seconds: float, awaited: Coroutine[Any, Any, T]) -> T:
+    """Do what ``asyncio.wait_for`` does, and hear a cancellation that comes with the result.
+
+    Up to Python 3.11 that one drops it (bpo-37658), so that
+    Ctrl-C in that moment would end nothing.
+
+    :raises asyncio.TimeoutError: it took longer than ``seconds``.
+    """
+    task = asyncio.ensure_future(awaited)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+    if not done:
+        raise asyncio.TimeoutError
+    return task.result()
 
 
 def end_on_signals(received: list[int]) -> None:

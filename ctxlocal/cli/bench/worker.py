@@ -11,7 +11,7 @@ from importlib import import_module
 
 from ctxlocal.cli.process import die_when_orphaned
 
-SILENCE_S = 120
+SILENCE_S = 300  # a crowd of 10,000 takes its time on a busy machine
 DONE = {"done": True}
 
 

@@ -43,7 +43,7 @@ def complaints(found: Sequence[dict[str, Any]]) -> list[str]:
     """Name the crowds in which an owner read another's value through a Local of ours."""
     return [
         f"{one['library']} among {one['count']:,} {one['owners']}: "
-        f"{one['foreign_reads']:,} reads gave another owner's value"
+        f"{one['foreign_reads']:,} foreign reads"
         for one in found
         if one["foreign_reads"] and one["library"].startswith(OURS)
     ]

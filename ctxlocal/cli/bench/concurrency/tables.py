@@ -17,9 +17,9 @@ LEGEND = (
     f"N owners share one object. In its turn an owner reads its value {READS} times, verifies each "
     f"read and sets another value {SETS} times; then all others have a turn. Under N: millions of "
     "reads and sets a second, without the switches; - where that is not more than noise.\n"
-    "For the greatest N: whole, the same with the switches; ×, how many times as long as ours "
-    "(without the switches); bytes of memory that an owner adds; bytes that are left when all have "
-    "ended, for each further N.\n"
+    "For the greatest N: whole, with the switches; ×, how many times as long as ours without them; "
+    "bytes, what an owner adds to the memory; left, what a second crowd of N leaves in it.\n"
+    "A foreign read gave another owner's value.\n"
 )
 SHORT = {1_000: "1k", 10_000: "10k"}
 
@@ -84,7 +84,8 @@ def _notes(found: Sequence[dict[str, Any]]) -> Text:
     lines = []
     for row, reads in foreign.items():
         if reads:
-            why = " (it isolates threads alone)" if row == CONTROL else ""
-            lines.append(Text(f"{row}: {reads:,} reads gave another owner's value{why}.", "red"))
-    rest = "No other read" if lines else "No read"
-    return Text("\n").join([*lines, Text(f"{rest} gave another owner's value.")])
+            why = " isolates threads alone" if row == CONTROL else ""
+            lines.append(Text(f"{row}{why}: {reads:,} foreign reads.", "red"))
+    return Text("\n").join(
+        [*lines, Text("No other foreign read." if lines else "No foreign read.")]
+    )

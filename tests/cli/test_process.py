@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ctxlocal.cli.process import within
+
+
+async def answer(event: asyncio.Event) -> str:
+    await event.wait()
+    return "answer"
+
+
+def test_within_returns_what_comes_in_time() -> None:
+    async def main() -> str:
+        event = asyncio.Event()
+        event.set()
+        return await within(60, answer(event))
+
+    assert asyncio.run(main()) == "answer"
+
+
+def test_within_ends_what_takes_longer() -> None:
+    cancelled: list[bool] = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(within(0, hang()))
+    # A coroutine that had not begun has nothing to end.
+    assert cancelled in ([], [True])
+
+
+def test_a_cancellation_that_comes_with_the_answer_is_heard() -> None:
+    async def main() -> None:
+        event = asyncio.Event()
+        waiting = asyncio.ensure_future(within(60, answer(event)))
+        for _ in range(3):
+            await asyncio.sleep(0)  # until it waits for the answer
+        event.set()
+        for _ in range(2):
+            await asyncio.sleep(0)  # until the answer is there
+        waiting.cancel()
+        await waiting
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
