@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import IO
 
+from ..process import last_line, within
 from .catalogue import Server
 
 READY_S = 30.0
 ASK_EVERY_S = 0.02
 POLITE_S = 4.0  # then it is killed
-SAID = 400  # characters of what a server that failed has said
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,7 +37,7 @@ class Process:
     def how_it_ended(self) -> str:
         """Return its exit status and last words; "" while it runs."""
         status = self._process.returncode
-        return "" if status is None else f"it ended with status {status}{_last_words(self._output)}"
+        return "" if status is None else f"it ended with status {status}{last_line(self._output)}"
 
 
 @asynccontextmanager
@@ -114,21 +114,14 @@ async def _await_answer(process: Process) -> None:
             return
 
 
-def _last_words(output: IO[bytes]) -> str:
-    output.seek(0)
-    lines = output.read().decode(errors="replace").splitlines()
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return f": {said[:SAID]}" if said else ""
-
-
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Ask the process to end, and kill what is left of its group."""
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), POLITE_S)
-        except (asyncio.TimeoutError, asyncio.CancelledError):
-            process.kill()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    try:
+        if process.returncode is None:
+            process.terminate()
+            with suppress(asyncio.TimeoutError):
+                await within(POLITE_S, process.wait())
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

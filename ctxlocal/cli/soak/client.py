@@ -11,6 +11,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
+from ..process import within
+
 PATIENCE_S: Final = 20.0  # for one answer
 SLOW_READ = 4096  # bytes at a time
 SLOW_PAUSE_S = 0.001
@@ -57,9 +59,9 @@ class Connection:
         :param most: stop after so many bytes of the body.
         :param slowly: read a little, wait, and so on.
         :raises Unanswered: the connection ended before a whole header had come.
-        :raises TimeoutError: nothing came for a long time.
+        :raises asyncio.TimeoutError: nothing came for a long time.
         """
-        return await asyncio.wait_for(self._answer(most, slowly), PATIENCE_S)
+        return await within(PATIENCE_S, self._answer(most, slowly))
 
     def hang_up(self) -> None:
         """Close at once; what is on its way is lost."""

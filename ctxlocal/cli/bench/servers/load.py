@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 
+from ...process import within
 from .hello import BODY
 
 CONNECTIONS = 8
@@ -42,7 +43,7 @@ class Load:
         """
         self._is_on = True
         try:
-            await asyncio.wait_for(self._first_answer(), PATIENCE_S)
+            await within(PATIENCE_S, self._first_answer())
         except asyncio.TimeoutError:
             text = f"port {self._port} gave no answer within {PATIENCE_S:g} s"
             raise NoAnswers(text) from None
@@ -69,7 +70,7 @@ class Load:
         self._is_on, self.answered = True, 0
         begun = time.perf_counter()
         try:
-            await asyncio.wait_for(self._open(), PATIENCE_S)
+            await within(PATIENCE_S, self._open())
             await asyncio.sleep(seconds)
             taken = time.perf_counter() - begun
         finally:
