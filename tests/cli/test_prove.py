@@ -190,12 +190,19 @@ class TestPage:
         assert "LEAK , where isolated was promised" in shown.text
         assert "Timer shared*" in shown.text
 
+    def test_names_the_versions_of_every_part(self) -> None:
+        parts = {name: {"versions": {name: "1.0"}} for name in ("matrix", "soak", "bench")}
+        text = Page(page(parts)).text
+        assert all(f"{name} 1.0" in text for name in parts)
+
     def test_says_which_servers_were_not_run(self, full: str) -> None:
         assert "gunicorn-tornado : tornado is missing" in Page(full).text
 
     def test_says_whether_memory_is_flat(self) -> None:
         runs = [run(), run(memory={"bytes_per_10000": 12_345_678, "is_flat": False})]
+        runs.append(run(memory={"bytes_per_10000": 9_999, "is_flat": None}))
         text = Page(page({"soak": soak(*runs)})).text
+        assert "too few to tell" in text
         assert "20.5 kB, flat" in text
         assert "12.3 MB, growing" in text
 

@@ -26,7 +26,7 @@ from .document import (
 )
 from .plot import swatch
 
-FACTS = ("date", "python", "implementation", "platform", "twin", "machine", "versions")
+FACTS = ("date", "python", "implementation", "platform", "twin", "machine")
 MACHINE = {"cpu_model_name": "CPU", "cpu_count": "cores", "cpu_freq": "clock"}
 NOT_RUN = "not run"
 FILTERS = {
@@ -102,9 +102,10 @@ def _legend(which: str, libraries: Sequence[str]) -> list[tuple[Markup, str]]:
 
 def _facts(document: Document) -> dict[str, Any]:
     """What the parts were measured on and with; the first that says it is believed."""
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"versions": {}}
     for part in (document, *(document.get(name) or {} for name in reversed(PARTS))):
         facts.update((key, part[key]) for key in FACTS if part.get(key) and key not in facts)
+        facts["versions"] |= part.get("versions") or {}
     machine = facts.get("machine") or {}
     facts["machine"] = {name: machine[key] for key, name in MACHINE.items() if machine.get(key)}
     return facts
