@@ -60,9 +60,8 @@ _TOUCH = (
 _DELETE = "DELETE FROM session WHERE key = ?"
 _LIST = f"SELECT {_COLUMNS} FROM session WHERE user = ? AND expires > ? ORDER BY touched"
 _REVOKE = "DELETE FROM session WHERE user = ? AND expires > ? AND key IS NOT ?"
-_PURGE = (
-    "DELETE FROM session WHERE rowid IN (SELECT rowid FROM session WHERE expires <= ? LIMIT 1000)"
-)
+_EXPIRED = "SELECT rowid FROM session WHERE rowid > ? AND expires <= ? ORDER BY rowid LIMIT 1000"
+_PURGE = "DELETE FROM session WHERE rowid = ? AND expires <= ?"
 _SCAN = (
     f"SELECT {_COLUMNS} FROM session "
     "WHERE key > ? AND expires > ? AND moved_to IS NULL ORDER BY key LIMIT 500"
@@ -209,11 +208,16 @@ class SQLiteStore:
         return self._run("revoke_everyone", _delete_all, self._clock())
 
     def purge(self) -> int:
-        """See :meth:`ctxlocal.session.protocol.Store.purge`. O(rows); 1000 at a time are locked."""
+        """See :meth:`ctxlocal.session.protocol.Store.purge`.
+
+        O(rows), of which each is read once. The file is locked while 1000 at a time are
+        removed, not while they are looked for.
+        """
         now = self._clock()
-        purged = 0
-        while some := self._run("purge", _count, _PURGE, (now,)):
-            purged += some
+        purged, last = 0, -1
+        while found := self._run("purge", _expired, last, now):
+            purged += self._run("purge", _purge, found, now)
+            last = found[-1]
         return purged
 
     def scan(self) -> Iterator[tuple[str, Record]]:
@@ -391,6 +395,15 @@ def _rows(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...
 
 def _count(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
     return connection.execute(statement, values).rowcount
+
+
+def _expired(connection: sqlite3.Connection, last: int, now: float) -> list[int]:
+    return [rowid for (rowid,) in connection.execute(_EXPIRED, (last, now))]
+
+
+def _purge(connection: sqlite3.Connection, rows: list[int], now: float) -> int:
+    with transaction(connection):
+        return connection.executemany(_PURGE, [(row, now) for row in rows]).rowcount
 
 
 def _find(connection: sqlite3.Connection, key: str, now: float) -> _Row | None:

@@ -355,6 +355,29 @@ def test_purge_locks_in_small_parts(store: SQLiteStore, path: Path) -> None:
     assert store.load(KEY) is not None
 
 
+def test_purge_looks_at_each_row_once(store: SQLiteStore, path: Path) -> None:
+    """The 20000 live ones that come first take more steps than the 5000 expired ones."""
+    store.create(KEY, {}, 100)
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000) "
+    execute(
+        path,
+        many + "INSERT INTO session SELECT 'k' || i, 1, 0, 0, CASE WHEN i > 20000 THEN 1 "
+        "ELSE 1e12 END, NULL, NULL, x'' FROM n",
+    )
+    steps: list[None] = []
+    store._connections._idle[0].set_progress_handler(lambda: steps.append(None), 1)
+    assert store.purge() == 5000
+    assert len(steps) < 16 * 25_000
+
+
+def test_purge_looks_for_what_has_expired_without_a_lock(store: SQLiteStore, path: Path) -> None:
+    store.create(KEY, {}, 100)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    assert store.purge() == 0
+    writer.close()
+
+
 @pytest.mark.parametrize("wrong", ["", ":memory:"])
 def test_a_path_that_is_no_file_is_refused(wrong: str) -> None:
     with pytest.raises(SessionConfigError, match=r"^path: .* is no file; use MemoryStore\(\)$"):
