@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .goals import GOALS, Goal, figure
+from .scale import tables as scale
+from .scale.tables import Growth, read_growth
 from .sessions import tables as sessions
 from .sessions.figures import Figures, read_figures
 from .table import MISSING, Document, markdown, number
 
 ROOT = Path(__file__).parent.parent
-FILES = ("README.md", "docs/benchmarks.md", "docs/sessions-benchmarks.md")
+FILES = ("README.md", "docs/benchmarks.md", "docs/sessions-benchmarks.md", "docs/scale.md")
 BLOCK = re.compile(r"(<!-- benchmarks:begin (\S+) -->\n).*?(<!-- benchmarks:end \2 -->)", re.DOTALL)
 SHOWN = ((3, 11), (3, 13))  # the Pythons whose figures are shown; the goals show all
 
@@ -165,8 +167,8 @@ BLOCKS: dict[str, Callable[[list[Results]], str]] = {
 }
 
 
-def render(text: str, results: list[Results], figures: list[Figures]) -> str:
-    """Return ``text`` with every block as ``results``, and those of sessions ``figures``, give it.
+def render(text: str, results: list[Results], figures: list[Figures], growth: list[Growth]) -> str:
+    """Return ``text`` with every block as the results of core, sessions and scale give it.
 
     :raises BlockError: a block's name is none of ours, or a block is not closed.
     """
@@ -177,8 +179,10 @@ def render(text: str, results: list[Results], figures: list[Figures]) -> str:
             rendered = BLOCKS[name](results)
         elif name in sessions.BLOCKS:
             rendered = sessions.BLOCKS[name](figures)
+        elif name in scale.BLOCKS:
+            rendered = scale.BLOCKS[name](growth)
         else:
-            names = ", ".join([*BLOCKS, *sessions.BLOCKS])
+            names = ", ".join([*BLOCKS, *sessions.BLOCKS, *scale.BLOCKS])
             raise BlockError(f"no block is named {name!r}; the names are {names}")
         return f"{begin}\n{rendered}\n{end}"
 
@@ -198,6 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     results = read_results(arguments.root / "benchmarks/results")
     figures = read_figures(arguments.root / "benchmarks/results/sessions")
+    growth = read_growth(arguments.root / "benchmarks/results/scale")
     stale = False
     for name in FILES:
         path = arguments.root / name
@@ -205,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         text = path.read_text("utf-8")
         try:
-            rendered = render(text, results, figures)
+            rendered = render(text, results, figures, growth)
         except BlockError as error:
             print(f"{name}: {error}", file=sys.stderr)
             stale = True

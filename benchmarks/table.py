@@ -46,7 +46,9 @@ class Document:
         versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
         cpu = f"{machine.get('cpu_model_name', 'unknown')}, {machine.get('cpu_count', '?')} cores"
         where = f"Python {document['python']}, {cpu}, {machine['platform']}, {document['date']}"
-        how = f"{document['rounds']} rounds: `{document['command']}`"
+        how = f"`{document['command']}`"
+        if "rounds" in document:
+            how = f"{document['rounds']} rounds: {how}"
         lines = [f"- **{self.name}**: {where}; {versions}; {how}"]
         lines += [f"  - left out: {row} (no {gap})" for row, gap in document["left_out"].items()]
         return "\n".join(lines) + "\n"

@@ -65,13 +65,15 @@ local function each(command, first, last)
   end
 end
 
+-- writes meta and what else is given; returns when the record expires. That is set last: a
+-- time that has come by then removes the key, and a later write would make another, for ever
 local function renew(generation, epoch, ttl, ...)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local expires = string.format('%.0f', now + ttl)
   redis.call('HSET', key, META,
     generation .. ' ' .. epoch .. ' ' .. string.format('%.0f', now) .. ' ' .. expires, ...)
-  redis.call('PEXPIREAT', key, expires)
+  return expires
 end
 """
 
@@ -80,8 +82,9 @@ CREATE = Script(r"""
 if redis.call('EXISTS', key) == 1 then
   return redis.call('HGET', key, MAKER) == ARGV[4] and 1 or 0
 end
-renew(ARGV[2], ARGV[1], ARGV[3], MAKER, ARGV[4])
+local expires = renew(ARGV[2], ARGV[1], ARGV[3], MAKER, ARGV[4])
 each('HSET', 5, #ARGV)
+redis.call('PEXPIREAT', key, expires)
 return 1
 """)
 
@@ -89,7 +92,7 @@ return 1
 TOUCH = Script(r"""
 local generation, born = live(ARGV[1])
 if not generation then return 0 end
-renew(generation, born, ARGV[2])
+redis.call('PEXPIREAT', key, renew(generation, born, ARGV[2]))
 return 1
 """)
 
@@ -127,9 +130,10 @@ if ARGV[2] ~= '*' and ARGV[2] ~= generation then return 'X' end
 local sets = 7 + ARGV[5]
 local at = sets + ARGV[6]
 if at > #ARGV then
-  renew(generation, born, ARGV[3], MEMORY, id .. '1:C' .. memory)
+  local expires = renew(generation, born, ARGV[3], MEMORY, id .. '1:C' .. memory)
   each('HSET', sets, at - 1)
   each('HDEL', 7, sets - 1)
+  redis.call('PEXPIREAT', key, expires)
   return 'C'
 end
 
@@ -170,10 +174,12 @@ if clear then
   redis.call('DEL', key)
   generation = string.format('%.0f', generation + 1)
 end
-renew(generation, born, ARGV[3], MEMORY, id .. #answer .. ':' .. answer .. memory)
+local expires =
+  renew(generation, born, ARGV[3], MEMORY, id .. #answer .. ':' .. answer .. memory)
 for field, value in pairs(after) do
   if value then redis.call('HSET', key, field, value) else redis.call('HDEL', key, field) end
 end
+redis.call('PEXPIREAT', key, expires)
 return answer
 """)
 

@@ -263,6 +263,22 @@ class TestExactness:
         assert store.commit(OTHER, 0, {}, [], ops, TTL, "c") == first
 
 
+class TestLifetime:
+    """One that is over when the server gets to it leaves nothing, least of all for ever."""
+
+    def test_a_create_leaves_nothing(self, store: RedisStore, client: redis.Redis) -> None:
+        store.create(KEY, {"name": b"anna"}, 0)
+        assert client.exists(RECORD) == 0
+
+    @pytest.mark.parametrize("ops", [(), (Incr("n", 1),)], ids=["fields", "operations"])
+    def test_a_commit_leaves_nothing(
+        self, store: RedisStore, client: redis.Redis, ops: tuple[Op, ...]
+    ) -> None:
+        store.create(KEY, {}, TTL)
+        store.commit(KEY, 0, {"name": b"anna"}, (), ops, 0, "a")
+        assert client.exists(RECORD) == 0
+
+
 class TestRaces:
     @pytest.mark.parametrize("count", [50, 500])
     def test_threads_lose_nothing(self, redis_port: int, client: redis.Redis, count: int) -> None:

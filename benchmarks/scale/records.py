@@ -1,0 +1,226 @@
+"""What a session costs in a store that holds many: SQLite's file, and a redis-server."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from time import perf_counter, time
+from typing import Any
+
+from benchmarks.rival import load
+from ctxlocal.session.protocol import KEPT_COMMITS, USER, Record
+
+from .clock import late, middle, once_ns
+
+Figures = dict[str, float]
+SESSIONS_EACH = 4  # that a user has
+_TTL = 86_400.0
+_CHUNK = 1000
+_SAMPLES = 500
+_US = 1e3
+# Redis keeps a hash compact as long as none of its values is longer than that: 64 by default.
+COMPACT = ("--hash-max-listpack-value", "1024")
+
+VALUES = {
+    "name": b"\xa5u1042",
+    "csrf": b"\xd9@" + b"5f" * 32,
+    "theme": b"\xa4dark",
+    "cart": b"\x93\x0b*\x07",
+    "count": b"0",
+}
+
+
+def key(number: int) -> str:
+    """Return a session's key: as real ones are, without any order."""
+    return hashlib.sha256(b"%d" % number).hexdigest()
+
+
+def user(number: int) -> str:
+    """Return the user of a session."""
+    return f"user {number // SESSIONS_EACH}"
+
+
+def content(number: int) -> dict[str, bytes]:
+    """Return what a session holds."""
+    return {**VALUES, USER: user(number).encode()}
+
+
+class Filled(ABC):
+    """A store to be filled faster than by one create after the other."""
+
+    store: Any
+
+    @abstractmethod
+    def fill(self, numbers: range) -> None:
+        """Create the sessions of these numbers."""
+
+    def fill_expired(self, numbers: range) -> bool:
+        """Create sessions that have expired; False where the store removes such itself."""
+        return False
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the bytes that the store takes."""
+
+
+class FilledSQLite(Filled):
+    """A store in a file of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "sessions.db"
+        self._ahead = 0.0
+        store = load("ctxlocal.session.stores.sqlite").SQLiteStore
+        self.store = store(self._path, clock=lambda: time() + self._ahead)
+
+    def fill(self, numbers: range) -> None:
+        """Create them by the store's own create, a thousand in one transaction."""
+        connections = self.store._connections
+        todo = iter(numbers)
+        while some := list(islice(todo, _CHUNK)):
+            connection = connections.take()
+            connection.execute("BEGIN")
+            connections.give(connection)  # the next create takes this one
+            for number in some:
+                assert self.store.create(key(number), content(number), _TTL)
+            connection.execute("COMMIT")
+
+    def fill_expired(self, numbers: range) -> bool:
+        """Create them with the store's clock put back."""
+        self._ahead = -2 * _TTL
+        self.fill(numbers)
+        self._ahead = 0.0
+        return True
+
+    def size(self) -> int:
+        """Return the size of the file, with what was written ahead put in place."""
+        connections = self.store._connections
+        connection = connections.take()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connections.give(connection)
+        return self._path.stat().st_size
+
+
+class FilledRedis(Filled):
+    """A store in a server of its own."""
+
+    def __init__(self, port: int) -> None:
+        url = f"redis://127.0.0.1:{port}/0"
+        self.store = load("ctxlocal.session.stores.redis").RedisStore.from_url(url)
+        self._client = load("redis").Redis(port=port)
+
+    def fill(self, numbers: range) -> None:
+        """Create them by the store's own steps, some at once: what all ask goes in one batch."""
+        redis = load("ctxlocal.session.stores.redis")
+        todo = iter(numbers)
+        while some := list(islice(todo, _CHUNK)):
+            creating = [self.store._steps.create(key(one), content(one), _TTL) for one in some]
+            asked = [(steps, next(steps)) for steps in creating]
+            while asked:
+                batch = redis.Batch([call.arguments for _, call in asked])
+                replies = self.store._ask(batch)
+                asked = [
+                    (steps, call)
+                    for (steps, _), reply in zip(asked, replies, strict=True)
+                    if (call := _next(steps, reply)) is not None
+                ]
+
+    def size(self) -> int:
+        """Return the memory that the server uses."""
+        return int(self._client.info("memory")["used_memory"])
+
+
+def _next(steps: Any, reply: Any) -> Any:
+    try:
+        return steps.throw(reply) if isinstance(reply, Exception) else steps.send(reply)
+    except StopIteration as end:
+        if not end.value:
+            raise RuntimeError("a session was there already") from None
+        return None
+
+
+@contextmanager
+def filled(kind: str, directory: Path) -> Iterator[Filled]:
+    """Yield an empty store of a kind: "SQLite", "Redis" or "Redis, compact"."""
+    if kind == "SQLite":
+        one: Filled = FilledSQLite(directory)
+        yield one
+        one.store.close()
+        return
+    options = COMPACT if kind == "Redis, compact" else ()
+    with load("tests.services").redis_server(*options) as server:
+        one = FilledRedis(server.port)
+        yield one
+        one.store.close()
+
+
+def measure(kind: str, directory: Path, count: int) -> Figures:
+    """Return µs of each operation on a store with ``count`` sessions, found without any order."""
+    with filled(kind, directory) as store:
+        empty = store.size()
+        start = perf_counter()
+        store.fill(range(count))
+        figures = {"fill, s": perf_counter() - start, "bytes": (store.size() - empty) / count}
+        figures |= _operations(store.store, count)
+        figures |= _purge(store, count)
+    return figures
+
+
+def _operations(store: Any, count: int) -> Figures:
+    choose = random.Random(count)
+    numbers = [choose.randrange(count) for _ in range(_SAMPLES)]
+    taken: dict[str, list[int]] = {
+        "load": [once_ns(partial(store.load, key(number))) for number in numbers],
+        "commit": [_commit(store, key(number), f"of {number}") for number in numbers],
+        "create": [_create(store, count + nth) for nth in range(_SAMPLES)],
+        "list": [once_ns(partial(store.list, user(number))) for number in numbers],
+        "revoke": [
+            once_ns(partial(store.revoke, whose))
+            for whose in sorted({user(number) for number in numbers[: _SAMPLES // 2]})
+        ],
+    }
+    figures = {name: middle(samples) / _US for name, samples in taken.items()}
+    return figures | {"commit p99": late(taken["commit"]) / _US}
+
+
+def _commit(store: Any, at: str, commit_id: str) -> int:
+    record: Record = store.load(at)
+    changed = {"count": commit_id.encode()}
+    return once_ns(
+        partial(store.commit, at, record.generation, changed, (), (), _TTL, commit_id, record)
+    )
+
+
+def _create(store: Any, number: int) -> int:
+    return once_ns(partial(store.create, key(number), content(number), _TTL))
+
+
+def _purge(store: Filled, count: int) -> Figures:
+    """Return ms of a purge that finds nothing, and of one that finds a tenth as many expired."""
+    start = perf_counter()
+    store.store.purge()
+    figures = {"purge of none, ms": (perf_counter() - start) * 1e3}
+    expired = count // 10
+    unused = 2 * count + _SAMPLES
+    if store.fill_expired(range(unused, unused + expired)):
+        start = perf_counter()
+        assert store.store.purge() == expired
+        figures["purge of a tenth, ms"] = (perf_counter() - start) * 1e3
+    return figures
+
+
+def worn(kind: str, directory: Path, count: int) -> Figures:
+    """Return bytes that a session takes after it was changed so often as it remembers commits."""
+    with filled(kind, directory) as store:
+        empty = store.size()
+        store.fill(range(count))
+        fresh = store.size() - empty
+        for number in range(count):
+            for nth in range(KEPT_COMMITS):
+                _commit(store.store, key(number), f"{number:016x}{nth:016x}")
+        return {"fresh": fresh / count, "worn": (store.size() - empty) / count}
