@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 
-from benchmarks.rival import load
+from ctxlocal.cli.bench.rival import load
 
 from .clock import late
 from .records import Figures, content, key

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, time
 from typing import Any
 
-from benchmarks.rival import load
+from ctxlocal.cli.bench.rival import load
 from ctxlocal.session.protocol import KEPT_COMMITS, USER, Record
 
 from .clock import late, middle, once_ns

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.rival import load, missing, versions
 from benchmarks.run import RESULTS, about, implementation
+from ctxlocal.cli.bench.rival import load, missing, versions
 
 from .subjects import SUBJECTS, Subject
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks.render import ROOT, main
-from benchmarks.rival import missing
 from benchmarks.scale.owners import KINDS
 from benchmarks.scale.subjects import SUBJECTS, Subject
 from benchmarks.scale.tables import BLOCKS, Growth
+from ctxlocal.cli.bench.rival import missing
 
 PAGE = ROOT / "docs/scale.md"
 
