@@ -16,7 +16,7 @@ from . import ident as _ident
 from ._exchange import exchange_for
 from ._impl import exchanged
 from ._owner import Cells, thread_token
-from ._pure.storage import carriers, clear_context
+from ._pure.storage import carriers, carrying, clear_context
 from ._shared import carried_by, shared_values
 from ._strategy import ContextIdent
 from .errors import FrameBusyError, FrameClosedError
@@ -274,7 +274,8 @@ def _carrying() -> list[tuple[Ident, object]]:
     default = _ident.get_default()
     if not carriers and isinstance(default, ContextIdent):
         return []
-    strategies = {*list(carriers.values()), default}
+    known = [reference() for reference in list(carrying.values())]
+    strategies = {default, *(ident for ident in known if ident is not None and ident.travelling)}
     return [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
 
 

@@ -42,6 +42,7 @@ class Ident:
     def __init__(self) -> None:
         self._by_id: dict[int, tuple[ref[Any], Record]] = {}
         self.frames: Frames = {}  # that owners known by equality are inside
+        self.travelling: dict[int, None] = {}  # keys of the storages under it that travel
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -256,7 +257,7 @@ class GreenletIdent(Ident):
             raise HubMismatchError(self.hub, str(running))
 
 
-_SWEPT_AT_ONCE: Final = 64
+_SWEPT_AT_ONCE: Final = 4  # each a miss of the cache; more than the one that was added
 
 
 def _hub_of(greenlet: Any) -> str | None:

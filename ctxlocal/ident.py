@@ -7,8 +7,10 @@ made without ``ident`` follows :func:`set_default`, or the environment variable
 
 from __future__ import annotations
 
+import gc
 import os
 from _weakref import ref  # without what else weakref imports
+from contextvars import Context
 
 from ._strategy import THREAD as THREAD
 from ._strategy import (
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
         label: str
 
-        def is_live(self) -> bool: ...
+        def is_live(self, contexts: Callable[[], list[Context]]) -> bool: ...
         def unbind(self) -> None: ...
 
 
@@ -156,13 +158,25 @@ def set_default(ident: IdentLike | None, *, discard: bool = False) -> None:
 
 def _release_followers(new: Ident | None, discard: bool) -> None:
     followers = [found for known in list(_followers.values()) if (found := known()) is not None]
-    live = [] if discard else sorted(f.label for f in followers if f.is_live())
+    collected: list[list[Context]] = []
+
+    def contexts() -> list[Context]:
+        if not collected:  # once for all followers
+            collected.append(_living_contexts())
+        return collected[0]
+
+    live = [] if discard else sorted(f.label for f in followers if f.is_live(contexts))
     if live:
         raise IdentInUseError(
             get_default().name, "the environment's" if new is None else new.name, live
         )
     for follower in followers:
         follower.unbind()
+
+
+def _living_contexts() -> list[Context]:
+    gc.collect()  # a Context that is garbage already does not count
+    return [found for found in gc.get_objects() if type(found) is Context]
 
 
 def follow(follower: Follower) -> None:

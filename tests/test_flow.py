@@ -20,7 +20,7 @@ import greenlet
 import pytest
 
 from ctxlocal import errors
-from ctxlocal._pure.storage import carriers
+from ctxlocal._pure.storage import carriers, carrying
 
 foreign: ContextVar[str] = ContextVar("foreign")
 
@@ -1193,3 +1193,22 @@ def test_copy_context_run_inside_a_frame(impl: ModuleType) -> None:
         return local.value, copied.run(getattr, local, "value")
 
     assert frame.run(step) == (1, 2)
+
+
+def test_a_frame_exchanges_one_map_for_a_strategy_however_many_locals_use_it(
+    impl: ModuleType,
+) -> None:
+    def who() -> str:
+        return "one"
+
+    strategy = impl.ident.resolve(who)
+    before = len(carrying)
+    locals_ = [impl.Local(ident=strategy, carry=True) for _ in range(10)]
+    assert len(carrying) == before + 1
+    assert len(strategy.travelling) == 10
+    del locals_
+    gc.collect()
+    assert not strategy.travelling
+    del strategy
+    gc.collect()
+    assert len(carrying) == before

@@ -846,3 +846,25 @@ def test_modules_that_are_not_loaded_stay_so(run_python: Callable[..., str]) -> 
     assert printed == "\n"
     assert ident.resolve("thread") is ident.resolve("thread")
     assert sys.modules["ctxlocal.ident"] is ident
+
+
+def test_all_contexts_are_looked_for_once(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followers = [impl.Local() for _ in range(5)]
+
+    def write_and_release() -> None:
+        for local in followers:
+            local.value = 1
+            impl.release_local(local)
+
+    write_and_release()
+    find, calls = ident._living_contexts, []
+
+    def counted() -> list[Context]:
+        calls.append(1)
+        return find()
+
+    monkeypatch.setattr(ident, "_living_contexts", counted)
+    ident.set_default("thread")
+    assert calls == [1]

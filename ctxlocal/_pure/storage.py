@@ -20,7 +20,6 @@ at the first write.
 
 from __future__ import annotations
 
-import gc
 import itertools
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
@@ -92,13 +91,14 @@ class ContextStorage:
             if var.get() is not None:
                 var.set(None)
 
-    def is_live(self) -> bool:
-        """Whether any living Context holds something. Walks all objects: for rare use."""
+    def is_live(self, contexts: Callable[[], list[Context]]) -> bool:
+        """Whether any living Context holds something. O(Contexts).
+
+        :param contexts: finds them, which takes milliseconds.
+        """
         if any(var.get() for var in self._vars):
             return True
-        gc.collect()  # a Context that is garbage already does not count
-        contexts = [found for found in gc.get_objects() if type(found) is Context]
-        return any(context.get(var) for context in contexts for var in self._vars)
+        return any(context.get(var) for context in contexts() for var in self._vars)
 
     def sibling(self) -> Storage:
         return ContextStorage(self.ident)
@@ -270,6 +270,9 @@ class CarriedStorage(_RecordStorage):
     def __init__(self, ident: Ident) -> None:
         super().__init__(ident)
         carriers[self.key] = ident
+        ident.travelling[self.key] = None
+        strategy = id(ident)
+        carrying.setdefault(strategy, ref(ident, lambda _: carrying.pop(strategy, None)))
 
     def get(self) -> Any:
         owner = self.ident.owner()
@@ -285,7 +288,7 @@ class CarriedStorage(_RecordStorage):
     def clear(self) -> None:
         self._clear(self.ident.owner())
 
-    def is_live(self) -> bool:
+    def is_live(self, contexts: object) -> bool:
         """Whether any living owner, frame or snapshot holds something. O(owners)."""
         return self._shared.is_live() or any(cells.get(self.key) for cells in living_cells())
 
@@ -293,11 +296,14 @@ class CarriedStorage(_RecordStorage):
         if carriers is None:  # the interpreter is ending
             return
         carriers.pop(self.key, None)
+        self.ident.travelling.pop(self.key, None)
         super().__del__()
 
 
-# The strategies whose maps a frame has to exchange, by the key of the storage under each.
+# The strategy of each storage that travels, by the storage's key; and every strategy that ever had
+# one, weakly: they are few, and at each step a frame looks which of them have one now.
 carriers: dict[int, Ident] = {}
+carrying: dict[int, ref[Ident]] = {}
 
 
 def _nothing() -> None:
@@ -366,9 +372,13 @@ class Slot:
         if self.storage is not None:
             self.storage.clear()
 
-    def is_live(self) -> bool:
-        """Whether any living owner has a value. Only for slots that follow the default."""
-        return self.storage is not None and self.storage.is_live()  # type: ignore[attr-defined]
+    def is_live(self, contexts: Callable[[], list[Context]]) -> bool:
+        """Whether any living owner has a value. Only for slots that follow the default.
+
+        :param contexts: finds all living Contexts.
+        """
+        storage: Any = self.storage
+        return storage is not None and storage.is_live(contexts)
 
     def strategy(self) -> Ident:
         """Return the strategy for a message; asks for no decision that a write would."""
