@@ -1,7 +1,8 @@
 """Breaks each requirement on sessions in turn, and sees a test that bears its number go red.
 
-``python -m tests.session.mutations`` tries all, ``--only R7`` (again for more) some. The exit
-status is 1 if a mutation survives, or a requirement has none, or no test.
+``python -m tests.session.mutations`` tries all, ``--only R7`` (again for more) some, and two at a
+time unless ``--jobs`` says otherwise. The exit status is 1 if a mutation survives, or a requirement
+has none, or no test.
 """
 
 from __future__ import annotations
@@ -22,12 +23,10 @@ from .bearing import bearing_tests
 from .run import BrokenTableError, Outcome, check_unmutated, copy_of_the_tree, try_mutation
 from .table import MUTATIONS, REQUIREMENTS
 
-AT_ONCE = 2
-
 
 def main() -> int:
     """Run the mutations that the command line asks for, and report."""
-    numbers = _asked_for()
+    numbers, jobs = _asked_for()
     console = Console(width=None if sys.stdout.isatty() else 120)
     tests = bearing_tests()
     bare = [n for n in numbers if not tests[n] or all(m.requirement != n for m in MUTATIONS)]
@@ -36,7 +35,7 @@ def main() -> int:
         return 1
     start = perf_counter()
     try:
-        outcomes = _outcomes(numbers, tests, console)
+        outcomes = _outcomes(numbers, tests, jobs, console)
     except BrokenTableError as error:
         console.print(escape(str(error)))
         return 1
@@ -53,32 +52,35 @@ def main() -> int:
     return 1 if survived else 0
 
 
-def _asked_for() -> tuple[int, ...]:
+def _asked_for() -> tuple[tuple[int, ...], int]:
+    """Return which requirements, and how many mutations at a time."""
     parser = argparse.ArgumentParser(prog="python -m tests.session.mutations", description=__doc__)
     parser.add_argument("--only", action="append", metavar="R7", help="this requirement alone")
-    only = parser.parse_args().only
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="at a time; default 2")
+    arguments = parser.parse_args()
+    only = arguments.only
     if only is None:
-        return REQUIREMENTS
+        return REQUIREMENTS, arguments.jobs
     names = {f"R{number}": number for number in REQUIREMENTS}
     if unknown := [name for name in only if name.upper() not in names]:
         parser.error(f"there is no requirement {', '.join(unknown)}")
-    return tuple(sorted({names[name.upper()] for name in only}))
+    return tuple(sorted({names[name.upper()] for name in only})), arguments.jobs
 
 
 def _outcomes(
-    numbers: tuple[int, ...], tests: dict[int, list[str]], console: Console
+    numbers: tuple[int, ...], tests: dict[int, list[str]], at_once: int, console: Console
 ) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="ctxlocal-mutation-") as name:
         folder = Path(name)
         tree = copy_of_the_tree(folder / "unmutated")
         check_unmutated(tree, sorted({test for n in numbers for test in tests[n]}))
         chosen = [mutation for mutation in MUTATIONS if mutation.requirement in numbers]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            jobs = [
+        with ThreadPoolExecutor(at_once) as pool:
+            tried = [
                 pool.submit(try_mutation, tree, folder / str(i), mutation, tests[mutation[0]])
                 for i, mutation in enumerate(chosen)
             ]
-            return [job.result() for job in track(jobs, "Mutations", console=console)]
+            return [each.result() for each in track(tried, "Mutations", console=console)]
 
 
 def _table(outcomes: list[Outcome], tests: dict[int, list[str]]) -> Table:

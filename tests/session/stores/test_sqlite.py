@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[SQLiteStore]:
-    made = SQLiteStore(path, timeout=0.2)
+    made = SQLiteStore(path)
     yield made
     made.close()
 
@@ -191,7 +191,8 @@ def test_a_missing_directory_makes_it_unavailable(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
 
 
-def test_a_locked_file_makes_it_unavailable(path: Path, store: SQLiteStore) -> None:
+def test_a_locked_file_makes_it_unavailable(path: Path) -> None:
+    store = SQLiteStore(path, timeout=0.2)
     store.create(KEY, {"a": b"1"}, 100)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -202,6 +203,7 @@ def test_a_locked_file_makes_it_unavailable(path: Path, store: SQLiteStore) -> N
     other.execute("ROLLBACK")
     other.close()
     assert store.commit(KEY, 0, {"a": b"2"}, (), (), 100, "c").outcome == "committed"
+    store.close()
 
 
 def test_a_full_disk_makes_it_unavailable_and_harms_nothing(
