@@ -44,10 +44,10 @@ def run(
         samplers = [Sampler(owners, row, count, turns) for row in there]
         for number in range(rounds):
             for sampler in random.Random(number).sample(samplers, len(samplers)):
-                sampler.time()
+                sampler.time_crowd()
                 yield {}
         for sampler in samplers:
-            sampler.weigh()
+            sampler.weigh_crowd()
             yield {"found": sampler.finding()}
 
 
@@ -75,7 +75,7 @@ class Sampler:
         self._bytes_left = 0
         self._foreign = 0
 
-    def time(self) -> None:
+    def time_crowd(self) -> None:
         """Take the samples that one crowd gives."""
         pair = [(self._turns, False), (self._turns, True)]
         phases = [(1, True), NO_TURNS, *pair * PAIRS]
@@ -87,14 +87,16 @@ class Sampler:
             self._run(book)
         finally:
             gc.enable()
-        last_turn = book.added(1)
         for plain in range(2, len(phases), 2):
             # A turn in which the machine did something else is far from the median.
             shared = plain + 1
             medians = statistics.median_low(notes[plain]), statistics.median_low(notes[shared])
-            self._samples.append(Sample(*medians, book.added(shared) - last_turn))
+            whole = book.added(shared)
+            # A disturbed one took long; on average it takes no more than a turn with work.
+            last_turn = min(book.added(1), whole // (self._turns + 1))
+            self._samples.append(Sample(*medians, whole - last_turn))
 
-    def weigh(self) -> None:
+    def weigh_crowd(self) -> None:
         """Count the bytes that a crowd adds while all live, and those that another one leaves."""
         self._shared = self._library.make(self._kind.ident)
         tracemalloc.start()
