@@ -255,7 +255,7 @@ def test_a_missing_library_is_one_line(
     result = run("--table", "tasks", "--table", "local-get")
     assert result.exit_code == 0
     lines = [line.strip() for line in result.stdout.splitlines() if "asgiref" in line]
-    assert lines[1:] == ["left out: asgiref.Local (asgiref.local is not installed)"]
+    assert lines[1:] == ["asgiref.local cannot be imported; left out: asgiref.Local"]
 
 
 def is_alive(process: int) -> bool:

@@ -23,8 +23,10 @@ def show(report: BenchReport, console: Console) -> None:
     for findings in report.findings.values():
         for drawn in findings.part.draw(findings.gathered()):
             console.print(drawn)
-    for row, module in report.left_out.items():
-        console.print(Text(f"left out: {row} ({module} is not installed)", style="yellow"))
+    for module in dict.fromkeys(report.left_out.values()):
+        rows = ", ".join(row for row, gap in report.left_out.items() if gap == module)
+        text = f"{module} cannot be imported; left out: {rows}"
+        console.print(Text(text, style="yellow"))
     for line in report.complaints:
         console.print(Text(line, style=BAD))
     if report.signal is not None:

@@ -18,6 +18,7 @@ from .turn import OPERATIONS, Book, Nowhere, compiled, traced_bytes
 
 FEWEST_TURNS = 4  # of each owner in a phase, however many owners there are
 PAIRS = 3  # of phases in a crowd: over a plain variable, over what is shared
+NO_TURNS = (0, False)  # a phase of nothing but the switch that ends each phase
 AGREES = 2  # the net figures of two halves of the samples may differ by this factor
 SETTLED_AFTER = 50  # attempts
 
@@ -43,10 +44,10 @@ def run(
         samplers = [Sampler(owners, row, count, turns) for row in there]
         for number in range(rounds):
             for sampler in random.Random(number).sample(samplers, len(samplers)):
-                sampler.time()
+                sampler.time_crowd()
                 yield {}
         for sampler in samplers:
-            sampler.weigh()
+            sampler.weigh_crowd()
             yield {"found": sampler.finding()}
 
 
@@ -74,10 +75,10 @@ class Sampler:
         self._bytes_left = 0
         self._foreign = 0
 
-    def time(self) -> None:
+    def time_crowd(self) -> None:
         """Take the samples that one crowd gives."""
         pair = [(self._turns, False), (self._turns, True)]
-        phases = [(1, True), *pair * PAIRS]
+        phases = [(1, True), NO_TURNS, *pair * PAIRS]
         notes: list[list[int]] = [[] for _ in phases]
         book = Book(phases, time.perf_counter_ns, notes)
         gc.collect()
@@ -86,13 +87,16 @@ class Sampler:
             self._run(book)
         finally:
             gc.enable()
-        for plain in range(1, len(phases), 2):
+        for plain in range(2, len(phases), 2):
             # A turn in which the machine did something else is far from the median.
             shared = plain + 1
             medians = statistics.median_low(notes[plain]), statistics.median_low(notes[shared])
-            self._samples.append(Sample(*medians, book.added(shared)))
+            whole = book.added(shared)
+            # A disturbed one took long; on average it takes no more than a turn with work.
+            last_turn = min(book.added(1), whole // (self._turns + 1))
+            self._samples.append(Sample(*medians, whole - last_turn))
 
-    def weigh(self) -> None:
+    def weigh_crowd(self) -> None:
         """Count the bytes that a crowd adds while all live, and those that another one leaves."""
         self._shared = self._library.make(self._kind.ident)
         tracemalloc.start()

@@ -15,8 +15,8 @@ from .library import OURS, libraries
 from .tables import draw
 
 COUNTS = (1, 10, 100, 1_000, 10_000)
-TURNS, QUICK_TURNS = 10_000, 400
-ROUNDS, QUICK_ROUNDS = 4, 1
+TURNS, QUICK_TURNS = 5_000, 400
+ROUNDS, QUICK_ROUNDS = 2, 1
 
 
 def jobs(options: Options) -> list[Job]:
