@@ -11,11 +11,14 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from . import concurrency
+from .concurrency import read_crowds
 from .goals import GOALS, Goal, figure
 from .sessions import tables as sessions
-from .sessions.figures import Figures, read_figures
+from .sessions.figures import read_figures
 from .table import MISSING, Document, markdown, number
 
 ROOT = Path(__file__).parent.parent
@@ -165,22 +168,29 @@ BLOCKS: dict[str, Callable[[list[Results]], str]] = {
 }
 
 
-def render(text: str, results: list[Results], figures: list[Figures]) -> str:
-    """Return ``text`` with every block as ``results``, and those of sessions ``figures``, give it.
+def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
+    """Return what renders each block, from the files in the folder ``results``."""
+    of_core = read_results(results)
+    of_sessions = read_figures(results / "sessions")
+    of_crowds = read_crowds(results / "concurrency")
+    return {
+        **{name: partial(block, of_core) for name, block in BLOCKS.items()},
+        **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
+        **{name: partial(block, of_crowds) for name, block in concurrency.BLOCKS.items()},
+    }
+
+
+def render(text: str, blocks: dict[str, Callable[[], str]]) -> str:
+    """Return ``text`` with every block as ``blocks`` gives it.
 
     :raises BlockError: a block's name is none of ours, or a block is not closed.
     """
 
     def replace(match: re.Match[str]) -> str:
         begin, name, end = match.groups()
-        if name in BLOCKS:
-            rendered = BLOCKS[name](results)
-        elif name in sessions.BLOCKS:
-            rendered = sessions.BLOCKS[name](figures)
-        else:
-            names = ", ".join([*BLOCKS, *sessions.BLOCKS])
-            raise BlockError(f"no block is named {name!r}; the names are {names}")
-        return f"{begin}\n{rendered}\n{end}"
+        if name not in blocks:
+            raise BlockError(f"no block is named {name!r}; the names are {', '.join(blocks)}")
+        return f"{begin}\n{blocks[name]()}\n{end}"
 
     rendered, count = BLOCK.subn(replace, text)
     if count != text.count("<!-- benchmarks:begin "):
@@ -196,8 +206,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds the files")
     arguments = parser.parse_args(argv)
-    results = read_results(arguments.root / "benchmarks/results")
-    figures = read_figures(arguments.root / "benchmarks/results/sessions")
+    blocks = all_blocks(arguments.root / "benchmarks/results")
     stale = False
     for name in FILES:
         path = arguments.root / name
@@ -205,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         text = path.read_text("utf-8")
         try:
-            rendered = render(text, results, figures)
+            rendered = render(text, blocks)
         except BlockError as error:
             print(f"{name}: {error}", file=sys.stderr)
             stale = True

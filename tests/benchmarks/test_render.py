@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import concurrency
 from benchmarks.goals import GOALS, Goal
 from benchmarks.render import BLOCKS, ROOT, main
 from ctxlocal.cli.bench.micro.cases import GROUPS
@@ -63,9 +64,9 @@ def test_rendered_files_are_not_stale() -> None:
 
 def test_docs_show_every_block_but_the_readmes() -> None:
     text = DOCS.read_text("utf-8")
-    assert [name for name in BLOCKS if f"<!-- benchmarks:begin {name} -->" not in text] == [
-        "readme"
-    ]
+    names = [*BLOCKS, *concurrency.BLOCKS]
+    absent = [name for name in names if f"<!-- benchmarks:begin {name} -->" not in text]
+    assert absent == ["readme"]
 
 
 def test_block_is_replaced_and_the_text_around_it_kept(checkout: Checkout) -> None:
@@ -131,6 +132,36 @@ def test_goal_without_its_rows_is_not_called_met(checkout: Checkout) -> None:
     checkout.write("goals", werkzeug=400)
     checkout.render()
     assert "| get, times werkzeug's speed | ≥ 6 (to 3.11) | - |" in checkout.page.read_text("utf-8")
+
+
+def test_concurrency_is_rendered_from_its_own_files(checkout: Checkout) -> None:
+    checkout.write("concurrency", ctxlocal=50)
+    figures = {"strategy": None, "bytes_left": 0, "foreign_reads": 0}
+    found = [
+        {
+            "owners": "tasks",
+            "library": "ctxlocal.Local",
+            "count": count,
+            "ops_per_second": 9_400_000,
+            "net_ops_per_second": net,
+            "bytes_per_owner": 1234,
+            **figures,
+        }
+        for count, net in ((1, 125_300_000), (1000, None))
+    ]
+    document = {"twin": "native", "python": "3.11.7", "concurrency": found}
+    file = checkout.results.parent / "concurrency/native-cpython311.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(document))
+    assert checkout.render() == 0
+    assert checkout.page.read_text() == (
+        "before\n<!-- benchmarks:begin concurrency -->\n\n"
+        "| tasks, native, 3.11 | 1 | 1,000 | with switches | bytes an owner | bytes left |"
+        " foreign reads |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| ctxlocal.Local | 125 | - | 9.4 | 1,234 | 0 | 0 |\n"
+        "\n<!-- benchmarks:end concurrency -->\nafter\n"
+    )
 
 
 @pytest.mark.parametrize("goal", GOALS["pure"], ids=lambda goal: goal.text)
