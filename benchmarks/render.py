@@ -11,17 +11,27 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from . import concurrency, soaked
+from .concurrency import read_crowds
 from .goals import GOALS, Goal, figure
 from .scale import tables as scale
-from .scale.tables import Growth, read_growth
+from .scale.tables import read_growth
 from .sessions import tables as sessions
-from .sessions.figures import Figures, read_figures
+from .sessions.figures import read_figures
+from .soaked import read_soaks
 from .table import MISSING, Document, markdown, number
 
 ROOT = Path(__file__).parent.parent
-FILES = ("README.md", "docs/benchmarks.md", "docs/sessions-benchmarks.md", "docs/scale.md")
+FILES = (
+    "README.md",
+    "docs/benchmarks.md",
+    "docs/sessions-benchmarks.md",
+    "docs/scale.md",
+    "docs/servers.md",
+)
 BLOCK = re.compile(r"(<!-- benchmarks:begin (\S+) -->\n).*?(<!-- benchmarks:end \2 -->)", re.DOTALL)
 SHOWN = ((3, 11), (3, 13))  # the Pythons whose figures are shown; the goals show all
 
@@ -167,24 +177,33 @@ BLOCKS: dict[str, Callable[[list[Results]], str]] = {
 }
 
 
-def render(text: str, results: list[Results], figures: list[Figures], growth: list[Growth]) -> str:
-    """Return ``text`` with every block as the results of core, sessions and scale give it.
+def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
+    """Return what renders each block, from the files in the folder ``results``."""
+    of_core = read_results(results)
+    of_sessions = read_figures(results / "sessions")
+    of_crowds = read_crowds(results / "concurrency")
+    of_scale = read_growth(results / "scale")
+    of_soaks = read_soaks(results / "soak")
+    return {
+        **{name: partial(block, of_core) for name, block in BLOCKS.items()},
+        **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
+        **{name: partial(block, of_crowds) for name, block in concurrency.BLOCKS.items()},
+        **{name: partial(block, of_scale) for name, block in scale.BLOCKS.items()},
+        **{name: partial(block, of_soaks) for name, block in soaked.BLOCKS.items()},
+    }
+
+
+def render(text: str, blocks: dict[str, Callable[[], str]]) -> str:
+    """Return ``text`` with every block as ``blocks`` gives it.
 
     :raises BlockError: a block's name is none of ours, or a block is not closed.
     """
 
     def replace(match: re.Match[str]) -> str:
         begin, name, end = match.groups()
-        if name in BLOCKS:
-            rendered = BLOCKS[name](results)
-        elif name in sessions.BLOCKS:
-            rendered = sessions.BLOCKS[name](figures)
-        elif name in scale.BLOCKS:
-            rendered = scale.BLOCKS[name](growth)
-        else:
-            names = ", ".join([*BLOCKS, *sessions.BLOCKS, *scale.BLOCKS])
-            raise BlockError(f"no block is named {name!r}; the names are {names}")
-        return f"{begin}\n{rendered}\n{end}"
+        if name not in blocks:
+            raise BlockError(f"no block is named {name!r}; the names are {', '.join(blocks)}")
+        return f"{begin}\n{blocks[name]()}\n{end}"
 
     rendered, count = BLOCK.subn(replace, text)
     if count != text.count("<!-- benchmarks:begin "):
@@ -200,9 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds the files")
     arguments = parser.parse_args(argv)
-    results = read_results(arguments.root / "benchmarks/results")
-    figures = read_figures(arguments.root / "benchmarks/results/sessions")
-    growth = read_growth(arguments.root / "benchmarks/results/scale")
+    blocks = all_blocks(arguments.root / "benchmarks/results")
     stale = False
     for name in FILES:
         path = arguments.root / name
@@ -210,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         text = path.read_text("utf-8")
         try:
-            rendered = render(text, results, figures, growth)
+            rendered = render(text, blocks)
         except BlockError as error:
             print(f"{name}: {error}", file=sys.stderr)
             stale = True

@@ -1,14 +1,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import concurrency, soaked
 from benchmarks.goals import GOALS, Goal
 from benchmarks.render import BLOCKS, ROOT, main
 from ctxlocal.cli.bench.micro.cases import GROUPS
+from ctxlocal.cli.soak.report import Report, Run
 
 DOCS = ROOT / "docs/benchmarks.md"
 
@@ -63,9 +66,9 @@ def test_rendered_files_are_not_stale() -> None:
 
 def test_docs_show_every_block_but_the_readmes() -> None:
     text = DOCS.read_text("utf-8")
-    assert [name for name in BLOCKS if f"<!-- benchmarks:begin {name} -->" not in text] == [
-        "readme"
-    ]
+    names = [*BLOCKS, *concurrency.BLOCKS]
+    absent = [name for name in names if f"<!-- benchmarks:begin {name} -->" not in text]
+    assert absent == ["readme"]
 
 
 def test_block_is_replaced_and_the_text_around_it_kept(checkout: Checkout) -> None:
@@ -133,6 +136,36 @@ def test_goal_without_its_rows_is_not_called_met(checkout: Checkout) -> None:
     assert "| get, times werkzeug's speed | ≥ 6 (to 3.11) | - |" in checkout.page.read_text("utf-8")
 
 
+def test_concurrency_is_rendered_from_its_own_files(checkout: Checkout) -> None:
+    checkout.write("concurrency", ctxlocal=50)
+    figures = {"strategy": None, "bytes_left": 0, "foreign_reads": 0}
+    found = [
+        {
+            "owners": "tasks",
+            "library": "ctxlocal.Local",
+            "count": count,
+            "ops_per_second": 9_400_000,
+            "net_ops_per_second": net,
+            "bytes_per_owner": 1234,
+            **figures,
+        }
+        for count, net in ((1, 125_300_000), (1000, None))
+    ]
+    document = {"twin": "native", "python": "3.11.7", "concurrency": found}
+    file = checkout.results.parent / "concurrency/native-cpython311.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(document))
+    assert checkout.render() == 0
+    assert checkout.page.read_text() == (
+        "before\n<!-- benchmarks:begin concurrency -->\n\n"
+        "| tasks, native, 3.11 | 1 | 1,000 | with switches | bytes an owner | bytes left |"
+        " foreign reads |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| ctxlocal.Local | 125 | - | 9.4 | 1,234 | 0 | 0 |\n"
+        "\n<!-- benchmarks:end concurrency -->\nafter\n"
+    )
+
+
 @pytest.mark.parametrize("goal", GOALS["pure"], ids=lambda goal: goal.text)
 def test_goal_names_rows_that_are_measured(goal: Goal) -> None:
     measured = {(case.table, case.row) for cases in GROUPS.values() for case in cases}
@@ -169,3 +202,20 @@ def test_every_case_runs(tmp_path: Path) -> None:
             assert (case.table, case.row) in ran or case.row in document["left_out"]
     assert "ctxlocal" not in document["left_out"].values()
     assert str(tmp_path) not in output.read_text()
+
+
+def test_a_soak_is_a_row_for_each_run() -> None:
+    run = Run("waitress", "thread", "sqlite", requests=1234, requests_per_second=56.7)
+    runs = [
+        run,
+        replace(run, outcome="violations", note="3 foreign reads"),
+        replace(run, outcome="not run", note="redis-server not installed"),
+    ]
+    rendered = soaked.BLOCKS["soak"]([Report(runs, 1.0, {}).as_dict()])
+    rows = [line for line in rendered.splitlines() if line.startswith("| waitress")]
+    assert rows == [
+        "| waitress | `thread` | sqlite | 1,234 | 57 | 0 | 0 | - |",
+        "| waitress | `thread` | sqlite | 1,234 | 57 | violations: 3 foreign reads | 0 | - |",
+        "| waitress | `thread` | sqlite | redis-server not installed | - | - | - | - |",
+    ]
+    assert "**3 runs (1 clean, 1 violations, 1 not run): 3,702 requests, 0 violations" in rendered

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from ...errors import MissingDependencyError
 
+PARTS = ("matrix", "soak", "bench")
 NEEDED = ("matplotlib", "jinja2")
 FILE_NAME = "ctxlocal-report.html"
 SUFFIXES = (".html", ".htm")
@@ -45,12 +47,18 @@ def _report_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
     help="Where the report is written.",
 )
 @click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(PARTS),
+    help="Only this part; can be given more than once.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.File("w", lazy=False),
     help="Write the figures as JSON too; - is the standard output, then without the summary.",
 )
-def prove(output: Path, json_file: Any) -> None:
+def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
     """Measure isolation and cost on this machine, and write a report of one HTML file.
 
     The report needs no network and no other file. Exit status 1 when anything leaked or a part
@@ -61,7 +69,7 @@ def prove(output: Path, json_file: Any) -> None:
             missing = MissingDependencyError("ctxlocal prove", package, "prove")
             click.echo(f"Error: {missing}", err=True)
             sys.exit(2)
-    document, status = _measured()
+    document, status = _measured(only)
     if json_file is not None:
         json.dump(document, json_file, indent=1)
         json_file.write("\n")
@@ -74,16 +82,19 @@ def prove(output: Path, json_file: Any) -> None:
     sys.exit(status)
 
 
-def _measured() -> tuple[dict[str, Any], int]:
-    """Run all parts; return the document and the exit status."""
+def _measured(only: Sequence[str]) -> tuple[dict[str, Any], int]:
+    """Run the parts; return the document and the exit status."""
     from .document import judge
     from .part import run_all
     from .parts import all_parts
 
     started = time.monotonic()
-    outcome = run_all(all_parts(), Console(stderr=True))
+    parts = [part for part in all_parts() if not only or part.name in only]
+    outcome = run_all(parts, Console(stderr=True))
     document = {
-        "command": click.get_current_context().command_path,
+        "command": " ".join(
+            [click.get_current_context().command_path, *(f"--only {name}" for name in only)]
+        ),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "seconds": round(time.monotonic() - started, 1),
         "missing": outcome.missing,

@@ -17,7 +17,6 @@ from . import units
 Document = Mapping[str, Any]
 Finding = tuple[str, str]
 """What was found, and where."""
-PARTS = ("matrix", "soak", "bench")
 NOTHING: Finding = ("isolation", "nothing that ran measures it")
 UNFINISHED = ("failed", "interrupted")
 VIOLATIONS = {

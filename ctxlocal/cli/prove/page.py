@@ -12,9 +12,8 @@ from markupsafe import Markup
 from ..matrix.place import STRATEGIES
 from ..matrix.report import Cell
 from ..matrix.table import LEGEND
-from . import figures, units
+from . import PARTS, figures, units
 from .document import (
-    PARTS,
     VIOLATIONS,
     Document,
     judge,

@@ -39,7 +39,7 @@ BLOCKS = (
         {"local-set-10": "10", "local-set-1000": "1000", "local-set-turns": "1000 in turn"},
     ),
     Block(
-        "LocalStack: push and pop, so deep",
+        "LocalStack: push and pop, at depth",
         "ctxlocal.LocalStack",
         {"stack-1": "1", "stack-1000": "1000"},
     ),
@@ -49,9 +49,13 @@ BLOCKS = (
         {"proxy-attribute": "p.x", "proxy-method": "p.m()", "proxy-call": "p()"},
     ),
     Block("LocalProxy: item, operator", _PROXY, {"proxy-item": 'p["x"]', "proxy-add": "p + 1"}),
-    Block("A request: a copied Context, 5 sets, 20 gets", "ctxlocal.Local", {"request": "whole"}),
     Block(
-        "Local(ident=...) in the owner it is for",
+        "A request: 5 sets and 20 gets, in a copied Context where one is needed",
+        "ctxlocal.Local",
+        {"request": "whole"},
+    ),
+    Block(
+        "Local(ident=...) of 10 attributes, in the owner it is for",
         "context",
         {"strategy-get": "get", "strategy-set": "set"},
     ),
