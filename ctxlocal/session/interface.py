@@ -24,12 +24,19 @@ class SessionHeaders(NamedTuple):
 
     def merge_into(self, headers: list[tuple[str, str]]) -> None:
         """Put them into a list of header fields, in place; what is there is kept or joined."""
-        if self.vary:
-            _vary_on_cookie(headers)
-        if self.cookies:
-            headers[:] = [field for field in headers if field[0].lower() != "cache-control"]
+        vary, cookies = self.vary, self.cookies
+        for field in headers.copy():
+            name = field[0].lower()
+            if name == "cache-control" and cookies:
+                headers.remove(field)
+            elif name == "vary" and vary:
+                vary = not _lists_cookie(field[1])
+        if vary:
+            headers.append(("Vary", "Cookie"))
+        if cookies:
             headers.append(("Cache-Control", "no-store"))
-            headers.extend(("Set-Cookie", cookie) for cookie in self.cookies)
+            for cookie in cookies:
+                headers.append(("Set-Cookie", cookie))
 
     def merge_into_response(self, response: Any) -> None:
         """Put them into the header of a werkzeug response."""
@@ -43,13 +50,9 @@ NOTHING = SessionHeaders()
 ACCESSED = SessionHeaders(vary=True)
 
 
-def _vary_on_cookie(headers: list[tuple[str, str]]) -> None:
-    for name, value in headers:
-        if name.lower() == "vary":
-            listed = [part.strip().lower() for part in value.split(",")]
-            if "cookie" in listed or "*" in listed:
-                return
-    headers.append(("Vary", "Cookie"))
+def _lists_cookie(vary: str) -> bool:
+    listed = [part.strip().lower() for part in vary.split(",")]
+    return "cookie" in listed or "*" in listed
 
 
 class SessionInterface(ABC):
@@ -99,7 +102,7 @@ class SessionInterface(ABC):
 
     def is_null_session(self, obj: object) -> bool:
         """Whether ``obj`` is such a stand-in."""
-        return isinstance(obj, Session) and obj.is_null
+        return getattr(obj, "is_null", False) is True
 
 
 def refuse_no_interface(sessions: object) -> None:

@@ -42,6 +42,7 @@ PERMANENT = "\0keep"  #: the cookie outlives the browser
 
 _MISSING: Any = object()
 _flash_number = count()
+_new_tuple = tuple.__new__
 
 
 class Changes(NamedTuple):
@@ -86,42 +87,43 @@ class Session(MutableMapping[str, Any]):
         "_assigned",
         "_baselines",
         "_closed",
+        "_cookies",
         "_destroyed",
         "_dropped",
         "_fields",
         "_indexed",
         "_is_cleared",
+        "_is_plain",
         "_member_names",
         "_ops",
         "_refusal",
         "_regenerate",
         "_renew",
+        "_sessions",
         "_values",
     )
 
     is_null = False  #: it refuses every change; see SessionInterface.null
 
     _encode = staticmethod(encode)
+    _decode = staticmethod(decode)
 
-    @staticmethod
-    def _decode(key: str, raw: bytes) -> Any:
-        return decode(raw)
-
-    def __init__(self) -> None:
-        self._accessed = False
-        self._closed = False
-        self._fields: Mapping[str, bytes] | None = None  # None: not loaded, and nothing below set
+    def __init__(self, sessions: Any = None, cookies: str = "") -> None:
+        self._sessions = sessions  # what opened it
+        self._cookies = cookies  # the request's Cookie header, not looked at yet
+        self._accessed = self._closed = False
+        self._is_plain = False  # loaded, and nothing was done but to read, set and delete keys
         self._refusal: Exception | None = None  # why it cannot be changed
-        self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
+        self._fields: Mapping[str, bytes] | None = None  # None: not loaded, and nothing below set
 
     def _begin(self, fields: Mapping[str, bytes]) -> None:
         """Start from these fields, with nothing changed."""
-        self._fields = fields
         self._values: dict[str, Any] = {}  # decoded or assigned, as the application sees them
         self._baselines: dict[str, bytes] = {}  # of mutable values handed out: as they were
-        self._renew = False
-        self._destroyed = False
+        self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
+        self._renew = self._destroyed = False
         self._drop_changes()
+        self._fields = fields  # the last: for other threads it is loaded now
 
     def _drop_changes(self) -> None:
         self._assigned: dict[str, bytes | None] = {}  # keys that were set; None: encode it later
@@ -131,26 +133,23 @@ class Session(MutableMapping[str, Any]):
         self._is_cleared = False
         self._regenerate: float | None = None  # the grace, if asked for
 
-    # How it is reached: everything below goes through these three.
+    # How it is reached: everything below goes through these.
 
     def _read(self) -> Mapping[str, bytes]:
-        """Return the loaded fields; every look at the session comes by here (R20)."""
+        """Return the loaded fields; every first look at the session comes by here (R20)."""
         if not self._accessed:
             if self._closed:  # no Vary can be sent any more
                 raise SessionClosedError("the session's first use")
             self._accessed = True
-        fields = self._fields
-        if fields is None:
-            self._load_now()
-            fields = self._fields or {}
-        return fields
+        if self._fields is None:
+            self._fetch()
+        return self._fields or {}
 
-    def _load_now(self) -> None:
-        found = self._fetch() or {}
-        if self._fields is None:  # else the subclass began, or another thread was first
-            self._begin(found)
+    def _write(self, operation: str) -> None:
+        self._write_key(operation)
+        self._is_plain = False
 
-    def _write(self, operation: str) -> Mapping[str, bytes]:
+    def _write_key(self, operation: str) -> Mapping[str, bytes]:
         if self._closed:
             raise SessionClosedError(operation)
         fields = self._read()
@@ -161,7 +160,7 @@ class Session(MutableMapping[str, Any]):
     def _decoded(self, key: str, raw: bytes) -> Any:
         """Return a loaded value; if it is none, the whole record is void (R32), and _MISSING."""
         try:
-            return decode(raw) if key[:1] == RESERVED else self._decode(key, raw)
+            return decode(raw) if key[:1] == RESERVED else self._decode(raw, key)
         except ValueError as error:
             self._give_up(error)
             return _MISSING
@@ -179,33 +178,33 @@ class Session(MutableMapping[str, Any]):
     def _void(self, error: ValueError) -> None:
         """Give up the record, which cannot be read: from here on the session is a new one."""
 
-    def _fetch(self) -> Mapping[str, bytes] | None:
-        """Return the fields of the record, None without one. Called once, at the first touch."""
+    def _fetch(self) -> None:
+        """Begin with the fields of the record, or with none. Called at the first touch."""
         raise SessionNotLoadedError
 
     # The mapping.
 
     def __getitem__(self, key: str) -> Any:
-        fields = self._read()
-        value = self._values.get(key, _MISSING)
-        if value is not _MISSING:
-            return value
+        fields = self._fields
+        if fields is None or not self._accessed:
+            fields = self._read()
+        values = self._values
+        if key in values:
+            return values[key]
         raw = fields.get(key)
-        if raw is not None and key not in self._dropped and key[:1] != RESERVED:
-            return self._hand_out(key, raw)
-        return self._hand_out_set(key)
-
-    def _hand_out(self, key: str, raw: bytes) -> Any:
-        value = self._decoded(key, raw)
-        if value is _MISSING:
-            raise KeyError(key)
-        if type(value) not in IMMUTABLE:
-            try:
+        if raw is None or key in self._dropped or key[:1] == RESERVED:
+            return self._hand_out_set(key)
+        try:
+            value = self._decode(raw, key)
+            if type(value) not in IMMUTABLE:
                 self._baselines[key] = self._encode(key, value)
-            except UnstorableValueError:  # another program stored it
-                self._give_up(ValueError("not a stored value (none that we would store)"))
-                raise KeyError(key) from None
-        return self._values.setdefault(key, value)  # one object, also when threads ask at once
+        except ValueError as error:
+            self._give_up(error)
+            raise KeyError(key) from None
+        except UnstorableValueError:  # another program stored it
+            self._give_up(ValueError("not a stored value (none that we would store)"))
+            raise KeyError(key) from None
+        return values.setdefault(key, value)  # one object, also when threads ask at once
 
     def _hand_out_set(self, key: str) -> frozenset[Any]:
         if not isinstance(key, str):
@@ -225,15 +224,19 @@ class Session(MutableMapping[str, Any]):
         return frozenset(members)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._write("session[...] = ...")
-        key = _plain_key(key)
+        fields = self._fields
+        if fields is None or not self._accessed or self._closed or self._refusal is not None:
+            fields = self._write_key("session[...] = ...")
+        if type(key) is not str or key[:1] == RESERVED or not key.isascii():
+            key = _plain_key(key)
         raw = self._encode(key, value)  # refuse here, where the mistake is, what cannot be stored
-        self._remove(key)
+        if self._ops or self._baselines or self._added or self._loaded_members(fields):
+            self._remove(key)
         self._values[key] = value
         self._assigned[key] = raw if type(value) in IMMUTABLE else None
 
     def __delitem__(self, key: str) -> None:
-        self._write("del session[...]")
+        self._write_key("del session[...]")
         if key not in self:
             raise KeyError(key)
         self._remove(key)
@@ -480,7 +483,7 @@ class Session(MutableMapping[str, Any]):
         coroutine under ASGI; in a view that is none, and under WSGI, it is done on return.
         """
         if self._fields is None:
-            self._load_now()
+            self._fetch()
         return Results()
 
     def save(self) -> Any:
@@ -548,11 +551,11 @@ class Session(MutableMapping[str, Any]):
         sets = self._added.copy()
         for key, raw in self._assigned.items():
             sets[key] = self._encode(key, self._values[key]) if raw is None else raw
-        for key, before in self._baselines.items():
+        for key, before in self._baselines.items() if self._baselines else ():
             if (now := self._encode(key, self._values[key])) != before:
                 sets[key] = now
         if not self._dropped and not self._ops and not self._is_cleared:
-            return Changes(sets, [], [])
+            return _new_tuple(Changes, (sets, [], []))
         ops = list(self._ops.values())
         if self._is_cleared:
             return Changes(sets, [], [Clear(), *ops])
@@ -597,7 +600,7 @@ class Session(MutableMapping[str, Any]):
         return list(keys)
 
     def _members(self, key: str) -> dict[str, bytes]:
-        names = self._loaded_members()
+        names = self._loaded_members(self._read())
         if self._added:
             names = [*names, *self._added]
         if not names:
@@ -612,11 +615,12 @@ class Session(MutableMapping[str, Any]):
                     members[name] = raw
         return members
 
-    def _loaded_members(self) -> list[str]:
+    def _loaded_members(self, fields: Mapping[str, bytes]) -> list[str]:
         """Return the loaded fields that are members of sets. O(fields), once."""
-        fields = self._read()
         if self._indexed is not fields:
-            self._member_names = [name for name in fields if name[:2] == MEMBER]
+            self._member_names = []
+            if MEMBER in "".join(fields):  # mostly there is none
+                self._member_names = [name for name in fields if name[:2] == MEMBER]
             self._indexed = fields
         return self._member_names
 

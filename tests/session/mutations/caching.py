@@ -43,8 +43,8 @@ MUTATIONS = (
         20,
         "only a cookie makes responses vary",
         HEADERS,
-        "        if self.vary:\n",
-        "        if self.vary and self.cookies:\n",
+        "vary, cookies = self.vary, self.cookies",
+        "vary, cookies = self.vary and bool(self.cookies), self.cookies",
     ),
     broken(20, "no Vary (WSGI)", WSGI, "if asked is not NOTHING:", "if asked.cookies:"),
     broken(
@@ -72,9 +72,8 @@ MUTATIONS = (
         21,
         "the application's Cache-Control stays",
         HEADERS,
-        "            headers[:] = [field for field in headers if field[0].lower() != "
-        '"cache-control"]\n',
-        "",
+        "                headers.remove(field)\n",
+        "                pass\n",
     ),
     broken(
         22,

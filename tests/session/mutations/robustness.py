@@ -61,6 +61,9 @@ MUTATIONS = (
         MODEL,
         "            self._give_up(error)\n            return _MISSING\n",
         "            raise\n",
+        MODEL,
+        "            self._give_up(error)\n            raise KeyError(key) from None\n",
+        "            raise\n",
     ),
     broken(
         32,
