@@ -85,8 +85,9 @@ def sqlite(place: Place, **settings: Any) -> Any:
 
 
 def redis(place: Place) -> Any:
-    """Return sessions in Redis, for threads."""
-    return _stored(load("ctxlocal.session.stores.redis").RedisStore(place.redis))
+    """Return sessions in Redis, for threads; where trips are counted, over the client that does."""
+    store = load("ctxlocal.session.stores.redis").RedisStore
+    return _stored(store(place.redis) if place.trips else store.from_url(place.redis_url))
 
 
 def redis_async(place: Place, **settings: Any) -> Any:

@@ -2,7 +2,8 @@
 
 The connections are redis-py's, with every setting of the URL; what is left out is the
 client's way there: its pool, retries, telemetry and callbacks, which take 20 us a command,
-more than the command. The store repeats what got lost itself.
+more than the command. Nor is a connection asked first whether it is still alive: the store
+repeats what got lost itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.exceptions import ConnectionError, ResponseError
 
 from ._redis_steps import Batch, Call
 
@@ -47,43 +48,31 @@ class Direct:
         if not free.acquire(timeout=self._timeout):
             raise ConnectionError("All connections are busy.")
         try:
-            return self._exchange(self._connection(), asked)
+            return self._exchange(asked)
         finally:
             free.release()
 
-    def _exchange(self, connection: Any, asked: Call | Batch) -> Any:
+    def _exchange(self, asked: Call | Batch) -> Any:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._pool.connection_class(**self._pool.connection_kwargs)
         reply: Any
         try:
             if isinstance(asked, Call):
                 connection.send_command(*asked.arguments)
-                try:
-                    reply = connection.read_response(disable_decoding=True)
-                except ResponseError as error:
-                    reply = error
+                reply = _read(connection)
             else:
                 connection.send_packed_command(connection.pack_commands(asked.calls))
                 reply = [_read(connection) for _ in asked.calls]
         except BaseException:  # a reply may still come, which nobody may take for his
             connection.disconnect()
+            self.close()  # what the server did to this one it may have done to all
             raise
         self._idle.append(connection)
         if isinstance(reply, ResponseError):
             raise reply
         return reply
-
-    def _connection(self) -> Any:
-        """Return one that is open as far as can be seen, or a new one."""
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return self._pool.connection_class(**self._pool.connection_kwargs)
-            try:
-                if not connection.can_read():
-                    return connection
-            except (RedisError, OSError):
-                pass  # the server has hung up
-            connection.disconnect()
 
     def close(self) -> None:
         """Close what is idle; what is used afterwards is opened anew."""

@@ -760,10 +760,10 @@ class TestDirectConnections:
     ) -> None:
         own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
         own.create(KEY, {"a": b"1"}, TTL)
-        race_in_threads(own, 4)
         direct = own._direct
         assert direct is not None
-        opened = [direct._connection() for _ in range(4)]
+        pool = redis.ConnectionPool(port=redis_port)
+        opened: list[Any] = [pool.make_connection() for _ in range(4)]
         for connection in opened:
             connection.connect()
             direct._idle.append(connection)
