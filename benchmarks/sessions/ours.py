@@ -78,10 +78,10 @@ def memory(place: Place) -> Any:
     return _stored(load("ctxlocal.session.stores.memory").MemoryStore())
 
 
-def sqlite(place: Place, **settings: Any) -> Any:
+def sqlite(place: Place, is_blocking: bool = True, **settings: Any) -> Any:
     """Return sessions in a SQLite file."""
-    store = load("ctxlocal.session.stores.sqlite").SQLiteStore(place.new_path())
-    return _stored(store, **settings)
+    store = load("ctxlocal.session.stores.sqlite").SQLiteStore
+    return _stored(store(place.new_path(), is_blocking=is_blocking), **settings)
 
 
 def redis(place: Place) -> Any:
