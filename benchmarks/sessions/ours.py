@@ -91,9 +91,10 @@ def redis(place: Place) -> Any:
 
 
 def redis_async(place: Place, **settings: Any) -> Any:
-    """Return sessions in Redis, for asyncio."""
-    store = load("ctxlocal.session.stores.redis").AsyncRedisStore(place.redis_async)
-    return _stored(store, **settings)
+    """Return sessions in Redis, for asyncio; where trips are counted as in :func:`redis`."""
+    store = load("ctxlocal.session.stores.redis").AsyncRedisStore
+    made = store(place.redis_async) if place.trips else store.from_url(place.redis_url)
+    return _stored(made, **settings)
 
 
 def postgresql(place: Place) -> Any:
