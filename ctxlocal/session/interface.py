@@ -24,13 +24,16 @@ class SessionHeaders(NamedTuple):
 
     def merge_into(self, headers: list[tuple[str, str]]) -> None:
         """Put them into a list of header fields, in place; what is there is kept or joined."""
-        vary, cookies = self.vary, self.cookies
-        for field in headers.copy():
+        vary, cookies = self
+        stale: list[tuple[str, str]] = []
+        for field in headers:
             name = field[0].lower()
-            if name == "cache-control" and cookies:
-                headers.remove(field)
-            elif name == "vary" and vary:
-                vary = not _lists_cookie(field[1])
+            if name == "vary":
+                vary = vary and not _lists_cookie(field[1])
+            elif cookies and name == "cache-control":
+                stale.append(field)
+        for field in stale:
+            headers.remove(field)
         if vary:
             headers.append(("Vary", "Cookie"))
         if cookies:
@@ -40,10 +43,15 @@ class SessionHeaders(NamedTuple):
 
     def merge_into_response(self, response: Any) -> None:
         """Put them into the header of a werkzeug response."""
-        if self.vary or self.cookies:
+        vary, cookies = self
+        if cookies:
+            response.headers.remove("Cache-Control")
+        if vary or cookies:
             headers = response.headers.to_wsgi_list()
+            there = len(headers)
             self.merge_into(headers)
-            response.headers[:] = headers
+            for name, value in headers[there:]:
+                response.headers.add(name, value)
 
 
 NOTHING = SessionHeaders()

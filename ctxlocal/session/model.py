@@ -230,7 +230,7 @@ class Session(MutableMapping[str, Any]):
         if type(key) is not str or key[:1] == RESERVED or not key.isascii():
             key = _plain_key(key)
         raw = self._encode(key, value)  # refuse here, where the mistake is, what cannot be stored
-        if self._ops or self._baselines or self._added or self._loaded_members(fields):
+        if self._ops or self._baselines or self._added or MEMBER in "".join(fields):
             self._remove(key)
         self._values[key] = value
         self._assigned[key] = raw if type(value) in IMMUTABLE else None
@@ -618,9 +618,7 @@ class Session(MutableMapping[str, Any]):
     def _loaded_members(self, fields: Mapping[str, bytes]) -> list[str]:
         """Return the loaded fields that are members of sets. O(fields), once."""
         if self._indexed is not fields:
-            self._member_names = []
-            if MEMBER in "".join(fields):  # mostly there is none
-                self._member_names = [name for name in fields if name[:2] == MEMBER]
+            self._member_names = [name for name in fields if name[:2] == MEMBER]
             self._indexed = fields
         return self._member_names
 

@@ -43,8 +43,8 @@ MUTATIONS = (
         20,
         "only a cookie makes responses vary",
         HEADERS,
-        "vary, cookies = self.vary, self.cookies",
-        "vary, cookies = self.vary and bool(self.cookies), self.cookies",
+        "        vary, cookies = self\n        stale:",
+        "        vary, cookies = self.vary and bool(self.cookies), self.cookies\n        stale:",
     ),
     broken(20, "no Vary (WSGI)", WSGI, "if asked is not NOTHING:", "if asked.cookies:"),
     broken(
@@ -58,8 +58,8 @@ MUTATIONS = (
         20,
         "no Vary (App)",
         HEADERS,
-        "        if self.vary or self.cookies:\n",
-        "        if self.cookies:\n",
+        "        if vary or cookies:\n",
+        "        if cookies:\n",
     ),
     broken(
         21,
@@ -72,8 +72,8 @@ MUTATIONS = (
         21,
         "the application's Cache-Control stays",
         HEADERS,
-        "                headers.remove(field)\n",
-        "                pass\n",
+        "            headers.remove(field)\n",
+        "            pass\n",
     ),
     broken(
         22,
