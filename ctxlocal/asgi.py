@@ -173,15 +173,18 @@ class _Response:
         return self._send(message) if self.is_started else self._send_first(message)
 
     async def _send_first(self, message: Message) -> None:
-        if message["type"] in _HEADS and not self._is_refused:
+        if self._is_refused:
+            return
+        if message["type"] in _HEADS:
             asked = await self._end_session(message)
-            if not self._is_refused:
-                self.is_started = True
+            if self._is_refused:
+                return
+            self.is_started = True
+            if asked is not NOTHING:
                 if asked.cookies and plain_http.is_suspect(self._scope):
                     plain_http.warn_of(asked.cookies, self._scope)
-                await self._send(message if asked is NOTHING else with_headers(message, asked))
-        elif not self._is_refused:
-            await self._send(message)
+                message = with_headers(message, asked)
+        await self._send(message)
 
     async def refuse(self, error: SessionError) -> None:
         """Answer what the session layer has to say; again is harmless."""

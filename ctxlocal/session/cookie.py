@@ -60,12 +60,14 @@ class Cookie:
     path: str = "/"
     domain: str | None = None
     partitioned: bool = False
+    _head: str = field(init=False, repr=False, compare=False)
     _tail: str = field(init=False, repr=False, compare=False)
     _deletion: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._check_syntax()
         self._check_combination()
+        object.__setattr__(self, "_head", f"{self.name}=")
         object.__setattr__(self, "_tail", self._attributes())
         object.__setattr__(self, "_deletion", f"{self.name}=; Max-Age=0{self._tail}")
 
@@ -87,17 +89,20 @@ class Cookie:
         :raises CookieTooLargeError: name and value exceed :data:`MAX_SIZE` bytes.
         :raises ValueError: ``value`` or ``max_age`` is none of these.
         """
-        name = self.name
         if not value.isascii() or value.encode().translate(None, _OCTETS):
-            raise ValueError(f"The value of the cookie {name!r} has illegal characters.")
-        size = len(name) + len(value)
-        if size > MAX_SIZE:
-            raise CookieTooLargeError(name, size, MAX_SIZE)
-        if max_age is None:
-            return f"{name}={value}{self._tail}"
-        if not 0 < max_age <= MAX_AGE:
+            raise ValueError(f"The value of the cookie {self.name!r} has illegal characters.")
+        if max_age is not None and not 0 < max_age <= MAX_AGE:
             raise ValueError(f"max_age is {max_age!r}; it is 1 to {MAX_AGE} seconds.")
-        return f"{name}={value}; Max-Age={max_age:d}{self._tail}"
+        return self._line(value, max_age)
+
+    def _line(self, token: str, max_age: int | None) -> str:
+        """Do what :meth:`set` does, for a value and a ``max_age`` that are known to be good."""
+        size = len(self.name) + len(token)
+        if size > MAX_SIZE:
+            raise CookieTooLargeError(self.name, size, MAX_SIZE)
+        if max_age is None:
+            return f"{self._head}{token}{self._tail}"
+        return f"{self._head}{token}; Max-Age={max_age:d}{self._tail}"
 
     def delete(self) -> str:
         """Return the value of a Set-Cookie field that removes the cookie.

@@ -42,6 +42,7 @@ _NO_CONTENT = frozenset(
 )  # fields that make no session by themselves (R6)
 
 _log = logging.getLogger("ctxlocal.session")
+_new_tuple = tuple.__new__
 
 
 class CookieSession(Session):
@@ -141,10 +142,12 @@ class _CookieSessions(SessionInterface):
         if session._sessions is None:  # a null session
             return ACCESSED
         text, flash_text = self._set_cookies(session)
-        if text is not None:
+        if text is None:
+            return ACCESSED if flash_text is None else SessionHeaders(True, (flash_text,))
+        if event.created.receivers or event.destroyed.receivers or event.regenerated.receivers:
             self._announce(session, text)
-            return SessionHeaders(True, (text,) if flash_text is None else (text, flash_text))
-        return ACCESSED if flash_text is None else SessionHeaders(True, (flash_text,))
+        cookies = (text,) if flash_text is None else (text, flash_text)
+        return _new_tuple(SessionHeaders, (True, cookies))
 
     async def open_async(self, cookies: str) -> Session:
         """Do what :meth:`open` does."""
@@ -263,7 +266,8 @@ class _CookieSessions(SessionInterface):
 
     def _set_cookies(self, session: Any) -> tuple[str | None, str | None]:
         """Return what to set the cookie, and the flash cookie, to; None to leave it alone."""
-        (sets, _, _), now, dropped = session._changes(), self.clock(), session._dropped
+        now, dropped = self.clock(), session._dropped
+        sets, _, _ = session._changes()
         is_changed = is_flash_changed = session._destroyed or session._is_cleared
         for name in sets if not dropped else (*sets, *dropped):
             if name[:2] == FLASH:
@@ -297,7 +301,7 @@ class _CookieSessions(SessionInterface):
         elif (rest := _time(born) + self.absolute_timeout - now) < left:
             left = rest
         token = self._seal.seal(Envelope(now, now + left, fields))
-        return self.cookie.set(token, max(1, ceil(left)) if PERMANENT in fields else None)
+        return self.cookie._line(token, max(1, ceil(left)) if PERMANENT in fields else None)
 
     def _flash_text(
         self,
@@ -311,7 +315,7 @@ class _CookieSessions(SessionInterface):
         if USER in fields:
             messages[USER] = fields[USER]
         token = self._flash_seal.seal(Envelope(now, now + self.idle_timeout, messages))
-        return self._flash_cookie.set(token, None)
+        return self._flash_cookie._line(token, None)
 
     def _is_due(self, session: CookieSession, now: float) -> bool:
         """Whether to write the cookie though nothing in it changed."""

@@ -184,7 +184,7 @@ class StoredSession(Session):
         if not self._send:
             return (self._sessions.cookie.delete(),)
         max_age = min(int(self._sessions.idle_timeout), MAX_AGE) if self.permanent else None
-        return (self._sessions.cookie.set(self._id, max_age),)
+        return (self._sessions.cookie._line(self._id, max_age),)
 
     def _store_changes(self, is_last: bool = False) -> Flow[Results]:
         if self._destroyed:

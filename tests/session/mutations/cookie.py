@@ -75,8 +75,8 @@ MUTATIONS = (
         15,
         "the name does not count",
         COOKIE,
-        "size = len(name) + len(value)",
-        "size = len(value)",
+        "size = len(self.name) + len(token)",
+        "size = len(token)",
     ),
     broken(
         15,
@@ -89,8 +89,8 @@ MUTATIONS = (
         15,
         "Max-Age over 400 days",
         COOKIE,
-        "if not 0 < max_age <= MAX_AGE:",
-        "if not 0 < max_age:",
+        "not 0 < max_age <= MAX_AGE:",
+        "not 0 < max_age:",
     ),
     broken(
         15,
