@@ -18,8 +18,9 @@ from .errors import (
     SessionNotLoadedError,
     StoreUnavailableError,
 )
+from .fields import Changes
 from .interface import ACCESSED, NOTHING, SessionHeaders
-from .model import AUTHENTICATED, BORN, PERMANENT, Changes, Results, Session
+from .model import AUTHENTICATED, BORN, PERMANENT, Results, Session
 from .protocol import (
     ADDITIONS,
     MAX_INT,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .mutation import ASGI, COOKIE, HEADERS, MODEL, WSGI, broken
+from .mutation import ASGI, COOKIE, FIELDS, HEADERS, MODEL, WSGI, broken
 
 MUTATIONS = (
     broken(
         20,
         "`in` is no access",
-        MODEL,
+        FIELDS,
         "        fields = self._read()\n        if key in self._values:\n            return True\n",
         "        accessed, fields = self._accessed, self._read()\n"
         "        if key in self._values or key in fields:\n"
@@ -18,7 +18,7 @@ MUTATIONS = (
     broken(
         20,
         "`len` and iteration are no access",
-        MODEL,
+        FIELDS,
         "        fields, values, dropped = self._read(), self._values, self._dropped\n",
         "        accessed, fields = self._accessed, self._read()\n"
         "        values, dropped, self._accessed = self._values, self._dropped, accessed\n",
@@ -35,7 +35,7 @@ MUTATIONS = (
     broken(
         20,
         "asking for a view is no access",
-        MODEL,
+        FIELDS,
         "        self._read()\n        return super().items()\n",
         "        return super().items()\n",
     ),
