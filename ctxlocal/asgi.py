@@ -162,19 +162,23 @@ class _Response:
         self._send = send
         self._handled = sys.exc_info()[1]  # by whoever called us: none of the application's
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the session is saved before the first one with a header."""
-        if self.is_started:
-            await self._send(message)
-        elif message["type"] in _HEADS and not self._is_refused:
+        return self._send(message) if self.is_started else self._send_first(message)
+
+    async def _send_first(self, message: Message) -> None:
+        if self._is_refused:
+            return
+        if message["type"] in _HEADS:
             asked = await self._end_session(message)
-            if not self._is_refused:
-                self.is_started = True
+            if self._is_refused:
+                return
+            self.is_started = True
+            if asked is not NOTHING:
                 if asked.cookies and plain_http.is_suspect(self._scope):
                     plain_http.warn_of(asked.cookies, self._scope)
-                await self._send(with_headers(message, asked))
-        elif not self._is_refused:
-            await self._send(message)
+                message = with_headers(message, asked)
+        await self._send(message)
 
     async def refuse(self, error: SessionError) -> None:
         """Answer what the session layer has to say; again is harmless."""
@@ -188,7 +192,7 @@ class _Response:
         session, self.session = self.session, None
         if session is None:
             return self._if_not_saved
-        self._if_not_saved = ACCESSED if session.accessed else NOTHING
+        self._if_not_saved = ACCESSED if session._accessed else NOTHING
         if message.get("status") != 500:
             try:
                 return await self._sessions.save_async(session)
@@ -206,7 +210,10 @@ class _Response:
 
 def cookies_of(scope: Scope) -> str:
     """Return the Cookie header; HTTP/2 clients may send it in several fields (RFC 9113, 8.2.3)."""
-    found = [value for name, value in scope["headers"] if name.lower() == b"cookie"]
+    found: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name.lower() == b"cookie":
+            found.append(value)
     return b"; ".join(found).decode("latin-1") if found else ""
 
 

@@ -95,7 +95,8 @@ _REMEDY = {
 
 
 def _lookup_req_object(name: str) -> Any:
-    found = getattr(current_request_context(name), name)
+    context = request_stack.top
+    found = getattr(current_request_context(name) if context is None else context, name)
     if found is None:
         raise UnboundError(_MISSING[name], proxy=name)
     return found

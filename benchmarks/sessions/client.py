@@ -23,6 +23,12 @@ class Jar:
         self.cookies = dict(cookies)
         self.header = _header(self.cookies)
 
+    def keep_all(self, set_cookies: list[str]) -> None:
+        """Take what Set-Cookie fields say, and empty the list."""
+        for set_cookie in set_cookies:
+            self.keep(set_cookie)
+        set_cookies.clear()
+
     def keep(self, set_cookie: str) -> None:
         """Take what a Set-Cookie field says."""
         pair, _, attributes = set_cookie.partition(";")
@@ -39,12 +45,17 @@ def _header(cookies: Mapping[str, str]) -> str:
 
 
 class WSGIClient:
-    """One visitor of a WSGI application; not for several threads at once."""
+    """One visitor of a WSGI application; not for several threads at once.
+
+    While requests are timed it sends the cookies that it had before, and keeps what was set
+    afterwards: that is the browser's work, and nothing of what the application costs.
+    """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], jar: Jar | None = None) -> None:
         self._app = app
         self.jar = Jar() if jar is None else jar
         self._status = ""
+        self._set_cookies: list[str] = []
         self._environ: dict[str, Any] = {
             "REQUEST_METHOD": "GET",
             "SCRIPT_NAME": "",
@@ -71,6 +82,11 @@ class WSGIClient:
 
         :raises FailedRequestError: its status is not 200.
         """
+        body = self._get(path)
+        self.jar.keep_all(self._set_cookies)
+        return body
+
+    def _get(self, path: str) -> bytes:
         environ = self._environ.copy()
         environ["PATH_INFO"] = path
         if self.jar.header:
@@ -88,11 +104,13 @@ class WSGIClient:
 
     def seconds(self, path: str, times: int) -> float:
         """Return how long so many requests take."""
-        get = self.get
+        get = self._get
         start = perf_counter()
         for _ in range(times):
             get(path)
-        return perf_counter() - start
+        taken = perf_counter() - start
+        self.jar.keep_all(self._set_cookies)
+        return taken
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -100,7 +118,7 @@ class WSGIClient:
         self._status = status
         for name, value in headers:
             if name == "Set-Cookie":
-                self.jar.keep(value)
+                self._set_cookies.append(value)
         return _write
 
 
@@ -109,11 +127,12 @@ def _write(data: bytes) -> None:
 
 
 class ASGIClient:
-    """One visitor of an ASGI application."""
+    """One visitor of an ASGI application, as :class:`WSGIClient`."""
 
     def __init__(self, app: Callable[..., Any], jar: Jar | None = None) -> None:
         self._app = app
         self.jar = Jar() if jar is None else jar
+        self._set_cookies: list[str] = []
         self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -135,6 +154,11 @@ class ASGIClient:
 
         :raises FailedRequestError: its status is not 200.
         """
+        body = await self._get(path)
+        self.jar.keep_all(self._set_cookies)
+        return body
+
+    async def _get(self, path: str) -> bytes:
         scope = self._scope.copy()
         scope["path"] = path
         scope["raw_path"] = path.encode()
@@ -150,7 +174,7 @@ class ASGIClient:
                 status = message["status"]
                 for name, value in message["headers"]:
                     if name == b"set-cookie":
-                        self.jar.keep(value.decode("latin-1"))
+                        self._set_cookies.append(value.decode("latin-1"))
             else:
                 body += message.get("body", b"")
 
@@ -161,11 +185,13 @@ class ASGIClient:
 
     async def seconds(self, path: str, times: int) -> float:
         """Return how long so many requests take, one after the other."""
-        get = self.get
+        get = self._get
         start = perf_counter()
         for _ in range(times):
             await get(path)
-        return perf_counter() - start
+        taken = perf_counter() - start
+        self.jar.keep_all(self._set_cookies)
+        return taken
 
 
 async def _receive() -> dict[str, Any]:

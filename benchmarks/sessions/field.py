@@ -137,10 +137,13 @@ def _bare(framework: Framework, build: Callable[[Any, Visit], Any], is_async: bo
     return Row("redis", name, framework, make, ("redis", REDIS), is_bare=True)
 
 
-def _explicit(group: str, kind: str, sessions: Callable[..., Any], *needs: str) -> Row:
-    name = f"{ours.ASGI}, {kind}, load='explicit'"
-    make = _with(ours.asgi, partial(sessions, load="explicit"))
-    return Row(group, name, _ASGI, make, needs, is_ours=True)
+def _variant(
+    group: str, kind: str, sessions: Callable[..., Any], *needs: str, **setting: Any
+) -> Row:
+    """Return our row under ASGI with one setting changed."""
+    ((key, value),) = setting.items()
+    make = _with(ours.asgi, partial(sessions, **setting))
+    return Row(group, f"{ours.ASGI}, {kind}, {key}={value!r}", _ASGI, make, needs, is_ours=True)
 
 
 ROWS: tuple[Row, ...] = (
@@ -160,7 +163,8 @@ ROWS: tuple[Row, ...] = (
     Row("memory", "Django, cache in memory", _DJANGO, django_apps.memory),
     Row("memory", "starsessions, memory", _STARLETTE, starlette_apps.memory, ("starsessions",)),
     *_ours("file", "SQLite", ours.sqlite, ours.sqlite),
-    _explicit("file", "SQLite", ours.sqlite),
+    _variant("file", "SQLite", ours.sqlite, load="explicit"),
+    _variant("file", "SQLite", ours.sqlite, is_blocking=False),
     Row(
         "file",
         "Flask-Session, cachelib in files",
@@ -170,7 +174,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("file", "Django, database in SQLite", _DJANGO, django_apps.sqlite),
     *_ours("redis", "Redis", ours.redis, ours.redis_async, "redis", REDIS),
-    _explicit("redis", "Redis", ours.redis_async, "redis", REDIS),
+    _variant("redis", "Redis", ours.redis_async, "redis", REDIS, load="explicit"),
     Row(
         "redis", "Flask-Session, Redis", _FLASK, flask_apps.redis, ("flask_session", "redis", REDIS)
     ),

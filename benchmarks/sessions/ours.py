@@ -78,21 +78,23 @@ def memory(place: Place) -> Any:
     return _stored(load("ctxlocal.session.stores.memory").MemoryStore())
 
 
-def sqlite(place: Place, **settings: Any) -> Any:
+def sqlite(place: Place, is_blocking: bool = True, **settings: Any) -> Any:
     """Return sessions in a SQLite file."""
-    store = load("ctxlocal.session.stores.sqlite").SQLiteStore(place.new_path())
-    return _stored(store, **settings)
+    store = load("ctxlocal.session.stores.sqlite").SQLiteStore
+    return _stored(store(place.new_path(), is_blocking=is_blocking), **settings)
 
 
 def redis(place: Place) -> Any:
-    """Return sessions in Redis, for threads."""
-    return _stored(load("ctxlocal.session.stores.redis").RedisStore(place.redis))
+    """Return sessions in Redis, for threads; where trips are counted, over the client that does."""
+    store = load("ctxlocal.session.stores.redis").RedisStore
+    return _stored(store(place.redis) if place.trips else store.from_url(place.redis_url))
 
 
 def redis_async(place: Place, **settings: Any) -> Any:
-    """Return sessions in Redis, for asyncio."""
-    store = load("ctxlocal.session.stores.redis").AsyncRedisStore(place.redis_async)
-    return _stored(store, **settings)
+    """Return sessions in Redis, for asyncio; where trips are counted as in :func:`redis`."""
+    store = load("ctxlocal.session.stores.redis").AsyncRedisStore
+    made = store(place.redis_async) if place.trips else store.from_url(place.redis_url)
+    return _stored(made, **settings)
 
 
 def postgresql(place: Place) -> Any:

@@ -4,7 +4,7 @@ The modules, each of which knows only those before it:
 
 ``errors``    what is raised
 ``protocol``  what a store has to do, ``token`` ids and what is made of them
-``codec``     values as bytes, ``model`` Session, a dict that knows what changed
+``codec``     values as bytes, ``fields`` a dict that knows what changed, ``model`` Session
 ``event``     signals
 ``cookie``    its attributes, and reading it; ``keyring``, ``sealing``, ``signing`` protect it
 ``interface`` SessionInterface; ``stored`` and ``cookie_sessions`` implement it

@@ -47,7 +47,7 @@ _STORABLE = (
 )
 _USE_A_SET = "Use a list, or session.add_to_set(), which loses nothing others add."
 _CONTAINER_STARTS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
-_INT_STARTS = frozenset(b"-0123456789")
+_INT_STARTS = frozenset(b"%c" % first for first in b"-0123456789")
 
 
 class _Custom(NamedTuple):
@@ -117,39 +117,34 @@ def encode(key: str, value: Any) -> bytes:
     :raises UnstorableValueError: it would not come back as it was.
     """
     kind = type(value)
-    if kind is str:
-        try:
-            return _limited(key, _pack(value))
-        except UnicodeEncodeError:
-            raise UnstorableValueError(key, "the str holds a lone surrogate") from None
-    try:
-        value = _storable(value, 0)
-    except _Problem as problem:
-        raise UnstorableValueError(key, *problem.args) from None
-    if type(value) is int:
+    if kind is int and MIN_INT <= value <= MAX_INT:
         return b"%d" % value
     try:
-        return _limited(key, _pack(value))
-    except (UnicodeEncodeError, ValueError) as error:
-        raise UnstorableValueError(key, f"msgpack refused it ({type(error).__name__})") from None
-
-
-def _limited(key: str, raw: bytes) -> bytes:
+        raw = _pack(value if kind is str else _storable(value, 0))
+    except _Problem as problem:
+        raise UnstorableValueError(key, *problem.args) from None
+    except ValueError as error:
+        reason = f"msgpack refused it ({type(error).__name__})"
+        if kind is str:
+            reason = "the str holds a lone surrogate"
+        raise UnstorableValueError(key, reason) from None
     if len(raw) > MAX_BYTES:  # decode would refuse it
         raise UnstorableValueError(key, f"{len(raw)} bytes are over {MAX_BYTES}")
     return raw
 
 
-def decode(raw: bytes) -> Any:
+def decode(raw: bytes, key: str = "") -> Any:
     """Return the value of bytes that :func:`encode` made. O(size).
 
+    :param key: not looked at; a schema's decoder goes by it.
     :raises ValueError: they are none, too many, or nested too deep.
     """
     if type(raw) is not bytes:  # a store's mistake
         raise ValueError(f"not a stored value (a {type(raw).__name__})")
-    if raw and raw[0] in _INT_STARTS:
-        return _decode_int(raw)
-    check_limits(raw)
+    if raw[:1] in _INT_STARTS:
+        return int(raw) if raw.isdigit() and len(raw) < 19 else _decode_int(raw)
+    if len(raw) > MAX_DEPTH:
+        check_limits(raw)
     try:
         return _decode(raw)
     except Exception as error:  # a registered type's unpack may raise anything
@@ -173,8 +168,6 @@ def check_limits(raw: bytes) -> None:
 
     :raises ValueError: they are.
     """
-    if len(raw) <= MAX_DEPTH:
-        return
     if len(raw) > MAX_BYTES:
         raise ValueError(f"not a stored value ({len(raw)} bytes are over {MAX_BYTES})")
     # As deep as containers begin, at most; text and bytes are counted too, so look closer then.

@@ -8,7 +8,9 @@ swallow the next, and takes 15 µs.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cache
 from typing import Literal
 
 from .errors import CookieTooLargeError, SessionConfigError
@@ -58,12 +60,14 @@ class Cookie:
     path: str = "/"
     domain: str | None = None
     partitioned: bool = False
+    _head: str = field(init=False, repr=False, compare=False)
     _tail: str = field(init=False, repr=False, compare=False)
     _deletion: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._check_syntax()
         self._check_combination()
+        object.__setattr__(self, "_head", f"{self.name}=")
         object.__setattr__(self, "_tail", self._attributes())
         object.__setattr__(self, "_deletion", f"{self.name}=; Max-Age=0{self._tail}")
 
@@ -87,14 +91,18 @@ class Cookie:
         """
         if not value.isascii() or value.encode().translate(None, _OCTETS):
             raise ValueError(f"The value of the cookie {self.name!r} has illegal characters.")
-        size = len(self.name) + len(value)
+        if max_age is not None and not 0 < max_age <= MAX_AGE:
+            raise ValueError(f"max_age is {max_age!r}; it is 1 to {MAX_AGE} seconds.")
+        return self._line(value, max_age)
+
+    def _line(self, token: str, max_age: int | None) -> str:
+        """Do what :meth:`set` does, for a value and a ``max_age`` that are known to be good."""
+        size = len(self.name) + len(token)
         if size > MAX_SIZE:
             raise CookieTooLargeError(self.name, size, MAX_SIZE)
         if max_age is None:
-            return f"{self.name}={value}{self._tail}"
-        if not 0 < max_age <= MAX_AGE:
-            raise ValueError(f"max_age is {max_age!r}; it is 1 to {MAX_AGE} seconds.")
-        return f"{self.name}={value}; Max-Age={max_age:d}{self._tail}"
+            return f"{self._head}{token}{self._tail}"
+        return f"{self._head}{token}; Max-Age={max_age:d}{self._tail}"
 
     def delete(self) -> str:
         """Return the value of a Set-Cookie field that removes the cookie.
@@ -177,21 +185,14 @@ def scan(cookies: str, name: str) -> list[str]:
 
     :param cookies: the value of a Cookie header.
     """
-    values: list[str] = []
-    sought = name + "="
-    start = cookies.find(sought)
-    while start >= 0:
-        end = cookies.find(";", start)
-        if end < 0:
-            end = len(cookies)
-        if (
-            start == 0
-            or cookies[start - 2 : start] == "; "  # as browsers write it; the rest is slower
-            or not cookies[cookies.rfind(";", 0, start) + 1 : start].strip(" \t")
-        ):
-            values.append(cookies[start + len(sought) : end].strip(" \t"))
-        start = cookies.find(sought, end)
-    return values
+    return finder(name)(cookies)
+
+
+@cache
+def finder(name: str) -> Callable[[str], list[str]]:
+    """Return what does :func:`scan` for one name."""
+    pattern = rf"(?:^|;)[ \t]*{re.escape(name)}=[ \t]*((?:[^;]*[^; \t])?)"
+    return re.compile(pattern).findall
 
 
 def clear_site_data(*directives: str) -> tuple[str, str]:

@@ -25,10 +25,10 @@ from math import ceil
 from typing import Any, NoReturn
 
 from . import event
-from .cookie import MAX_AGE, Cookie, cookie_or_default, scan
+from .cookie import MAX_AGE, Cookie, cookie_or_default, finder
 from .envelope import Envelope, Rejected, Seal
 from .errors import NotSupportedByStore
-from .interface import NOTHING, SessionHeaders, SessionInterface
+from .interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from .keyring import Keyring
 from .lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
 from .model import AUTHENTICATED, BORN, PERMANENT, NullSession, Results, Session
@@ -40,22 +40,17 @@ __all__ = ["CookieSession", "EncryptedCookieSessions", "SignedCookieSessions"]
 _NO_CONTENT = frozenset(
     {AUTHENTICATED, BORN, PERMANENT}
 )  # fields that make no session by themselves (R6)
-_VARY = SessionHeaders(vary=True)
 
 _log = logging.getLogger("ctxlocal.session")
+_new_tuple = tuple.__new__
 
 
 class CookieSession(Session):
     """A session that is read from its cookie at the first touch."""
 
-    __slots__ = ("_cookies", "_flash_sent", "_origin", "_sent", "_sessions")
+    __slots__ = ("_flash_sent", "_origin", "_sent")
 
-    def __init__(self, sessions: _CookieSessions, cookies: str) -> None:
-        super().__init__()
-        self._sessions = sessions
-        self._cookies = cookies
-        self._origin: Envelope | None = None  # what was accepted
-        self._sent = self._flash_sent = False  # whether the browser has a cookie of that name
+    _sessions: _CookieSessions
 
     def incr(self, key: str, amount: int = 1) -> int:
         """Raise: an older copy of the cookie would bring the former number back.
@@ -85,8 +80,12 @@ class CookieSession(Session):
     def _now(self) -> float:
         return self._sessions.clock()
 
-    def _fetch(self) -> Mapping[str, bytes] | None:
-        return self._sessions._load(self)
+    def _fetch(self) -> None:
+        self._origin: Envelope | None = None  # what was accepted
+        self._sent = self._flash_sent = False  # whether the browser has a cookie of that name
+        fields = self._sessions._load(self)
+        if self._fields is None:  # else another thread of the request was first
+            self._begin(fields)
 
     def _void(self, error: ValueError) -> None:
         self._origin = None
@@ -118,6 +117,7 @@ class _CookieSessions(SessionInterface):
         self.corrupt_records = 0  #: how many this process has met
         keyring = keys if isinstance(keys, Keyring) else Keyring(keys)
         self._flash_cookie = replace(self.cookie, name=f"{self.cookie.name}-flash")
+        self._find, self._find_flash = finder(self.cookie.name), finder(self._flash_cookie.name)
         self._seal = self._make_seal(keyring, self.cookie.name, "session")
         self._flash_seal = self._make_seal(keyring, self._flash_cookie.name, "flash")
 
@@ -139,13 +139,15 @@ class _CookieSessions(SessionInterface):
         session._closed = True
         if not session._accessed:
             return NOTHING
-        if not isinstance(session, CookieSession):
-            return _VARY
+        if session._sessions is None:  # a null session
+            return ACCESSED
         text, flash_text = self._set_cookies(session)
-        if text is not None:
+        if text is None:
+            return ACCESSED if flash_text is None else SessionHeaders(True, (flash_text,))
+        if event.created.receivers or event.destroyed.receivers or event.regenerated.receivers:
             self._announce(session, text)
-            return SessionHeaders(True, (text,) if flash_text is None else (text, flash_text))
-        return _VARY if flash_text is None else SessionHeaders(True, (flash_text,))
+        cookies = (text,) if flash_text is None else (text, flash_text)
+        return _new_tuple(SessionHeaders, (True, cookies))
 
     async def open_async(self, cookies: str) -> Session:
         """Do what :meth:`open` does."""
@@ -194,20 +196,20 @@ class _CookieSessions(SessionInterface):
 
     # Loading.
 
-    def _load(self, session: CookieSession) -> Mapping[str, bytes] | None:
-        cookies, name = session._cookies, self.cookie.name
-        if name not in cookies:  # nor is that of the flash cookie, which begins with it
-            return None
+    def _load(self, session: CookieSession) -> Mapping[str, bytes]:
+        cookies = session._cookies
+        if self.cookie.name not in cookies:  # nor is that of the flash cookie, which begins with it
+            return {}
         now = self.clock()
         fields: dict[str, bytes] = {}
-        if tokens := scan(cookies, name):
+        if tokens := self._find(cookies):
             session._sent = True
-            session._origin = self._first_accepted(tokens, now)
-            if session._origin is not None:
-                fields = session._origin.fields
+            session._origin = origin = self._first_accepted(tokens, now)
+            if origin is not None:
+                fields = origin.fields
                 if event.loaded.receivers:
                     event.loaded.send(self, session=session)
-        if tokens := scan(cookies, self._flash_cookie.name):
+        if self._flash_cookie.name in cookies and (tokens := self._find_flash(cookies)):
             session._flash_sent = True
             fields = {**fields, **self._flashes(tokens, fields.get(USER), now)}
         return fields
@@ -262,10 +264,10 @@ class _CookieSessions(SessionInterface):
 
     # Saving.
 
-    def _set_cookies(self, session: CookieSession) -> tuple[str | None, str | None]:
+    def _set_cookies(self, session: Any) -> tuple[str | None, str | None]:
         """Return what to set the cookie, and the flash cookie, to; None to leave it alone."""
-        changes, now = session._changes(), self.clock()
-        sets, dropped = changes.sets, session._dropped
+        now, dropped = self.clock(), session._dropped
+        sets, _, _ = session._changes()
         is_changed = is_flash_changed = session._destroyed or session._is_cleared
         for name in sets if not dropped else (*sets, *dropped):
             if name[:2] == FLASH:
@@ -275,7 +277,7 @@ class _CookieSessions(SessionInterface):
         is_changed = is_changed or self._is_due(session, now)
         if not (is_changed or is_flash_changed):
             return None, None
-        loaded = session._fields or {}
+        loaded = session._fields
         if dropped:
             loaded = {name: raw for name, raw in loaded.items() if name not in dropped}
         fields, messages = {**loaded, **sets}, {}
@@ -296,10 +298,10 @@ class _CookieSessions(SessionInterface):
         left = self.idle_timeout
         if (born := fields.get(BORN)) is None:
             fields[BORN] = repr(now).encode()
-        else:
-            left = min(left, _time(born) + self.absolute_timeout - now)
+        elif (rest := _time(born) + self.absolute_timeout - now) < left:
+            left = rest
         token = self._seal.seal(Envelope(now, now + left, fields))
-        return self.cookie.set(token, max(1, ceil(left)) if PERMANENT in fields else None)
+        return self.cookie._line(token, max(1, ceil(left)) if PERMANENT in fields else None)
 
     def _flash_text(
         self,
@@ -313,7 +315,7 @@ class _CookieSessions(SessionInterface):
         if USER in fields:
             messages[USER] = fields[USER]
         token = self._flash_seal.seal(Envelope(now, now + self.idle_timeout, messages))
-        return self._flash_cookie.set(token, None)
+        return self._flash_cookie._line(token, None)
 
     def _is_due(self, session: CookieSession, now: float) -> bool:
         """Whether to write the cookie though nothing in it changed."""
@@ -322,7 +324,7 @@ class _CookieSessions(SessionInterface):
         origin = session._origin
         return origin is not None and now - origin.touched >= self.touch_interval
 
-    def _announce(self, session: CookieSession, text: str) -> None:
+    def _announce(self, session: Any, text: str) -> None:
         had_one = session._origin is not None
         is_gone = text == self.cookie.delete()
         if had_one and (is_gone or session._destroyed) and event.destroyed.receivers:

@@ -92,4 +92,4 @@ def from_text(text: str) -> bytes | None:
         return None
     # The decoder skips foreign characters and ignores spare bits, which would make other
     # spellings of the same; its strict mode is new in 3.11.
-    return content if to_text(content) == text else None
+    return content if b2a_base64(content, newline=False) == text.encode() else None

@@ -24,32 +24,43 @@ class SessionHeaders(NamedTuple):
 
     def merge_into(self, headers: list[tuple[str, str]]) -> None:
         """Put them into a list of header fields, in place; what is there is kept or joined."""
-        if self.vary:
-            _vary_on_cookie(headers)
-        if self.cookies:
-            headers[:] = [field for field in headers if field[0].lower() != "cache-control"]
+        vary, cookies = self
+        stale: list[tuple[str, str]] = []
+        for field in headers:
+            name = field[0].lower()
+            if name == "vary":
+                vary = vary and not _lists_cookie(field[1])
+            elif cookies and name == "cache-control":
+                stale.append(field)
+        for field in stale:
+            headers.remove(field)
+        if vary:
+            headers.append(("Vary", "Cookie"))
+        if cookies:
             headers.append(("Cache-Control", "no-store"))
-            headers.extend(("Set-Cookie", cookie) for cookie in self.cookies)
+            for cookie in cookies:
+                headers.append(("Set-Cookie", cookie))
 
     def merge_into_response(self, response: Any) -> None:
         """Put them into the header of a werkzeug response."""
-        if self.vary or self.cookies:
+        vary, cookies = self
+        if cookies:
+            response.headers.remove("Cache-Control")
+        if vary or cookies:
             headers = response.headers.to_wsgi_list()
+            there = len(headers)
             self.merge_into(headers)
-            response.headers[:] = headers
+            for name, value in headers[there:]:
+                response.headers.add(name, value)
 
 
 NOTHING = SessionHeaders()
 ACCESSED = SessionHeaders(vary=True)
 
 
-def _vary_on_cookie(headers: list[tuple[str, str]]) -> None:
-    for name, value in headers:
-        if name.lower() == "vary":
-            listed = [part.strip().lower() for part in value.split(",")]
-            if "cookie" in listed or "*" in listed:
-                return
-    headers.append(("Vary", "Cookie"))
+def _lists_cookie(vary: str) -> bool:
+    listed = [part.strip().lower() for part in vary.split(",")]
+    return "cookie" in listed or "*" in listed
 
 
 class SessionInterface(ABC):
@@ -99,7 +110,7 @@ class SessionInterface(ABC):
 
     def is_null_session(self, obj: object) -> bool:
         """Whether ``obj`` is such a stand-in."""
-        return isinstance(obj, Session) and obj.is_null
+        return getattr(obj, "is_null", False) is True
 
 
 def refuse_no_interface(sessions: object) -> None:

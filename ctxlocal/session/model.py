@@ -1,9 +1,4 @@
-"""Session: a dict that knows what changed in it.
-
-It holds three things: the fields as they were loaded (bytes, never changed), the values
-that were handed out or assigned, and what was done since. Values are decoded when first
-asked for. What is mutable and was handed out is encoded then, and again when the session
-is saved: if the bytes differ it has changed, however deep; nothing is proxied or watched.
+"""Session: the values of a visitor, whose they are, and how long they live.
 
 Here is no input or output. Where the fields come from and where the changes go is for
 the subclasses: ``stored.py`` (a store on the server) and ``cookie_sessions.py``.
@@ -12,47 +7,22 @@ the subclasses: ``stored.py`` (a store on the server) and ``cookie_sessions.py``
 from __future__ import annotations
 
 import time
-from collections.abc import (
-    Generator,
-    ItemsView,
-    Iterator,
-    KeysView,
-    Mapping,
-    MutableMapping,
-    ValuesView,
-)
+from collections.abc import Generator
 from hashlib import sha256
 from itertools import count
 from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import Any
 
-from .codec import IMMUTABLE, decode, encode
-from .errors import (
-    FreshLoginRequiredError,
-    SessionClosedError,
-    SessionError,
-    SessionNotLoadedError,
-    UnstorableValueError,
-)
-from .protocol import FLASH, MAX_INT, MEMBER, MIN_INT, RESERVED, USER, Clear, Incr, Op, Take
+from .codec import encode
+from .errors import FreshLoginRequiredError, SessionError
+from .fields import MISSING, Fields, plain_key
+from .protocol import FLASH, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
 
 AUTHENTICATED = "\0auth"  #: when the user logged in
 BORN = "\0born"  #: when the session began: what the absolute limit counts from
 PERMANENT = "\0keep"  #: the cookie outlives the browser
 
-_MISSING: Any = object()
 _flash_number = count()
-
-
-class Changes(NamedTuple):
-    """What a request did to the fields of its session."""
-
-    sets: dict[str, bytes]
-    deletes: list[str]
-    ops: list[Op]
-
-    def __bool__(self) -> bool:
-        return bool(self.sets or self.deletes or self.ops)
 
 
 class Results(tuple[Any, ...]):
@@ -68,7 +38,7 @@ class Results(tuple[Any, ...]):
         yield  # a generator, which waits for nothing
 
 
-class Session(MutableMapping[str, Any]):
+class Session(Fields):
     """The values of one visitor, from one request to the next.
 
     Keys are ``str``; values are what :func:`ctxlocal.session.codec.encode` takes. Changes
@@ -79,202 +49,9 @@ class Session(MutableMapping[str, Any]):
     time may change it.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_accessed",
-        "_added",
-        "_assigned",
-        "_baselines",
-        "_closed",
-        "_destroyed",
-        "_dropped",
-        "_fields",
-        "_indexed",
-        "_is_cleared",
-        "_member_names",
-        "_ops",
-        "_refusal",
-        "_regenerate",
-        "_renew",
-        "_values",
-    )
+    __slots__ = ()
 
     is_null = False  #: it refuses every change; see SessionInterface.null
-
-    _encode = staticmethod(encode)
-
-    @staticmethod
-    def _decode(key: str, raw: bytes) -> Any:
-        return decode(raw)
-
-    def __init__(self) -> None:
-        self._accessed = False
-        self._closed = False
-        self._fields: Mapping[str, bytes] | None = None  # None: not loaded, and nothing below set
-        self._refusal: Exception | None = None  # why it cannot be changed
-        self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
-
-    def _begin(self, fields: Mapping[str, bytes]) -> None:
-        """Start from these fields, with nothing changed."""
-        self._fields = fields
-        self._values: dict[str, Any] = {}  # decoded or assigned, as the application sees them
-        self._baselines: dict[str, bytes] = {}  # of mutable values handed out: as they were
-        self._renew = False
-        self._destroyed = False
-        self._drop_changes()
-
-    def _drop_changes(self) -> None:
-        self._assigned: dict[str, bytes | None] = {}  # keys that were set; None: encode it later
-        self._added: dict[str, bytes] = {}  # fields of our own that were set
-        self._dropped: set[str] = set()  # loaded fields that are gone
-        self._ops: dict[str, Op] = {}  # by key
-        self._is_cleared = False
-        self._regenerate: float | None = None  # the grace, if asked for
-
-    # How it is reached: everything below goes through these three.
-
-    def _read(self) -> Mapping[str, bytes]:
-        """Return the loaded fields; every look at the session comes by here (R20)."""
-        if not self._accessed:
-            if self._closed:  # no Vary can be sent any more
-                raise SessionClosedError("the session's first use")
-            self._accessed = True
-        fields = self._fields
-        if fields is None:
-            self._load_now()
-            fields = self._fields or {}
-        return fields
-
-    def _load_now(self) -> None:
-        found = self._fetch() or {}
-        if self._fields is None:  # else the subclass began, or another thread was first
-            self._begin(found)
-
-    def _write(self, operation: str) -> Mapping[str, bytes]:
-        if self._closed:
-            raise SessionClosedError(operation)
-        fields = self._read()
-        if self._refusal is not None:
-            raise self._refusal
-        return fields
-
-    def _decoded(self, key: str, raw: bytes) -> Any:
-        """Return a loaded value; if it is none, the whole record is void (R32), and _MISSING."""
-        try:
-            return decode(raw) if key[:1] == RESERVED else self._decode(key, raw)
-        except ValueError as error:
-            self._give_up(error)
-            return _MISSING
-
-    def _give_up(self, error: ValueError) -> None:
-        """Go on without the record, with what this request assigned and added alone."""
-        self._ops = {key: op for key, op in self._ops.items() if isinstance(op, Incr)}
-        counted = {key: op.amount for key, op in self._ops.items() if isinstance(op, Incr)}
-        self._values = {key: self._values[key] for key in self._assigned} | counted
-        self._baselines = {}
-        self._dropped = set()
-        self._fields = {}
-        self._void(error)
-
-    def _void(self, error: ValueError) -> None:
-        """Give up the record, which cannot be read: from here on the session is a new one."""
-
-    def _fetch(self) -> Mapping[str, bytes] | None:
-        """Return the fields of the record, None without one. Called once, at the first touch."""
-        raise SessionNotLoadedError
-
-    # The mapping.
-
-    def __getitem__(self, key: str) -> Any:
-        fields = self._read()
-        value = self._values.get(key, _MISSING)
-        if value is not _MISSING:
-            return value
-        raw = fields.get(key)
-        if raw is not None and key not in self._dropped and key[:1] != RESERVED:
-            return self._hand_out(key, raw)
-        return self._hand_out_set(key)
-
-    def _hand_out(self, key: str, raw: bytes) -> Any:
-        value = self._decoded(key, raw)
-        if value is _MISSING:
-            raise KeyError(key)
-        if type(value) not in IMMUTABLE:
-            try:
-                self._baselines[key] = self._encode(key, value)
-            except UnstorableValueError:  # another program stored it
-                self._give_up(ValueError("not a stored value (none that we would store)"))
-                raise KeyError(key) from None
-        return self._values.setdefault(key, value)  # one object, also when threads ask at once
-
-    def _hand_out_set(self, key: str) -> frozenset[Any]:
-        if not isinstance(key, str):
-            raise KeyError(key)
-        members = set()
-        for raw in self._members(key).values():
-            member = self._decoded(MEMBER, raw)
-            try:
-                members.add(member)
-            except TypeError:  # another program stored it
-                self._give_up(ValueError("not a stored value (an unhashable member)"))
-                member = _MISSING
-            if member is _MISSING:
-                raise KeyError(key)
-        if not members:
-            raise KeyError(key)
-        return frozenset(members)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._write("session[...] = ...")
-        key = _plain_key(key)
-        raw = self._encode(key, value)  # refuse here, where the mistake is, what cannot be stored
-        self._remove(key)
-        self._values[key] = value
-        self._assigned[key] = raw if type(value) in IMMUTABLE else None
-
-    def __delitem__(self, key: str) -> None:
-        self._write("del session[...]")
-        if key not in self:
-            raise KeyError(key)
-        self._remove(key)
-
-    def __contains__(self, key: object) -> bool:
-        fields = self._read()
-        if key in self._values:
-            return True
-        if not isinstance(key, str):
-            return False
-        if key in fields and key not in self._dropped and key[:1] != RESERVED:
-            return True
-        return bool(self._members(key))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys())
-
-    def __len__(self) -> int:
-        return len(self._keys())
-
-    # A view looks when it is used, perhaps after the headers: so asking for one counts (R20).
-
-    def keys(self) -> KeysView[str]:
-        """Return a view of the keys."""
-        self._read()
-        return super().keys()
-
-    def values(self) -> ValuesView[Any]:
-        """Return a view of the values."""
-        self._read()
-        return super().values()
-
-    def items(self) -> ItemsView[str, Any]:
-        """Return a view of the keys with their values."""
-        self._read()
-        return super().items()
-
-    def __repr__(self) -> str:
-        """Say what it is without loading it, and without its values."""
-        state = "not loaded" if self._fields is None else "loaded"
-        return f"<{type(self).__name__} {state}{', closed' if self._closed else ''}>"
 
     def clear(self) -> None:
         """Drop every value, also those that other requests set meanwhile, and the user.
@@ -305,7 +82,7 @@ class Session(MutableMapping[str, Any]):
         :raises OverflowError: the sum is beyond 64 bits.
         """
         self._write("session.incr()")
-        key = _plain_key(key)
+        key = plain_key(key)
         value = self.get(key, 0)
         if type(value) is not int or type(amount) is not int:
             raise TypeError(f"session.incr({key!r}) adds an int to an int; one of them is not")
@@ -350,7 +127,7 @@ class Session(MutableMapping[str, Any]):
         :raises TypeError: the key holds something else, or ``member`` is not hashable.
         """
         self._write("session.add_to_set()")
-        key = _plain_key(key)
+        key = plain_key(key)
         hash(member)
         if key in self._values or (key in self._read() and key not in self._dropped):
             raise TypeError(f"session[{key!r}] is no set made by add_to_set(); delete it first")
@@ -377,7 +154,7 @@ class Session(MutableMapping[str, Any]):
         found = []
         for name in sorted(names):
             item = self._decoded(FLASH, self._own(name) or b"")
-            if item is _MISSING:  # the record is void
+            if item is MISSING:  # the record is void
                 return []
             if isinstance(item, list) and len(item) == 2:
                 found.append((item[0], item[1]))
@@ -480,7 +257,7 @@ class Session(MutableMapping[str, Any]):
         coroutine under ASGI; in a view that is none, and under WSGI, it is done on return.
         """
         if self._fields is None:
-            self._load_now()
+            self._fetch()
         return Results()
 
     def save(self) -> Any:
@@ -543,114 +320,8 @@ class Session(MutableMapping[str, Any]):
 
     # For the subclasses.
 
-    def _changes(self) -> Changes:
-        """Return what to store. O(values handed out)."""
-        sets = self._added.copy()
-        for key, raw in self._assigned.items():
-            sets[key] = self._encode(key, self._values[key]) if raw is None else raw
-        for key, before in self._baselines.items():
-            if (now := self._encode(key, self._values[key])) != before:
-                sets[key] = now
-        if not self._dropped and not self._ops and not self._is_cleared:
-            return Changes(sets, [], [])
-        ops = list(self._ops.values())
-        if self._is_cleared:
-            return Changes(sets, [], [Clear(), *ops])
-        deletes = [name for name in self._dropped if name not in sets and name not in self._ops]
-        return Changes(sets, deletes, ops)
-
-    def _all_fields(self) -> dict[str, bytes]:
-        """Return the fields as they are with the changes done."""
-        changes = self._changes()
-        fields = {k: v for k, v in (self._fields or {}).items() if k not in self._dropped}
-        fields.update(changes.sets)
-        for op in changes.ops:
-            if isinstance(op, Incr):
-                fields[op.field] = self._encode(op.field, self._values[op.field])
-        return fields
-
-    def _settle(self, fields: dict[str, bytes], changes: Changes) -> None:
-        """Go on from what is stored now; values that were handed out stay the same objects."""
-        self._fields = fields
-        for key, raw in changes.sets.items():
-            if key in self._values and type(self._values[key]) not in IMMUTABLE:
-                self._baselines[key] = raw
-        self._renew = False
-        self._drop_changes()
-
-    def _operate(self, operation: str, op: Incr | Take) -> None:
-        """Note an operation for the store."""
-        self._ops[op.field] = op
-
     def _now(self) -> float:
         return time.time()
-
-    # Keys and our own fields.
-
-    def _keys(self) -> list[str]:
-        fields, values, dropped = self._read(), self._values, self._dropped
-        keys = {k: None for k in fields if k[:1] != RESERVED and (k not in dropped or k in values)}
-        keys.update(dict.fromkeys(values))
-        for name in (*fields, *self._added):
-            if name[:2] == MEMBER and name not in dropped:
-                keys[name[2:].rpartition("\0")[0]] = None
-        return list(keys)
-
-    def _members(self, key: str) -> dict[str, bytes]:
-        names = self._loaded_members()
-        if self._added:
-            names = [*names, *self._added]
-        if not names:
-            return {}
-        prefix = f"{MEMBER}{key}\0"
-        length = len(prefix) + 32
-        members = {}
-        for name in names:
-            if name.startswith(prefix) and len(name) == length and name not in self._dropped:
-                raw = self._own(name)
-                if raw is not None:
-                    members[name] = raw
-        return members
-
-    def _loaded_members(self) -> list[str]:
-        """Return the loaded fields that are members of sets. O(fields), once."""
-        fields = self._read()
-        if self._indexed is not fields:
-            self._member_names = [name for name in fields if name[:2] == MEMBER]
-            self._indexed = fields
-        return self._member_names
-
-    def _is_ours(self, key: str) -> bool:
-        """Whether this request made the key's value, so that nobody else adds to it."""
-        return key in self._assigned or key in self._dropped or self._is_cleared
-
-    def _remove(self, key: str) -> None:
-        """Forget a key, in all the ways it can be there."""
-        if key in self._values:
-            del self._values[key]
-            self._assigned.pop(key, None)
-            self._baselines.pop(key, None)
-        if self._ops:
-            self._ops.pop(key, None)
-        if key in (self._fields or ()):
-            self._dropped.add(key)
-        for name in self._members(key):  # another request may have made a set of it meanwhile
-            self._drop_own(name)
-
-    def _own(self, name: str) -> bytes | None:
-        added = self._added.get(name)
-        if added is not None:
-            return added
-        return None if name in self._dropped else (self._fields or {}).get(name)
-
-    def _set_own(self, name: str, raw: bytes) -> None:
-        self._added[name] = raw
-        self._dropped.discard(name)
-
-    def _drop_own(self, name: str) -> None:
-        self._added.pop(name, None)
-        if name in (self._fields or ()):
-            self._dropped.add(name)
 
 
 class NullSession(Session):
@@ -667,21 +338,6 @@ class NullSession(Session):
             "There is no session here, so nothing can be kept in one. Give the application "
             "sessions: App(__name__, sessions=StoredSessions(MemoryStore()))."
         )
-
-
-def _plain_key(key: object) -> str:
-    if type(key) is not str:
-        if not isinstance(key, str):
-            raise TypeError(f"a session's keys are str; got {key!r}")
-        key = str.__str__(key)  # not str(): an enumeration's own __str__ gives something else
-    if key[:1] == RESERVED:
-        raise ValueError(f"a session's keys do not begin with NUL; got {key!r}")
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"a session's keys hold no lone surrogates; got {key!r}") from None
-    return key
 
 
 def _seconds(raw: bytes | None) -> float | None:

@@ -8,14 +8,12 @@ changes nothing, and neither does a commit that was not committed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from . import event
 from .errors import CorruptRecordError, StoreUnavailableError
 from .interface import ACCESSED, SessionHeaders
 from .model import PERMANENT
 from .protocol import Answer, Record
-from .stored_session import AsyncStoredSession, StoredSession
+from .stored_session import StoredSession
 from .token import commit_id, key_of
 
 
@@ -24,63 +22,40 @@ class QuickSession(StoredSession):
 
     __slots__ = ()
 
-    def _fetch(self) -> Mapping[str, bytes] | None:
-        return self._fields if self._load_at_once() else super()._fetch()
-
-    def _load_at_once(self) -> bool:
+    def _fetch(self) -> None:
         sessions = self._sessions
-        ids = sessions.ids_in(self._cookies)
-        if len(ids) != 1 or event.loaded.receivers:
-            return False
-        key = key_of(ids[0])
-        try:
-            record = sessions._sync.load(key)
-        except (CorruptRecordError, StoreUnavailableError):
-            return False
-        if type(record) is not Record or type(record.values) is not dict:
-            return False
-        if not self._is_live(record):
-            return False
-        if self._fields is None:  # else another thread of the request was first
-            self._start(ids[0], key, record, None)
-        return True
+        find = sessions._find_ids
+        ids = find(self._cookies)
+        if len(ids) == 1 and not event.loaded.receivers:
+            key = key_of(ids[0])
+            try:
+                record = sessions._sync.load(key)
+            except (CorruptRecordError, StoreUnavailableError):
+                record = None
+            if type(record) is Record and type(record.values) is dict:
+                limit = sessions.live_until(record.values, record.touched)
+                if limit:
+                    if self._fields is None:  # else another thread of the request was first
+                        self._start(ids[0], key, record, limit)
+                    return
+        super()._fetch()
 
     def _finish_at_once(self) -> SessionHeaders | None:
-        if self._fields is None or self._record is None or self._is_special():
+        if not self._is_plain or self._closed or self._record is None:
             return None
-        record = self._record
         sets, deletes, _ = self._changes()
+        values, generation, touched, _, version = record = self._record
         sessions = self._sessions
-        if not sets and not deletes:
-            if sessions.clock() - record.touched >= sessions.touch_interval:
-                return None
-        else:
-            if PERMANENT in record.values:  # the cookie is renewed too
-                return None
-            base = None if record.version is None else record
-            state = (self._key, record.generation, sets, deletes, ())
-            ttl = sessions.ttl(record.values)
-            answer = sessions._sync.commit(*state, ttl, commit_id(), base)
+        if sets or deletes:
+            base = None if version is None else record
+            ttl = sessions.ttl(self._limit)
+            answer = sessions._sync.commit(
+                self._key, generation, sets, deletes, (), ttl, commit_id(), base
+            )
             if type(answer) is not Answer or answer.outcome != "committed":
                 return None
+            self._send = True if PERMANENT in values else None  # renew the cookie too
+        elif sessions.clock() - touched >= sessions.touch_interval:
+            return None
         self._closed = True
-        return ACCESSED if self._send is None else SessionHeaders(True, self._set_cookies())
-
-    def _is_special(self) -> bool:
-        """Whether more was done to the session than to set and delete keys."""
-        return bool(
-            self._closed
-            or self._added
-            or self._ops
-            or self._renew
-            or self._destroyed
-            or self._is_cleared
-            or self._regenerate is not None
-            or self._unanswered is not None
-        )
-
-
-class AsyncQuickSession(AsyncStoredSession, QuickSession):
-    """The same under ASGI, over a store that does not block."""
-
-    __slots__ = ()
+        return SessionHeaders(True, self._set_cookies()) if self._send else ACCESSED

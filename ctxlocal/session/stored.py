@@ -10,7 +10,7 @@ from .errors import SessionConfigError, StoreUnavailableError
 from .interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from .model import BORN, NullSession, Session
 from .protocol import MEMBER, RESERVED, USER, AsyncStore, Record, Store
-from .quick_session import AsyncQuickSession, QuickSession
+from .quick_session import QuickSession
 from .settings import Flow, StoredSettings
 from .stored_session import AsyncStoredSession, StoredSession, value_of
 from .token import is_key
@@ -133,11 +133,11 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         if not session._accessed:
             session._closed = True
             return NOTHING
-        if not isinstance(session, StoredSession):
+        if session._sessions is None:  # a null session
             return ACCESSED
-        if (asked := session._finish_at_once()) is not None:
-            return asked
-        return self.run(session._finish_flow())
+        stored: Any = session
+        asked: SessionHeaders | None = stored._finish_at_once()
+        return self.run(stored._finish_flow()) if asked is None else asked
 
     async def open_async(self, cookies: str) -> Session:
         """Return the session, with its record loaded if it has one (unless ``load="explicit"``)."""
@@ -154,19 +154,21 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         if not session._accessed:
             session._closed = True
             return NOTHING
-        if not isinstance(session, StoredSession):
+        if session._sessions is None:  # a null session
             return ACCESSED
-        if (asked := session._finish_at_once()) is not None:
-            return asked
-        return await self.run_async(session._finish_flow())
+        stored: Any = session
+        asked: SessionHeaders | None = stored._finish_at_once()
+        return await self.run_async(stored._finish_flow()) if asked is None else asked
 
     @cached_property
-    def _kinds(self) -> tuple[type[StoredSession], type[AsyncStoredSession]]:
+    def _kinds(self) -> tuple[type[StoredSession], type[StoredSession]]:
+        """The session under WSGI, and under ASGI: the same, where loading does not block."""
+        kind, awaited = StoredSession, AsyncStoredSession
         if self.schema is not None:
-            return TypedStoredSession, AsyncTypedStoredSession
-        if self.same_key != "last-wins":
-            return StoredSession, AsyncStoredSession
-        return QuickSession, AsyncStoredSession if self.store_blocks else AsyncQuickSession
+            kind, awaited = TypedStoredSession, AsyncTypedStoredSession
+        elif self.same_key == "last-wins":
+            kind = QuickSession
+        return kind, awaited if self.store_blocks else kind
 
     def null(self) -> Session:
         """Return an empty session that refuses every change."""

@@ -15,10 +15,12 @@ from .errors import (
     CorruptRecordError,
     SessionConflictError,
     SessionLimitError,
+    SessionNotLoadedError,
     StoreUnavailableError,
 )
+from .fields import Changes
 from .interface import ACCESSED, NOTHING, SessionHeaders
-from .model import AUTHENTICATED, BORN, PERMANENT, Changes, Results, Session
+from .model import AUTHENTICATED, BORN, PERMANENT, Results, Session
 from .protocol import (
     ADDITIONS,
     MAX_INT,
@@ -45,32 +47,15 @@ _NO_CHANGES = Changes({}, [], [])
 class StoredSession(Session):
     """A session whose record lies in a store."""
 
-    __slots__ = (
-        "_cookies",
-        "_doomed",
-        "_id",
-        "_is_lost",
-        "_key",
-        "_record",
-        "_send",
-        "_sessions",
-        "_unanswered",
-    )
+    __slots__ = ("_doomed", "_id", "_is_lost", "_key", "_limit", "_record", "_send", "_unanswered")
 
-    def __init__(self, sessions: StoredSettings, cookies: str) -> None:
-        super().__init__()
-        self._sessions = sessions
-        self._cookies = cookies  # the request's Cookie header, not looked at yet
+    _sessions: StoredSettings
+    _doomed: list[str]  # keys of records that destroy() ends
+    _unanswered: tuple[str, Changes] | None  # a commit's id, and what it was
+    _is_lost: bool  # the record went, or was cleared: nothing more is stored
 
-    def _begin(self, fields: Mapping[str, bytes]) -> None:
-        super()._begin(fields)
-        self._doomed: list[str] = []  # keys of records that destroy() ends
-        self._unanswered: tuple[str, Changes] | None = None  # a commit's id, and what it was
-        self._is_lost = False  # the record went, or was cleared: nothing more is stored
-
-    def _fetch(self) -> Mapping[str, bytes] | None:
+    def _fetch(self) -> None:
         self._sessions.run(self._load())
-        return self._fields
 
     def _now(self) -> float:
         return self._sessions.clock()
@@ -80,7 +65,7 @@ class StoredSession(Session):
         self._write("session.destroy()")
         doomed = self._doomed if self._key is None else [*self._doomed, self._key]
         super().destroy()
-        self._doomed = doomed
+        self._doomed, self._unanswered, self._is_lost = doomed, None, False
         self._forget()
 
     def save(self) -> Results:
@@ -114,7 +99,7 @@ class StoredSession(Session):
     def _load(self) -> Flow[None]:
         """Begin with the first of the request's ids that has a live record (R2, R9, R17)."""
         refusal: StoreUnavailableError | None = None
-        session_id, key, record = "", "", None
+        session_id, key, record, limit = "", "", None, 0.0
         ids = self._sessions.ids_in(self._cookies)
         try:
             for session_id in ids:
@@ -127,7 +112,8 @@ class StoredSession(Session):
                 if record is None:
                     self._reject("unknown id")
                     continue
-                if self._is_live(record):
+                limit = self._sessions.live_until(record.values, record.touched)
+                if limit:
                     break
                 record = None
                 if event.expired.receivers:
@@ -143,18 +129,15 @@ class StoredSession(Session):
             return
         if not ids and event.rejected.receivers and self._has_cookie():
             self._reject("malformed id")
-        self._start(session_id, key, record, refusal)
-
-    def _start(
-        self,
-        session_id: str,
-        key: str,
-        record: Record | None,
-        refusal: StoreUnavailableError | None,
-    ) -> None:
-        self._send: bool | None = None  # the cookie: with the id, or (False) its deletion
         self._refusal = refusal
+        self._start(session_id, key, record, limit)
+
+    def _start(self, session_id: str, key: str, record: Record | None, limit: float) -> None:
+        self._send: bool | None = None  # the cookie: with the id, or (False) its deletion
+        self._doomed, self._unanswered, self._is_lost = [], None, False
         self._record = record
+        self._limit = limit  # when the record ends, however much it is used
+        self._is_plain = True
         if record is None:
             self._id, self._key = "", None
             self._begin({})
@@ -171,12 +154,6 @@ class StoredSession(Session):
         if event.rejected.receivers:
             event.rejected.send(self._sessions, session=None, reason=reason)
 
-    def _is_live(self, record: Record) -> bool:
-        """Whether it is within both limits, by the times that are stored (R9)."""
-        now = self._sessions.clock()
-        is_idle = now - record.touched >= self._sessions.idle_timeout
-        return not is_idle and self._sessions.seconds_left(record.values, now) > 0
-
     def _checked(self, record: object) -> Record | None:
         """Refuse what a store may return that is somebody else's."""
         if record is None or (isinstance(record, Record) and isinstance(record.values, dict)):
@@ -187,7 +164,7 @@ class StoredSession(Session):
     # Saving.
 
     def _finish_at_once(self) -> SessionHeaders | None:
-        """Do what the flow does where that is quicker; None: it is not, ask the flow."""
+        """Do what the flow does, if that is simple; None: it is not, ask the flow."""
         return None
 
     def _finish_flow(self) -> Flow[SessionHeaders]:
@@ -208,7 +185,7 @@ class StoredSession(Session):
         if not self._send:
             return (self._sessions.cookie.delete(),)
         max_age = min(int(self._sessions.idle_timeout), MAX_AGE) if self.permanent else None
-        return (self._sessions.cookie.set(self._id, max_age),)
+        return (self._sessions.cookie._line(self._id, max_age),)
 
     def _store_changes(self, is_last: bool = False) -> Flow[Results]:
         if self._destroyed:
@@ -248,7 +225,8 @@ class StoredSession(Session):
         fields = self._all_fields()
         fields.setdefault(BORN, repr(now).encode())
         yield from self._refuse_when_full(fields)
-        ttl = self._sessions.ttl(fields)
+        limit = self._sessions.live_until(fields, now)
+        ttl = self._sessions.ttl(limit)
         session_id = new_id()
         for _ in range(MOST_CREATES):
             if (yield "create", (key_of(session_id), fields, ttl)):
@@ -256,14 +234,15 @@ class StoredSession(Session):
             session_id = new_id()  # a reply was lost: the first try is there, and nobody has its id
         else:
             raise StoreUnavailableError(self._sessions.store.name, "create")
-        self._take_id(session_id, Record(fields, 0, now, now + ttl))
+        self._take_id(session_id, Record(fields, 0, now, now + ttl), limit)
         self._settle(fields, changes)
         if event.created.receivers:
             event.created.send(self._sessions, session=self)
         yield from self._evict()
 
-    def _take_id(self, session_id: str, record: Record) -> None:
-        self._id, self._key, self._record = session_id, key_of(session_id), record
+    def _take_id(self, session_id: str, record: Record, limit: float) -> None:
+        self._id, self._key = session_id, key_of(session_id)
+        self._record, self._limit = record, limit
         self._send = True
 
     def _renew_id(self, changes: Changes) -> Flow[Changes]:
@@ -291,14 +270,15 @@ class StoredSession(Session):
         fields = {**self._record.values, **sets}
         if USER in sets:
             yield from self._refuse_when_full(fields)
-        session_id, ttl = new_id(), self._sessions.ttl(fields)
+        session_id, now = new_id(), self._sessions.clock()
+        limit = self._sessions.live_until(fields, now)
+        ttl = self._sessions.ttl(limit)
         grace = 0.0 if is_login else self._regenerate
         if not (yield "move", (self._key, key_of(session_id), sets, ttl, grace)):
             self._lose("revoked")
             return _NO_CHANGES
-        now = self._sessions.clock()
         record = Record(fields, self._record.generation + 1, now, now + ttl)
-        self._take_id(session_id, record)
+        self._take_id(session_id, record, limit)
         rest = {k: v for k, v in changes.sets.items() if k not in sets}
         self._regenerate = None
         if at_once:
@@ -334,7 +314,9 @@ class StoredSession(Session):
         for _ in range(MOST_MERGES):
             ops: list[Op] = [*expects, *changes.ops]
             theirs: Record | None = None
-            ttl = self._sessions.ttl(record.values if BORN not in changes.sets else changes.sets)
+            if BORN in changes.sets:
+                self._limit = self._sessions.live_until(changes.sets, self._sessions.clock())
+            ttl = self._sessions.ttl(self._limit)
             state = (self._key, record.generation)
             name = self._name_commit(changes)
             args = (*state, changes.sets, changes.deletes, ops, ttl, name, base)
@@ -426,7 +408,7 @@ class StoredSession(Session):
     def _taken(self, key: str, raw: bytes) -> Any:
         """Return a value that is not in the record any more, None if it cannot be read."""
         try:
-            return self._decode(key, raw)
+            return self._decode(raw, key)
         except ValueError:
             return None
 
@@ -466,6 +448,7 @@ class StoredSession(Session):
             event.conflict.send(self._sessions, session=self, reason=reason)
         doomed = [*self._doomed, self._key]
         self._begin({})
+        self._unanswered = None
         self._doomed = doomed  # to be removed by destroy(): it may be there, but cleared
         self._forget()
         self._is_lost = True
@@ -475,7 +458,7 @@ class StoredSession(Session):
     def _touch(self) -> Flow[None]:
         assert self._record is not None
         try:
-            renewed = yield "touch", (self._key, self._sessions.ttl(self._record.values))
+            renewed = yield "touch", (self._key, self._sessions.ttl(self._limit))
         except StoreUnavailableError as error:
             if self._sessions.when_down == "raise":
                 raise
@@ -512,12 +495,12 @@ class AsyncStoredSession(StoredSession):
 
     __slots__ = ()
 
-    def _fetch(self) -> Mapping[str, bytes] | None:
+    def _fetch(self) -> None:
         if self._refusal is not None:  # the load before the view failed
             raise self._refusal
         if self._sessions.store_blocks and self._sessions.ids_in(self._cookies):
-            return Session._fetch(self)  # raises: it has to be loaded first
-        return super()._fetch()
+            raise SessionNotLoadedError
+        super()._fetch()
 
     def load(self) -> Any:
         """Load the record, if it is not loaded; counts as no access.

@@ -54,7 +54,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.salt = os.urandom(16)
-        self.name = os.urandom(12).hex()
+        self.name = urlsafe_b64encode(os.urandom(12)).decode()
         self.commits = count()
 
 

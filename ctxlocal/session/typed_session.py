@@ -24,7 +24,7 @@ class TypedStoredSession(StoredSession):
     def _encode(self, key: str, value: Any) -> bytes:
         return self._schema.encode(key, value)
 
-    def _decode(self, key: str, raw: bytes) -> Any:  # type: ignore[override]
+    def _decode(self, raw: bytes, key: str = "") -> Any:
         return self._schema.decode(key, raw)
 
     def _begin(self, fields: Mapping[str, bytes]) -> None:

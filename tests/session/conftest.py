@@ -62,9 +62,9 @@ class Browser:
         """What the session holds, as a request would see it."""
         return dict(self.open())
 
-    async def open_async(self) -> AsyncStoredSession:
+    async def open_async(self) -> StoredSession:
         session = await self.sessions.open_async(self.cookie)
-        assert isinstance(session, AsyncStoredSession)
+        assert isinstance(session, StoredSession)
         return session
 
     async def save_async(self, session: Session) -> SessionHeaders:

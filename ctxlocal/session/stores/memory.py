@@ -174,7 +174,8 @@ class MemoryStore:
         state = place.state
         if state.next:
             state = place.latest()
-        now = self._clock()
+        clock = self._clock
+        now = clock()
         while state.moved_to is not None and state.expires > now:
             state = state.moved_to.latest()
         if state.expires <= now:
@@ -207,18 +208,19 @@ class MemoryStore:
     ) -> Answer:
         """See :meth:`ctxlocal.session.protocol.Store.commit`. ``base`` is not needed here."""
         place = self._places.get(key)
-        by_old_key = False
+        clock, by_old_key = self._clock, False
         while place is not None:
             state = place.state
             if state.next:
                 state = place.latest()
-            now = self._clock()
+            now = clock()
             if state.expires <= now:
                 break
             if commit_id == state.commit_id:
                 return state.answer
-            if commit_id in place.commits:
-                return place.commits[commit_id]
+            commits = place.commits
+            if commit_id in commits:
+                return commits[commit_id]
             if state.moved_to is not None:
                 if not reaches_moved(sets, deletes, ops):
                     break
@@ -237,9 +239,9 @@ class MemoryStore:
                     size += len(value) - (-len(name) if former is None else len(former))
                     values[name] = value
                 new = _State(values, state.generation, now, now + ttl, size, commit_id, _COMMITTED)
-            place.commits[state.commit_id] = state.answer
+            commits[state.commit_id] = state.answer
             if place.replace(state, new):
-                if len(place.commits) > 2 * KEPT_COMMITS:
+                if len(commits) > 2 * KEPT_COMMITS:
                     place.forget()
                 if new.size != state.size:
                     self._grow(new.size - state.size)

@@ -24,7 +24,7 @@ except ImportError:
 
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..protocol import USER, Answer, Op, Record, Stats
-from ._redis_direct import Direct
+from ._redis_direct import AsyncDirect, Direct
 from ._redis_steps import Batch, Call, RedisSteps, Steps
 
 if TYPE_CHECKING:
@@ -251,10 +251,15 @@ class AsyncRedisStore(_Twin):
         if not hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is not asyncio's; use RedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
+        pool = getattr(client, "connection_pool", None)  # a cluster has none
+        self._direct = AsyncDirect(pool, _SECONDS) if owned and pool is not None else None
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> AsyncRedisStore:
-        """Make a store with a client of its own; see :meth:`RedisStore.from_url`."""
+        """Make a store with connections of its own; see :meth:`RedisStore.from_url`.
+
+        Use it in one event loop: another one opens its own, and leaves those of the first.
+        """
         import redis.asyncio
 
         return cls(_connect(url, redis.asyncio), owned=True, **options)
@@ -313,7 +318,9 @@ class AsyncRedisStore(_Twin):
         return await self._run("purge", self._steps.purge())
 
     async def close(self) -> None:
-        """Close the client if ``from_url`` made it."""
+        """Close what ``from_url`` opened."""
+        if self._direct is not None:
+            await self._direct.close()
         if self._owned:
             await self._client.aclose()
 
@@ -334,6 +341,8 @@ class AsyncRedisStore(_Twin):
             raise StoreUnavailableError(self.name, operation) from error
 
     async def _ask(self, asked: Call | Batch) -> Any:
+        if self._direct is not None:
+            return await self._direct.ask(asked)
         if isinstance(asked, Call):
             return await self._client.execute_command(*asked.arguments, **_options(asked))
         async with self._client.pipeline(transaction=False) as pipeline:

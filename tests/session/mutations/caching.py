@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .mutation import ASGI, COOKIE, HEADERS, MODEL, WSGI, broken
+from .mutation import ASGI, COOKIE, FIELDS, HEADERS, MODEL, WSGI, broken
 
 MUTATIONS = (
     broken(
         20,
         "`in` is no access",
-        MODEL,
+        FIELDS,
         "        fields = self._read()\n        if key in self._values:\n            return True\n",
         "        accessed, fields = self._accessed, self._read()\n"
         "        if key in self._values or key in fields:\n"
@@ -18,7 +18,7 @@ MUTATIONS = (
     broken(
         20,
         "`len` and iteration are no access",
-        MODEL,
+        FIELDS,
         "        fields, values, dropped = self._read(), self._values, self._dropped\n",
         "        accessed, fields = self._accessed, self._read()\n"
         "        values, dropped, self._accessed = self._values, self._dropped, accessed\n",
@@ -35,7 +35,7 @@ MUTATIONS = (
     broken(
         20,
         "asking for a view is no access",
-        MODEL,
+        FIELDS,
         "        self._read()\n        return super().items()\n",
         "        return super().items()\n",
     ),
@@ -43,8 +43,8 @@ MUTATIONS = (
         20,
         "only a cookie makes responses vary",
         HEADERS,
-        "        if self.vary:\n",
-        "        if self.vary and self.cookies:\n",
+        "        vary, cookies = self\n        stale:",
+        "        vary, cookies = self.vary and bool(self.cookies), self.cookies\n        stale:",
     ),
     broken(20, "no Vary (WSGI)", WSGI, "if asked is not NOTHING:", "if asked.cookies:"),
     broken(
@@ -58,8 +58,8 @@ MUTATIONS = (
         20,
         "no Vary (App)",
         HEADERS,
-        "        if self.vary or self.cookies:\n",
-        "        if self.cookies:\n",
+        "        if vary or cookies:\n",
+        "        if cookies:\n",
     ),
     broken(
         21,
@@ -72,9 +72,8 @@ MUTATIONS = (
         21,
         "the application's Cache-Control stays",
         HEADERS,
-        "            headers[:] = [field for field in headers if field[0].lower() != "
-        '"cache-control"]\n',
-        "",
+        "            headers.remove(field)\n",
+        "            pass\n",
     ),
     broken(
         22,

@@ -75,8 +75,8 @@ MUTATIONS = (
         15,
         "the name does not count",
         COOKIE,
-        "size = len(self.name) + len(value)",
-        "size = len(value)",
+        "size = len(self.name) + len(token)",
+        "size = len(token)",
     ),
     broken(
         15,
@@ -89,8 +89,8 @@ MUTATIONS = (
         15,
         "Max-Age over 400 days",
         COOKIE,
-        "if not 0 < max_age <= MAX_AGE:",
-        "if not 0 < max_age:",
+        "not 0 < max_age <= MAX_AGE:",
+        "not 0 < max_age:",
     ),
     broken(
         15,
@@ -103,8 +103,8 @@ MUTATIONS = (
         16,
         "a cookie is set twice",
         HEADERS,
-        '("Set-Cookie", cookie) for cookie in self.cookies)',
-        '("Set-Cookie", cookie) for cookie in self.cookies * 2)',
+        "            for cookie in cookies:\n",
+        "            for cookie in cookies * 2:\n",
     ),
     broken(
         16,
@@ -135,14 +135,19 @@ MUTATIONS = (
         '(R17)."""\n        for token in tokens[:1]:',
     ),
     broken(
-        17, "only one value is found", COOKIE, "start = cookies.find(sought, end)", "start = -1"
+        17,
+        "only one value is found",
+        COOKIE,
+        "    return re.compile(pattern).findall",
+        "    return lambda cookies: re.compile(pattern).findall(cookies)[:1]",
     ),
     broken(
         18,
         "quotes swallow cookies",
         COOKIE,
-        '    sought = name + "="\n',
-        '    sought = name + "="\n    cookies = re.sub(r\'"[^"]*"\', "", cookies)\n',
+        "    return re.compile(pattern).findall",
+        "    found = re.compile(pattern).findall\n"
+        "    return lambda cookies: found(re.sub(r'\"[^\"]*\"', '', cookies))",
     ),
     broken(
         18,

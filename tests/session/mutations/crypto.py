@@ -70,7 +70,7 @@ MUTATIONS = (
         24,
         "a token may be spelled in many ways",
         ENVELOPE,
-        "return content if to_text(content) == text else None",
+        "return content if b2a_base64(content, newline=False) == text.encode() else None",
         "return content",
     ),
     broken(

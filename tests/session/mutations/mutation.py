@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MODEL = "session/model.py"
+FIELDS = "session/fields.py"
 STORED = "session/stored.py"
 RECORD = "session/stored_session.py"
 QUICK = "session/quick_session.py"

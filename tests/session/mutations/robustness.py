@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .mutation import APP, ASGI, IN_COOKIE, MODEL, QUICK, RECORD, SETTINGS, STORED, WSGI, broken
+from .mutation import APP, ASGI, FIELDS, IN_COOKIE, QUICK, RECORD, SETTINGS, STORED, WSGI, broken
 
 MUTATIONS = (
     broken(
@@ -58,14 +58,17 @@ MUTATIONS = (
     broken(
         32,
         "a corrupt value raises",
-        MODEL,
-        "            self._give_up(error)\n            return _MISSING\n",
+        FIELDS,
+        "            self._give_up(error)\n            return MISSING\n",
+        "            raise\n",
+        FIELDS,
+        "            self._give_up(error)\n            raise KeyError(key) from None\n",
         "            raise\n",
     ),
     broken(
         32,
         "a corrupt record goes on being used",
-        MODEL,
+        FIELDS,
         "        self._fields = {}\n        self._void(error)\n",
         "        self._void(error)\n",
     ),
@@ -146,7 +149,7 @@ MUTATIONS = (
     broken(
         34,
         "a late write is dropped silently",
-        MODEL,
+        FIELDS,
         "        if self._closed:\n            raise SessionClosedError(operation)\n",
         "",
     ),

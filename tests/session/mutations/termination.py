@@ -34,10 +34,10 @@ MUTATIONS = (
         7,
         "a login after the end makes a record",
         RECORD,
-        '            self._lose("revoked")\n            return _NO_CHANGES\n        now =',
+        '            self._lose("revoked")\n            return _NO_CHANGES\n        record =',
         "            self._key = None\n"
         "            yield from self._create(changes)\n"
-        "            return _NO_CHANGES\n        now =",
+        "            return _NO_CHANGES\n        record =",
     ),
     broken(
         7,
@@ -98,23 +98,23 @@ MUTATIONS = (
     broken(
         9,
         "the idle limit is not checked at load",
-        RECORD,
-        "is_idle = now - record.touched >= self._sessions.idle_timeout",
-        "is_idle = False",
+        SETTINGS,
+        "return limit if now < limit and now - touched < self.idle_timeout else 0.0",
+        "return limit if now < limit else 0.0",
     ),
     broken(
         9,
         "the absolute limit is not checked at load",
-        RECORD,
-        "return not is_idle and self._sessions.seconds_left(record.values, now) > 0",
-        "return not is_idle",
+        SETTINGS,
+        "return limit if now < limit and now - touched < self.idle_timeout else 0.0",
+        "return limit if now - touched < self.idle_timeout else 0.0",
     ),
     broken(
         9,
         "use moves the absolute limit",
         SETTINGS,
-        "return float(fields[BORN]) + self.absolute_timeout - now",
-        "return self.absolute_timeout",
+        "limit = float(fields[BORN]) + self.absolute_timeout",
+        "limit = self.clock() + self.absolute_timeout",
     ),
     broken(
         9,
@@ -130,8 +130,8 @@ MUTATIONS = (
         "            if due or self._renew:\n",
         "            if True:\n",
         QUICK,
-        "if sessions.clock() - record.touched >= sessions.touch_interval:",
-        "if True:",
+        "elif sessions.clock() - touched >= sessions.touch_interval:",
+        "else:",
     ),
     broken(
         9,
@@ -151,8 +151,8 @@ MUTATIONS = (
         9,
         "a renewed cookie outlasts the absolute limit",
         IN_COOKIE,
-        "left = min(left, _time(born) + self.absolute_timeout - now)",
-        "pass",
+        "            left = rest\n",
+        "            pass\n",
     ),
     broken(
         10,

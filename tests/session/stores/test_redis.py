@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -776,10 +777,10 @@ class TestDirectConnections:
     ) -> None:
         own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
         own.create(KEY, {"a": b"1"}, TTL)
-        race_in_threads(own, 4)
         direct = own._direct
         assert direct is not None
-        opened = [direct._connection() for _ in range(4)]
+        pool = redis.ConnectionPool(port=redis_port)
+        opened: list[Any] = [pool.make_connection() for _ in range(4)]
         for connection in opened:
             connection.connect()
             direct._idle.append(connection)
@@ -789,8 +790,107 @@ class TestDirectConnections:
         own.close()
 
 
+class TestDirectConnectionsInTasks:
+    @pytest.mark.asyncio
+    async def test_no_more_are_opened_than_allowed(
+        self, client: redis.Redis, redis_port: int
+    ) -> None:
+        own = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}?max_connections=3")
+        before = len(client.client_list())
+        await own.create(KEY, {}, TTL)
+        await race_in_tasks(own, 20)
+        record = await own.load(KEY)
+        assert record is not None
+        assert record.values == all_kept(20)
+        assert 1 <= len(client.client_list()) - before <= 3
+        await own.close()
+
+    @pytest.mark.asyncio
+    async def test_when_all_are_busy_it_is_unavailable(
+        self, store: RedisStore, redis_port: int
+    ) -> None:
+        own = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}?max_connections=1")
+        assert await own.load(KEY) is None
+        direct = own._direct
+        assert direct is not None
+        direct._timeout = 0.01
+        async with direct._free:
+            with pytest.raises(StoreUnavailableError) as caught:
+                await own.load(KEY)
+        assert str(caught.value.__cause__) == "All connections are busy."
+        assert await own.load(KEY) is None
+        await own.close()
+
+    @pytest.mark.asyncio
+    async def test_one_that_was_cancelled_is_not_used_again(
+        self, store: RedisStore, redis_port: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        await own.create(KEY, {"a": b"1"}, TTL)
+        direct = own._direct
+        assert direct is not None
+        (connection,) = direct._idle
+        with monkeypatch.context() as patch:
+            patch.setattr(connection, "read_response", cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await own.load(OTHER)  # its reply is not taken for the next one's
+        assert connection not in direct._idle
+        record = await own.load(KEY)
+        assert record is not None
+        assert record.values == {"a": b"1"}
+        await own.close()
+
+    @pytest.mark.asyncio
+    async def test_those_the_server_has_closed_are_passed_over(
+        self, store: RedisStore, client: redis.Redis, redis_port: int
+    ) -> None:
+        own = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        await own.create(KEY, {}, TTL)
+        await race_in_tasks(own, 4)
+        direct = own._direct
+        assert direct is not None
+        opened = list(direct._idle)
+        assert len(opened) > 2
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert await own.load(KEY) is not None
+        assert not set(opened) & set(direct._idle)
+        await own.close()
+
+    @pytest.mark.asyncio
+    async def test_a_silent_server_is_unavailable(
+        self, client: redis.Redis, redis_port: int
+    ) -> None:
+        url = f"redis://127.0.0.1:{redis_port}?socket_timeout=0.05"
+        own = AsyncRedisStore.from_url(url)
+        assert not await own.touch(KEY, TTL)
+        client.client_pause(60_000, all=False)  # what may write waits, as scripts
+        try:
+            with pytest.raises(StoreUnavailableError) as caught:
+                await own.touch(KEY, TTL)
+        finally:
+            client.client_unpause()
+        assert isinstance(caught.value.__cause__, redis.TimeoutError)
+        assert not await own.touch(KEY, TTL)
+        await own.close()
+
+    def test_another_event_loop_opens_its_own(self, store: RedisStore, redis_port: int) -> None:
+        own = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+
+        async def use() -> bool:
+            created = await own.create(KEY, {}, TTL)
+            await own.close()
+            return created
+
+        assert asyncio.run(use())
+        assert not asyncio.run(use())
+
+
 def interrupt(**options: object) -> None:
     raise KeyboardInterrupt
+
+
+async def cancel(**options: object) -> None:
+    raise asyncio.CancelledError
 
 
 class TestFailure:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ctxlocal.session.errors import (
     StoreUnavailableError,
 )
 from ctxlocal.session.protocol import USER, Answer, Incr
+from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._sqlite_file import Connections
 from ctxlocal.session.stores.sqlite import SQLiteStore
 
@@ -389,3 +391,26 @@ def test_a_path_that_is_no_file_is_refused(wrong: str) -> None:
 def test_a_negative_timeout_is_refused(path: Path) -> None:
     with pytest.raises(SessionConfigError, match=r"^timeout: -1 is negative$"):
         SQLiteStore(path, timeout=-1)
+
+
+@pytest.mark.parametrize("is_blocking", [True, False])
+@pytest.mark.asyncio
+async def test_the_event_loop_makes_the_calls_if_they_are_said_not_to_block(
+    path: Path, is_blocking: bool
+) -> None:
+    callers = set()
+
+    def clock() -> float:
+        callers.add(threading.get_ident())
+        return time.time()
+
+    store = SQLiteStore(path, clock=clock, is_blocking=is_blocking)
+    sessions = StoredSessions(store)
+    session = await sessions.open_async("")
+    session["a"] = 1
+    asked = await sessions.save_async(session)
+    again = await sessions.open_async(asked.cookies[0].partition(";")[0])
+    assert again.is_loaded is is_blocking
+    assert again["a"] == 1
+    assert (callers == {threading.get_ident()}) is not is_blocking
+    store.close()
