@@ -14,9 +14,8 @@ from ....context import session
 from ....session.cookie import Cookie
 from ....session.stored import StoredSessions
 from ....session.stores.url import open_store
+from . import BODY, STORE
 
-STORE = "CTXLOCAL_BENCH_STORE"  # the variable that holds the sessions' URL
-BODY = b"ok"
 _HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]
 _ASGI_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS]
 

@@ -11,7 +11,7 @@ import re
 import time
 
 from ...process import within
-from .hello import BODY
+from . import BODY
 
 CONNECTIONS = 8
 PATIENCE_S = 10.0

@@ -11,9 +11,11 @@ from typing import Any
 
 from ...servers.catalogue import BY_NAME, Server
 from ...servers.process import running
-from .hello import STORE
+from ..rival import missing
+from . import STORE
 from .load import Load
 
+NEEDED = ("blinker", "msgspec")  # of what is served
 MODES = ("plain", "contexts", "sessions")
 
 
@@ -23,8 +25,8 @@ def run(server: str, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
     :param rounds: how often each mode has its turn, in which it is under load for ``seconds``.
     """
     found = BY_NAME[server]
-    if reason := found.why_not():
-        yield {"left_out": {f"server {server}": reason.removesuffix(" not installed")}}
+    if gap := missing((*found.needs, *NEEDED)):
+        yield {"left_out": {f"server {server}": gap}}
         return
     for mode, best in asyncio.run(_measure(found, rounds, seconds)).items():
         yield {"found": {"server": server, "mode": mode, "requests_per_second": round(best, 1)}}
