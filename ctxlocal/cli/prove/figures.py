@@ -107,6 +107,11 @@ class Concurrency:
         """The numbers of owners."""
         return sorted({row["count"] for row in self.rows if units.number(row.get("count"))})
 
+    def drawn(self, which: str) -> dict[int, str]:
+        """Return the libraries that have a line in the plots of ``which``, under their places."""
+        places = {place for kind in self.owners for place in self._points(kind, CURVES[which])}
+        return {place: name for place, name in enumerate(self.libraries) if place in places}
+
     def plots(self, which: str) -> dict[str, str]:
         """Return the plots of "throughput" or "memory" under the kinds of owners."""
         key, unit = CURVES[which], plot.BYTES if which == "memory" else ""

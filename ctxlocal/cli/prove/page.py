@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -67,7 +67,7 @@ def page(document: Document) -> str:
             micro=figures.micro_tables(bench),
             owners=owners,
             curves={which: _safe(owners.plots(which)) for which in figures.CURVES},
-            legends={which: _legend(which, owners.libraries) for which in figures.CURVES},
+            legends={which: _legend(which, owners.drawn(which)) for which in figures.CURVES},
             rates=rates,
             rates_plots=[Markup(drawn) for drawn in figures.servers_plots(rates)],
             left_out=bench.get("left_out") or {},
@@ -92,10 +92,9 @@ def _safe(plots: dict[str, str]) -> dict[str, Markup]:
     return {name: Markup(drawn) for name, drawn in plots.items()}
 
 
-def _legend(which: str, libraries: Sequence[str]) -> list[tuple[Markup, str]]:
+def _legend(which: str, libraries: Mapping[int, str]) -> list[tuple[Markup, str]]:
     return [
-        (Markup(swatch(place, f"{which}-swatch")), library)
-        for place, library in enumerate(libraries)
+        (Markup(swatch(place, f"{which}-swatch")), library) for place, library in libraries.items()
     ]
 
 
