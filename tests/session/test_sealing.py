@@ -16,7 +16,7 @@ from ctxlocal.session.cookie import MAX_SIZE, Cookie
 from ctxlocal.session.envelope import HEAD_SIZE, Envelope, Rejected, Seal, pack
 from ctxlocal.session.keyring import Keyring
 from ctxlocal.session.sealing import NONCE_SIZE, Sealer
-from ctxlocal.session.signing import Signer
+from ctxlocal.session.signing import Signer, _signature
 
 OLD, NEW, FOREIGN = "old key " * 4, "new key " * 4, "foreign " * 4
 NAME, NOW = "__Host-session", 1_700_000_000.0
@@ -190,6 +190,11 @@ def test_r24_any_mutation_is_refused(seal: Seal, data: st.DataObject) -> None:
     assert text == token or is_refused(seal, text)
 
 
+def signed(signer: Signer, text: str) -> str:
+    """A token with any content that verifies all the same."""
+    return f"{text}.{_signature(signer._keys[signer._head], text)}"
+
+
 @shared_fixture
 @given(st.binary(max_size=100))
 def test_r32_what_verifies_and_is_no_envelope_is_refused(raw: bytes) -> None:
@@ -200,8 +205,8 @@ def test_r32_what_verifies_and_is_no_envelope_is_refused(raw: bytes) -> None:
     sealed = nonce + sealer._encrypt(nonce, raw, sealer._context)
     head = "1" + keyring.ids[0]
     assert is_refused(sealer, head + base64.b64encode(sealed).decode())
-    assert is_refused(signer, signer._sign(head + base64.b64encode(raw).decode()).decode())
-    assert is_refused(signer, signer._sign(head + raw.decode("latin-1")).decode("latin-1"))
+    assert is_refused(signer, signed(signer, head + base64.b64encode(raw).decode()))
+    assert is_refused(signer, signed(signer, head + raw.decode("latin-1")))
 
 
 def test_r28_nesting_in_what_verifies_is_refused() -> None:
@@ -209,7 +214,7 @@ def test_r28_nesting_in_what_verifies_is_refused() -> None:
     signer = Signer(keyring, NAME, "")
     deep = b"\x93" + pack(NOW) + pack(NOW + 9) + b"\x81\xa1k" + b"\x91" * 2000 + b"\xc0"
     head = "1" + keyring.ids[0]
-    token = signer._sign(head + base64.b64encode(deep).decode()).decode()
+    token = signed(signer, head + base64.b64encode(deep).decode())
     assert signer.open(token, NOW) is Rejected.MALFORMED
 
 
@@ -272,24 +277,18 @@ def test_many_threads_share_a_seal(seal: Seal) -> None:
         assert all(pool.map(work, range(8)))
 
 
-@pytest.mark.parametrize(
-    ("package", "module", "extra"),
-    [("cryptography", "sealing", "crypto"), ("itsdangerous", "signing", "web")],
-)
-def test_a_missing_package_is_named_with_its_extra(
-    run_python: Callable[..., str], package: str, module: str, extra: str
-) -> None:
-    output = run_python(f"""
+def test_a_missing_package_is_named_with_its_extra(run_python: Callable[..., str]) -> None:
+    output = run_python("""
         import sys
-        sys.modules["{package}"] = None
+        sys.modules["cryptography"] = None
         from ctxlocal.errors import MissingDependencyError
         import ctxlocal.session.cookie_sessions
         try:
-            import ctxlocal.session.{module}
+            import ctxlocal.session.sealing
         except MissingDependencyError as error:
             print(error.package, error.extra)
     """)
-    assert output == f"{package} {extra}\n"
+    assert output == "cryptography crypto\n"
 
 
 def test_r27_signed_cookies_do_not_need_cryptography(run_python: Callable[..., str]) -> None:

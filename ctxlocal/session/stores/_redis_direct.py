@@ -13,16 +13,35 @@ import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from ._redis_steps import Batch, Call
+from ._redis_steps import Argument, Batch, Call
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
 else:
     from async_timeout import timeout  # which redis-py needs there itself
+
+
+def packed(arguments: tuple[Argument, ...]) -> bytes:
+    """Return a command as it is sent (RESP, https://redis.io/docs/latest/develop/reference)."""
+    parts = [b"*%d\r\n" % len(arguments)]
+    for argument in arguments:
+        raw = argument if isinstance(argument, bytes) else str(argument).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(raw), raw))
+    return b"".join(parts)
+
+
+try:
+    import hiredis
+except ImportError:  # it is recommended, no more
+    _pack: Callable[[tuple[Argument, ...]], bytes] = packed
+else:
+    _pack = hiredis.pack_command  # type: ignore[assignment]  # its stub takes one argument
 
 
 class Direct:
@@ -41,8 +60,11 @@ class Direct:
 
     def _reset(self) -> None:
         self._process = os.getpid()
-        self._idle: deque[Any] = deque()
-        self._free = threading.Semaphore(self._pool.max_connections)
+        # Who takes one gives it back. None is one that may still be opened; the open ones are
+        # on the right, where they are taken.
+        self._idle: deque[Any] = deque([None] * self._pool.max_connections)
+        self._given_back = threading.Condition()
+        self._waiting = 0
 
     def ask(self, asked: Call | Batch) -> Any:
         """Return the reply; in a batch an error of the server's is a reply too.
@@ -51,43 +73,60 @@ class Direct:
         """
         if self._process != os.getpid():
             self._reset()
-        free = self._free
-        if not free.acquire(timeout=self._timeout):
-            raise ConnectionError("All connections are busy.")
-        try:
-            return self._exchange(asked)
-        finally:
-            free.release()
-
-    def _exchange(self, asked: Call | Batch) -> Any:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._pool.connection_class(**self._pool.connection_kwargs)
-        reply: Any
+            connection = self._wait()
         try:
-            if isinstance(asked, Call):
-                connection.send_command(*asked.arguments)
-                reply = _read(connection)
-            else:
-                connection.send_packed_command(connection.pack_commands(asked.calls))
-                reply = [_read(connection) for _ in asked.calls]
+            if connection is None:
+                connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            reply = _exchange(connection, asked)
         except BaseException:  # a reply may still come, which nobody may take for his
-            connection.disconnect()
+            if connection is not None:
+                connection.disconnect()
+            self._idle.appendleft(None)
             self.close()  # what the server did to this one it may have done to all
             raise
-        self._idle.append(connection)
+        else:
+            self._idle.append(connection)
+        finally:
+            if self._waiting:
+                with self._given_back:
+                    self._given_back.notify()
         if isinstance(reply, ResponseError):
             raise reply
         return reply
 
+    def _wait(self) -> Any:
+        with self._given_back:
+            self._waiting += 1  # before it looks again: who gives one back looks at this later
+            try:
+                while True:
+                    with suppress(IndexError):  # somebody may take it who did not wait
+                        return self._idle.pop()
+                    if not self._given_back.wait(self._timeout):
+                        raise ConnectionError("All connections are busy.")
+            finally:
+                self._waiting -= 1
+
     def close(self) -> None:
         """Close what is idle; what is used afterwards is opened anew."""
-        while self._idle:
+        for _ in range(len(self._idle)):
             try:
-                self._idle.pop().disconnect()
+                connection = self._idle.pop()
             except IndexError:
                 return
+            if connection is not None:
+                connection.disconnect()
+            self._idle.appendleft(None)
+
+
+def _exchange(connection: Any, asked: Call | Batch) -> Any:
+    if isinstance(asked, Call):
+        connection.send_packed_command([_pack(asked.arguments)])
+        return _read(connection)
+    connection.send_packed_command(map(_pack, asked.calls))
+    return [_read(connection) for _ in asked.calls]
 
 
 def _read(connection: Any) -> Any:
@@ -138,10 +177,10 @@ class AsyncDirect:
         try:
             async with timeout(self._silence):
                 if isinstance(asked, Call):
-                    await connection.send_command(*asked.arguments)
+                    await connection.send_packed_command([_pack(asked.arguments)])
                     reply = await _read_async(connection)
                 else:
-                    await connection.send_packed_command(connection.pack_commands(asked.calls))
+                    await connection.send_packed_command(map(_pack, asked.calls))
                     reply = [await _read_async(connection) for _ in asked.calls]
         except BaseException as error:
             await connection.disconnect(nowait=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import hiredis
 import pytest
 import redis
 import redis.asyncio
@@ -23,6 +24,7 @@ from ctxlocal.session.errors import (
     StoreUnavailableError,
 )
 from ctxlocal.session.protocol import USER, Answer, Clear, Expect, Incr, Op, Record, Stats, Take
+from ctxlocal.session.stores._redis_direct import packed
 from ctxlocal.session.stores._redis_scripts import META
 from ctxlocal.session.stores._redis_steps import Call
 from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
@@ -736,8 +738,10 @@ class TestDirectConnections:
         direct = own._direct
         assert direct is not None
         direct._timeout = 0.01
-        with direct._free, pytest.raises(StoreUnavailableError) as caught:
+        taken = direct._idle.pop()
+        with pytest.raises(StoreUnavailableError) as caught:
             own.load(KEY)
+        direct._idle.append(taken)
         assert str(caught.value.__cause__) == "All connections are busy."
         assert own.load(KEY) is None
         own.close()
@@ -749,7 +753,7 @@ class TestDirectConnections:
         own.create(KEY, {"a": b"1"}, TTL)
         direct = own._direct
         assert direct is not None
-        (connection,) = direct._idle
+        connection = direct._idle[-1]
         with monkeypatch.context() as patch:
             patch.setattr(connection, "read_response", interrupt)
             with pytest.raises(KeyboardInterrupt):
@@ -788,6 +792,11 @@ class TestDirectConnections:
         assert records(own)["a"] == b"1"
         assert not set(opened) & set(direct._idle)
         own.close()
+
+
+@pytest.mark.parametrize("arguments", [("PING",), ("SET", "ä", b"\r\n\0", -7, "")])
+def test_a_command_is_packed_as_hiredis_does(arguments: tuple[str | bytes | int, ...]) -> None:
+    assert packed(arguments) == hiredis.pack_command(arguments)  # type: ignore[arg-type]
 
 
 class TestDirectConnectionsInTasks:
