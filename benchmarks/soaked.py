@@ -30,7 +30,7 @@ def _told(soak: dict[str, Any]) -> str:
 
 
 def _table(runs: list[dict[str, Any]]) -> str:
-    head = ["server", "strategy", "store", "requests", "per s", "violations", "leaks", "KiB/10,000"]
+    head = ["server", "strategy", "store", "requests", "per s", "violations", "kept", "KiB/10,000"]
     return markdown(head, (_row(run) for run in runs))
 
 

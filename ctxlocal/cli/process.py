@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator, Coroutine
@@ -16,6 +17,7 @@ from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 
+_WORD = re.compile("[A-Za-z]{2}")
 START = "import sys; sys.path[:] = {path!r}; {patch}; from {worker} import main; main()"
 
 
@@ -90,10 +92,10 @@ def end_on_signals(received: list[int]) -> None:
 
 
 def last_line(errors: IO[bytes]) -> str:
-    """Return the last line that is not empty, after a colon; "" where there is none."""
+    """Return the last line that has a word, after a colon; "" where there is none."""
     errors.seek(0)
     lines = errors.read().decode(errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    last = next((line.strip() for line in reversed(lines) if _WORD.search(line)), "")
     return f": {last}" if last else ""
 
 

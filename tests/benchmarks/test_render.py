@@ -218,4 +218,6 @@ def test_a_soak_is_a_row_for_each_run() -> None:
         "| waitress | `thread` | sqlite | 1,234 | 57 | violations: 3 foreign reads | 0 | - |",
         "| waitress | `thread` | sqlite | redis-server not installed | - | - | - | - |",
     ]
-    assert "**3 runs (1 clean, 1 violations, 1 not run): 3,702 requests, 0 violations" in rendered
+    assert (
+        "**3 runs (1 clean, 1 with violations, 1 not run): 3,702 requests, 0 violations" in rendered
+    )

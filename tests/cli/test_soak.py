@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -23,12 +24,12 @@ from ctxlocal.cli.soak.client import Answer, Unanswered
 from ctxlocal.cli.soak.command import SABOTAGES
 from ctxlocal.cli.soak.conductor import Advance, conduct
 from ctxlocal.cli.soak.ledger import Ledger
-from ctxlocal.cli.soak.plan import Plan, Size
+from ctxlocal.cli.soak.plan import PER_SESSION, Plan, Size
 from ctxlocal.cli.soak.report import FLAT_BYTES, Report, Run, grown
-from ctxlocal.cli.soak.visitor import PER_VISITOR, Findings, Visitor
+from ctxlocal.cli.soak.visitor import Findings, Visitor
 from tests import services
 
-SMALL = Size(requests=2 * PER_VISITOR, visitors=2)
+SMALL = Size(requests=2 * PER_SESSION, visitors=2)
 WSGI, ASGI = "werkzeug", "uvicorn-asyncio-h11"
 
 
@@ -154,10 +155,10 @@ class TestTrouble:
             def stop_it(plan: Plan, requests: int) -> None:
                 nonlocal made
                 made += requests
-                if made == PER_VISITOR // 2:
+                if made == PER_SESSION // 2:
                     redis.stop(signal.SIGKILL)
 
-            size = replace(SMALL, requests=10 * PER_VISITOR)
+            size = replace(SMALL, requests=10 * PER_SESSION)
             store = f"redis://127.0.0.1:{redis.port}"
             run = soak(server, store=store, size=size, advance=stop_it)
         assert run.outcome == "failed"
@@ -187,13 +188,13 @@ class TestTrouble:
 
 
 class TestCommand:
-    ONE = ("--server", "waitress", "--strategy", "thread", "--requests", str(PER_VISITOR))
+    ONE = ("--server", "waitress", "--strategy", "thread", "--requests", str(PER_SESSION))
 
     def test_it_prints_a_table_and_writes_json(self, tmp_path: Any) -> None:
         file = tmp_path / "soak.json"
         result = command(*self.ONE, "--json", str(file))
         assert result.exit_code == 0, result.output
-        assert f"1 run (1 clean): {PER_VISITOR} requests, 0 violations" in result.stdout
+        assert f"1 run (1 clean): {PER_SESSION} requests, 0 violations" in result.stdout
         told = json.loads(file.read_text())
         assert told["kind"] == "soak"
         assert told["violations"] == 0
@@ -214,6 +215,17 @@ class TestCommand:
         assert result.exit_code == 2
         assert "'cloud' is none of memory, sqlite, redis, all, and no URL." in result.stderr
 
+    def test_a_store_that_cannot_be_reached_is_refused_before_anything_runs(self) -> None:
+        result = command("--store", f"postgresql://u:hunter2@127.0.0.1:{services.free_port()}/x")
+        assert result.exit_code == 2
+        assert re.fullmatch(r"Error: postgresql://127\.0\.0\.1:\d+/x failed in .*\n", result.stderr)
+        assert "hunter2" not in result.output
+
+    def test_a_url_of_no_store_is_refused(self) -> None:
+        result = command("--store", "bogus://x")
+        assert result.exit_code == 2
+        assert "there is no kind of store 'bogus'" in result.stderr
+
     def test_a_stores_url_is_shown_by_its_kind(self) -> None:
         assert stores.shown("redis://user:hunter2@host") == "redis"
 
@@ -225,18 +237,22 @@ class TestCommand:
 
 class TestReport:
     def test_memory_that_grows_with_requests_is_not_flat(self) -> None:
-        growing = [(n * 1000, 10_000_000 + n * FLAT_BYTES) for n in range(11)]
-        memory = grown(growing)
+        memory = grown([(n * 1000, 10_000_000 + n * FLAT_BYTES) for n in range(13)])
         assert (memory.bytes_per_10000, memory.is_flat) == (10 * FLAT_BYTES, False)
         assert Run("s", "context", "memory", memory=memory).violations == 1
 
-    def test_memory_that_was_filled_once_is_flat(self) -> None:
-        memory = grown([(n * 1000, 10_000_000 + min(n, 3) * FLAT_BYTES) for n in range(11)])
+    def test_memory_that_was_filled_at_the_start_is_flat(self) -> None:
+        memory = grown([(n * 1000, 10_000_000 + min(n, 4) * FLAT_BYTES) for n in range(13)])
         assert (memory.bytes_per_10000, memory.is_flat) == (0, True)
 
+    @pytest.mark.parametrize("at", range(13))
+    def test_a_single_step_is_no_growth(self, at: int) -> None:
+        memory = grown([(n * 1000, 10_000_000 + (n >= at) * 4 * FLAT_BYTES) for n in range(13)])
+        assert memory.is_flat
+
     def test_a_few_requests_do_not_tell(self) -> None:
-        assert grown([(n, 10_000_000 + n * 1000) for n in range(11)]).is_flat is None
-        assert grown([(0, 1), (10_000, 1)]).is_flat is None
+        assert grown([(n, 10_000_000 + n * 1000) for n in range(13)]).is_flat is None
+        assert grown([(0, 1), (20_000, 1)]).is_flat is None
 
     def test_a_failed_run_is_not_good_and_one_that_cannot_be_run_is(self) -> None:
         runs = [Run("a", "context", "memory", outcome="not run")]

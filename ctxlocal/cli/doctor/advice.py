@@ -107,8 +107,8 @@ def _on_server(facts: Facts, server: str) -> Iterator[Finding]:
         yield _on_strategy(facts, server)
     if server in MANY_REQUESTS:
         text = (
-            f"{MANY_REQUESTS[server]}: release the locals at the end of each "
-            "(LocalManager, release_local)."
+            f"{MANY_REQUESTS[server]}: each has to be served inside ContextMiddleware or an App, "
+            "or the locals released at its end (LocalManager, release_local)."
         )
         yield Finding("note", text)
 

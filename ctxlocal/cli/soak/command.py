@@ -98,6 +98,8 @@ def soak(
     from .table import show as show_table
 
     plans = make_plans(servers, strategies, stores, sabotage)
+    for url in {plan.store for plan in plans} - set(STORES):
+        _refuse_unreachable(url)
     size = Size(requests=requests, seconds=seconds, port=port)
     settings = {"requests": requests, "seconds": seconds, "visitors": size.visitors}
     finished: list[Run] = []
@@ -123,6 +125,17 @@ def _refuse_missing_packages() -> None:
                 f"Error: {MissingDependencyError('ctxlocal soak', package, 'servers')}", err=True
             )
             sys.exit(2)
+
+
+def _refuse_unreachable(url: str) -> None:
+    from ..stores import StoreProblem, opened
+
+    try:
+        with opened(url) as store:
+            store.stats()
+    except StoreProblem as problem:
+        click.echo(f"Error: {problem}", err=True)
+        sys.exit(2)
 
 
 def make_plans(
@@ -165,11 +178,11 @@ def _conduct(plans: Sequence[Plan], size: Size, finished: list[Run]) -> None:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        bar = progress.add_task("starting", total=len(plans) * size.requests)
+        bar = progress.add_task("starting", total=len(plans) * size.planned)
 
         def advance(plan: Plan, requests: int) -> None:
             name = f"{plan.server.name} {plan.strategy} {shown(plan.store)}"
-            at = plans.index(plan) * size.requests
+            at = plans.index(plan) * size.planned
             made = progress.tasks[0].completed
             progress.update(bar, description=name, completed=max(made, at) + requests)
 

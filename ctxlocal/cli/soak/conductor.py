@@ -17,7 +17,7 @@ from .client import Unanswered, connect
 from .plan import Plan, Size
 from .report import Memory, Outcome, Run, grown
 from .stores import opened, shown, why_not
-from .visitor import PER_VISITOR, Findings, Visitor
+from .visitor import Findings, Visitor
 
 SAMPLES = 12  # of memory, in a run
 SETTLE_S = 10.0  # for what was started and outlives its response
@@ -122,7 +122,7 @@ class _Soak:
         await self._sample(process)
         if self._told["strategy"] != self._plan.strategy:
             raise ServerProblem(f"it runs under {self._told['strategy']!r}: CTXLOCAL_IDENT is lost")
-        target = max(1, self._size.requests // PER_VISITOR)
+        target = self._size.sessions
         each = max(1, target // SAMPLES)
         while self._visitors < target and not self._is_enough():
             await self._crowd(process, min(each, target - self._visitors))

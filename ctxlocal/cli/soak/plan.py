@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from ..servers.catalogue import Server
 
+ROUNDS = 10  # requests of each habit in one session
+HABITS = 4
+PER_SESSION = 1 + HABITS * ROUNDS + 1  # the first, the habits', the audit
+
 
 class Plan(NamedTuple):
     """One run: a server, under a strategy, with a store (a name of ``stores``, or a URL)."""
@@ -31,3 +35,13 @@ class Size:
     seconds: float | None = None
     visitors: int = 10
     port: int | None = None
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions that is."""
+        return max(1, self.requests // PER_SESSION)
+
+    @property
+    def planned(self) -> int:
+        """How many requests, with those of each session's first and last moment."""
+        return self.sessions * PER_SESSION

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
-import statistics
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,18 +27,21 @@ SERVER_LIBRARIES = (
     "hypercorn",
     "redis",
 )
-TELLING_REQUESTS = 5_000  # fewer do not tell whether memory is flat
-# For 10,000 requests: twice the noise of an allocator under threads, and a fifth of what the
-# smallest known leak by identity takes (461 bytes for an owner).
+TELLING_REQUESTS = 10_000  # fewer do not tell whether memory is flat
+WINDOWS = 3  # of the later samples
+# For 10,000 requests: about 100 bytes for each, a fifth of what the smallest known leak by
+# identity takes (461 bytes for an owner).
 FLAT_BYTES = 2**20
+WORDS = {"violations": "with violations"}
 
 
 @dataclass(frozen=True)
 class Memory:
     """The server process's resident memory, and how it grew.
 
-    ``samples`` are (requests so far, bytes). ``bytes_per_10000`` is the slope over the
-    later half of them; ``is_flat`` is None where there were too few requests to tell.
+    ``samples`` are (requests so far, bytes). ``bytes_per_10000`` is what it grew by at least
+    from one window of the later samples to the next; ``is_flat`` is None where there were too
+    few requests to tell.
     """
 
     samples: list[tuple[int, int]] = field(default_factory=list)
@@ -47,14 +50,21 @@ class Memory:
 
 
 def grown(samples: list[tuple[int, int]]) -> Memory:
-    """Judge the samples. The first half is the server's filling of its pools and caches."""
-    later = samples[len(samples) // 2 :]
-    if len(later) < 3 or later[-1][0] == later[0][0]:
+    """Judge the samples.
+
+    A server fills its pools and caches in the first third. After that an allocator still takes
+    memory in large steps, now and then; what leaks grows from each window to the next.
+    """
+    later = samples[len(samples) // 3 :]
+    size = len(later) // WINDOWS
+    if size == 0 or later[-1][0] == later[0][0]:
         return Memory(samples)
-    requests, memory = zip(*later, strict=True)
-    slope = round(statistics.linear_regression(requests, memory).slope * 10_000)
+    windows = [later[-size * back :][:size] for back in range(WINDOWS, 0, -1)]
+    least = [(window[0][0], min(memory for _, memory in window)) for window in windows]
+    steps = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(least)]
+    growth = round(min(steps) * 10_000)
     is_telling = samples[-1][0] >= TELLING_REQUESTS
-    return Memory(samples, slope, slope < FLAT_BYTES if is_telling else None)
+    return Memory(samples, growth, growth < FLAT_BYTES if is_telling else None)
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,9 @@ class Report:
     def summary(self) -> str:
         """Count, in one line."""
         outcomes = Counter(run.outcome for run in self.runs)
-        counted = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common())
+        counted = ", ".join(
+            f"{number} {WORDS.get(outcome, outcome)}" for outcome, number in outcomes.most_common()
+        )
         requests = sum(run.requests for run in self.runs)
         runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
         return (

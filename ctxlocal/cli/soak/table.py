@@ -23,17 +23,17 @@ COUNTS = {
 }
 LEGEND = {
     "wrong": "Foreign reads, stale values at entry, skipped or doubled teardowns, lost session "
-    "updates, wrong or missing answers.",
-    "leaks": "Requests that found a context variable of an earlier one before the middleware: "
-    "the server's own doing, of which the application saw nothing.",
-    "KiB/10k": "How the server's memory grew in 10,000 requests; ? where there were too few "
-    "requests to tell.",
+    "updates, wrong or missing answers, memory that keeps growing.",
+    "kept": "Requests before whose middleware the server had kept a context variable of an "
+    "earlier one; the application saw nothing of it.",
+    "KiB/10k": "How the server's memory kept growing in 10,000 requests; ? where there were too "
+    "few requests to tell.",
 }
 
 
 def show(report: Report, console: Console) -> None:
     """Print the table, a legend, what went wrong, what was not run, and the summary."""
-    done = [run for run in report.runs if run.outcome != "not run"]
+    done = [run for run in report.runs if run.requests]
     if done:
         console.print(_table(done))
         console.print(_legend())
@@ -46,7 +46,7 @@ def _table(runs: Sequence[Run]) -> Padding:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in ("server", "strategy", "store"):
         table.add_column(name, no_wrap=True)
-    for name in ("requests", "per s", "wrong", "leaks", "KiB/10k"):
+    for name in ("requests", "req/s", "wrong", "kept", "KiB/10k"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in runs:
         style = STYLES.get(run.outcome, WRONG)
@@ -92,4 +92,6 @@ def _complaints(runs: Sequence[Run]) -> Iterator[Text]:
             alike.setdefault((run.outcome, text), []).append(where)
     for (outcome, text), names in alike.items():
         style = STYLES.get(outcome, WRONG)
-        yield Text.assemble((outcome, style), f" {', '.join(names)}: {text}")
+        yield Text.assemble(
+            (outcome, style), f" {': '.join(filter(None, [', '.join(names), text]))}"
+        )

@@ -18,12 +18,10 @@ from typing import Any
 from .client import Answer, Connection, Unanswered, connect
 from .conversation import PIECE, PIECES
 from .ledger import EXAMPLES
+from .plan import ROUNDS
 
 POST_BYTES = 150_000
 PIPELINED = 3
-ROUNDS = 10  # requests of each habit in one session
-HABITS = 4
-PER_VISITOR = 1 + HABITS * ROUNDS + 1  # requests: the first, the habits', the audit
 
 
 @dataclass
