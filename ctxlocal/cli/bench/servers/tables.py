@@ -14,7 +14,8 @@ from .measure import MODES
 TITLE = f"Servers, one process, {CONNECTIONS} busy connections: requests a second"
 LEGEND = (
     "contexts: inside the middleware; sessions: with a session in SQLite that each request reads "
-    "and writes; ×, how many times as long a request takes as plain.\n"
+    "and writes; ×, how many times as long a request takes as plain. The best of a few rounds: "
+    "servers are noisy, and a ratio below 1 is noise. --quick takes a few servers, for a moment.\n"
 )
 
 
