@@ -104,7 +104,7 @@ def test_each_owner_has_a_value_of_its_own(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["contexts", "greenlets", "threads"])
 def test_what_an_owner_leaves_behind_is_seen(kind: str) -> None:
-    """Each owner leaves 1000 bytes, as a table that is keyed by owners would."""
+    """Each owner leaves 2000 bytes, as a table that is keyed by owners would."""
     if missing(KINDS[kind].needs) is not None:
         pytest.skip(f"{KINDS[kind].needs} is not installed")
     printed = run(
@@ -113,7 +113,7 @@ def test_what_an_owner_leaves_behind_is_seen(kind: str) -> None:
         "left, keep = [], holding.Holding.set\n"
         "def leak(self):\n"
         "    keep(self)\n"
-        "    left.append(bytearray(1000))\n"
+        "    left.append(bytearray(2000))\n"
         "holding.Holding.set = leak\n"
         f"print(clean['held left'] < 500, holding.space({kind!r}, 100)['held left'] > 1000)"
     )
