@@ -236,8 +236,10 @@ class GreenletIdent(Ident):
     def _sweep_ended(self) -> None:
         """Drop what ended raw greenlets still hold: nothing calls back at their end.
 
-        Bounded work: so many of the known ones a call, in turn.
+        Bounded work: so many of the known ones a call, in turn, and few that live, each of which
+        is a miss of the processor's cache.
         """
+        living = 0
         for _ in range(min(_SWEPT_AT_ONCE, len(self._raw))):
             try:
                 reference = self._raw.popleft()
@@ -248,8 +250,11 @@ class GreenletIdent(Ident):
                 continue
             if greenlet.dead:
                 self._end(greenlet)
-            else:
-                self._raw.append(reference)
+                continue
+            self._raw.append(reference)
+            living += 1
+            if living == _LIVING_AT_ONCE:
+                return
 
     def _check_hub(self, greenlet: Any) -> None:
         running = _hub_of(greenlet)
@@ -257,7 +262,8 @@ class GreenletIdent(Ident):
             raise HubMismatchError(self.hub, str(running))
 
 
-_SWEPT_AT_ONCE: Final = 4  # each a miss of the cache; more than the one that was added
+_SWEPT_AT_ONCE: Final = 64
+_LIVING_AT_ONCE: Final = 4  # more than the one that each call adds
 
 
 def _hub_of(greenlet: Any) -> str | None:

@@ -353,7 +353,7 @@ def test_values_that_refer_to_their_owner_die_with_it(
     references = hold_a_thousand(impl, strategy, at_once, with_owner=True)
     if strategy == "greenlet" and sys.version_info < (3, 11):
         # There, an ended greenlet in a cycle through its __dict__ is never garbage; it is swept.
-        greenlets_in_turn(400, lambda: setattr(kept[0], "value", 1))
+        greenlets_in_turn(20, lambda: setattr(kept[0], "value", 1))
     gc.collect()
     assert [reference for reference in references if reference() is not None] == []
 
@@ -436,7 +436,7 @@ def test_ended_raw_greenlets_are_swept_at_later_first_writes(impl: ModuleType, n
     ended = [greenlet.greenlet(run) for _ in range(200)]
     for each in ended:
         each.switch()
-    for _ in range(60):  # each looks at a few
+    for _ in range(8):
         greenlet.greenlet(run).switch()
     assert all(each.dead for each in ended)
     assert [reference for reference in references[:200] if reference() is not None] == []
