@@ -110,6 +110,24 @@ class TestSabotage:
         assert run.outcome == "violations"
 
 
+class TestVisitors:
+    def test_all_of_them_are_there_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        here: set[Visitor] = set()
+        most = 0
+        visit = Visitor.run
+
+        async def run(self: Visitor) -> None:
+            nonlocal most
+            here.add(self)
+            most = max(most, len(here))
+            await visit(self)
+            here.remove(self)
+
+        monkeypatch.setattr(Visitor, "run", run)
+        soak(WSGI, size=Size(requests=4 * PER_VISITOR, visitors=4))
+        assert most == 4
+
+
 class TestTrouble:
     def test_a_server_that_does_not_start_says_why(self) -> None:
         broken = replace(BY_NAME[WSGI], command=("ctxlocal.cli.no_such_module",))

@@ -19,7 +19,7 @@ from .report import Memory, Outcome, Run, grown
 from .stores import opened, shown, why_not
 from .visitor import PER_VISITOR, Findings, Visitor
 
-SAMPLES = 12  # of memory, in a run
+SAMPLES = 12  # of memory, in a run; fewer in a small one
 SETTLE_S = 10.0  # for what was started and outlives its response
 SETTLE_SABOTAGED_S = 1.0  # where it is known that something does not end
 ASK_EVERY_S = 0.05
@@ -123,7 +123,8 @@ class _Soak:
         if self._told["strategy"] != self._plan.strategy:
             raise ServerProblem(f"it runs under {self._told['strategy']!r}: CTXLOCAL_IDENT is lost")
         target = max(1, self._size.requests // PER_VISITOR)
-        each = max(1, target // SAMPLES)
+        # A sample waits until the visitors have left: fewer would never be there together.
+        each = max(self._size.visitors, target // SAMPLES)
         while self._visitors < target and not self._is_enough():
             await self._crowd(process, min(each, target - self._visitors))
             await self._sample(process)
