@@ -114,7 +114,7 @@ class _Soak:
         except (OSError, Unanswered, TimeoutError, asyncio.TimeoutError) as error:
             ended = process.how_it_ended()
             raise ServerProblem(
-                ended or f"it went away: {error or type(error).__name__}"
+                ended or f"it went away: {str(error) or type(error).__name__}"
             ) from error
 
     async def _load(self, process: Process) -> None:
