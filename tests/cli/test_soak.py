@@ -91,7 +91,9 @@ class TestSabotage:
         ("frame-kept", "stale_values"),
         ("frame-kept", "teardowns_skipped"),
         ("teardown-twice", "teardowns_doubled"),
+        ("teardown-early", "teardowns_early"),
         ("store-forgets", "lost_updates"),
+        ("store-confuses", "foreign_reads"),
     )
 
     def test_each_mode_is_listed(self) -> None:

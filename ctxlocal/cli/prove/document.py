@@ -24,6 +24,7 @@ VIOLATIONS = {
     "stale_values": "stale values",
     "teardowns_skipped": "teardowns skipped",
     "teardowns_doubled": "teardowns doubled",
+    "teardowns_early": "teardowns too early",
     "lost_updates": "lost updates",
 }
 

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 NEEDED = ("psutil", "werkzeug", "msgspec", "blinker")
 
-SABOTAGES = ("shared-dict", "ident-keyed-dict", "frame-kept", "teardown-twice", "store-forgets")
+SABOTAGES = (
+    "shared-dict",
+    "ident-keyed-dict",
+    "frame-kept",
+    "teardown-twice",
+    "teardown-early",
+    "store-forgets",
+    "store-confuses",
+)
 STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
 
 

@@ -188,6 +188,7 @@ class _Soak:
             # While it runs, requests that have not ended are nothing unusual.
             teardowns_skipped=told.get("open", 0) if outcome == "clean" else 0,
             teardowns_doubled=told.get("teardowns_doubled", 0),
+            teardowns_early=told.get("teardowns_early", 0),
             lost_updates=found.lost_updates,
             errors=found.errors,
             unanswered=found.unanswered,

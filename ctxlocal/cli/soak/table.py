@@ -18,12 +18,13 @@ COUNTS = {
     "stale_values": "stale values",
     "teardowns_skipped": "teardowns skipped",
     "teardowns_doubled": "teardowns doubled",
+    "teardowns_early": "teardowns too early",
     "lost_updates": "lost updates",
     "errors": "errors",
 }
 LEGEND = {
-    "wrong": "Foreign reads, stale values at entry, skipped or doubled teardowns, lost session "
-    "updates, wrong or missing answers.",
+    "wrong": "Foreign reads, stale values at entry, skipped, doubled or early teardowns, lost "
+    "session updates, wrong or missing answers.",
     "leaks": "Requests that found a context variable of an earlier one before the middleware: "
     "the server's own doing, of which the application saw nothing.",
     "KiB/10k": "How the server's memory grew in 10,000 requests; ? where there were too few "

@@ -158,7 +158,7 @@ class Visitor:
             connection = await connect(self._port, small_buffer=slowly)
             connection.send(request.target, self._cookie)
             answer = connection.answer(slowly=slowly, most=None if slowly else PIECE)
-            await self._heard(request, answer, is_partial=True)
+            await self._heard(request, answer, is_partial=not slowly)
             connection.hang_up()
 
     async def _alone(self, request: Request) -> None:
