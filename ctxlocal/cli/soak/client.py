@@ -67,6 +67,12 @@ class Connection:
         """Close at once; what is on its way is lost."""
         self._writer.transport.abort()
 
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+
     async def _answer(self, most: int | None, slowly: bool) -> Answer:
         try:
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
