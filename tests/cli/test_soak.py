@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -179,6 +180,23 @@ class TestTrouble:
         )
         run = soak(WSGI)
         assert (run.outcome, run.note) == ("failed", "it went away: TimeoutError")
+
+    @pytest.mark.redis
+    @pytest.mark.skipif(sys.platform != "linux", reason="no other kernel tells children")
+    def test_nothing_is_left_of_a_command_that_is_killed(self, tmp_path: Any) -> None:
+        soak = subprocess.Popen(
+            [sys.executable, "-m", "ctxlocal", "soak", "--store", "redis", "--server", WSGI],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while len(found := psutil.Process(soak.pid).children(recursive=True)) < 2:
+                assert soak.poll() is None
+        finally:
+            soak.kill()
+            soak.wait(60)
+        assert psutil.wait_procs(found, 30)[1] == []
 
     @pytest.mark.redis
     @pytest.mark.parametrize("server", [WSGI, ASGI])
