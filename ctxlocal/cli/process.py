@@ -18,6 +18,7 @@ from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
+LONGEST_LINE = 2000  # bytes of what a process said
 
 START = "import sys; sys.path[:] = {path!r}; {patch}; from {worker} import main; main()"
 
@@ -124,8 +125,11 @@ def dying_with_parent(number: int = signal.SIGTERM) -> Callable[[], object] | No
 
 
 def last_line(errors: IO[bytes]) -> str:
-    """Return the last line that is not empty, after a colon; "" where there is none."""
-    errors.seek(0)
+    """Return the last line that is not empty, after a colon; "" where there is none.
+
+    Of a long one the end.
+    """
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - LONGEST_LINE))
     lines = errors.read().decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f": {last}" if last else ""

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from ctxlocal.cli.commands import ctxlocal
 from ctxlocal.cli.servers.catalogue import BY_NAME, SERVERS, Server
 from ctxlocal.cli.servers.process import ServerProblem, running
-from ctxlocal.cli.soak import client, stores
+from ctxlocal.cli.soak import client, conductor, stores
 from ctxlocal.cli.soak.client import Answer, Unanswered
 from ctxlocal.cli.soak.command import SABOTAGES
 from ctxlocal.cli.soak.conductor import Advance, conduct
@@ -180,6 +180,33 @@ class TestTrouble:
         )
         run = soak(WSGI)
         assert (run.outcome, run.note) == ("failed", "it went away: TimeoutError")
+
+    @pytest.mark.parametrize(
+        ("said", "note"),
+        [
+            (b"garbage\r\n\r\n", "its answer is no HTTP: "),
+            (b"x" * 200_000, "its answer is no HTTP: "),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "its answer is no"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<p>", "another program answers on"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "another program answers on"),
+        ],
+    )
+    def test_another_program_on_the_port_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, said: bytes, note: str
+    ) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(said)
+            await writer.drain()
+            writer.close()
+
+        async def ask() -> None:
+            server = await asyncio.start_server(answer, "127.0.0.1", 0)
+            async with server:
+                await conductor._ask(server.sockets[0].getsockname()[1])
+
+        with pytest.raises((ServerProblem, client.NoHTTP)) as told:
+            asyncio.run(ask())
+        assert str(told.value).startswith(note)
 
     @pytest.mark.redis
     @pytest.mark.skipif(sys.platform != "linux", reason="no other kernel tells children")

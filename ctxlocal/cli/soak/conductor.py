@@ -212,5 +212,8 @@ async def _ask(port: int) -> dict[str, Any]:
         connection.hang_up()
     if answer.status != 200:
         raise ServerProblem(f"its report has status {answer.status}")
-    told: dict[str, Any] = json.loads(answer.body)
-    return told
+    try:
+        told: dict[str, Any] = json.loads(answer.body)
+        return {**told, "memory": told["memory"], "strategy": told["strategy"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ServerProblem("another program answers on its port") from error
