@@ -44,8 +44,7 @@ class RecordExchange:
         record = self._record
         if record.flow is not None:
             _refuse_second_thread(record.flow, flow)
-            if record is thread_record():
-                _refuse_second_greenlet(record.flow, flow)
+            _refuse_second_greenlet(record.flow, flow, is_thread=record is thread_record())
         self._former = record.carried, record.flow
         record.carried, record.flow = cells, flow
 
@@ -68,13 +67,15 @@ class SharedExchange:
     def enter(self, cells: Cells, flow: Flow) -> None:
         """Put ``cells`` in place.
 
-        :raises FrameBusyError: another thread, which has the same owner, is inside a frame.
+        :raises FrameBusyError: another thread or greenlet, which has the same owner, is inside
+            a frame.
         """
         mine = cells, flow
         inside = self._frames.setdefault(self._owner, mine)  # one of several threads is first
         self._former = None if inside is mine else inside
         if inside is not mine:
             _refuse_second_thread(inside[1], flow)
+            _refuse_second_greenlet(inside[1], flow, is_thread=False)
             self._frames[self._owner] = mine
 
     def leave(self, cells: Cells) -> None:
@@ -96,14 +97,22 @@ def _refuse_second_thread(inside: Flow, flow: Flow) -> None:
         )
 
 
-def _refuse_second_greenlet(inside: Flow, flow: Flow) -> None:
+def _refuse_second_greenlet(inside: Flow, flow: Flow, *, is_thread: bool) -> None:
     greenlet = None if inside[1] is None else inside[1]()
-    if greenlet is None or greenlet.dead or flow[1] is None:
+    current = None if flow[1] is None else flow[1]()
+    if greenlet is None or greenlet.dead or current is None or greenlet is current:
         return
-    if greenlet is not flow[1]():
+    if is_thread:
         raise FrameBusyError(
-            f"{greenlet!r} is inside a frame on this thread, and {flow[1]()!r} would enter "
+            f"{greenlet!r} is inside a frame on this thread, and {current!r} would enter "
             "another: under the thread strategy they would see each other's values. Use the "
             "greenlet strategy: ctxlocal.ident.set_default('greenlet') or CTXLOCAL_IDENT=greenlet.",
             greenlet=greenlet,
         )
+    if greenlet is current.parent:  # which it does a part of its work in, as SQLAlchemy's tasks do
+        return
+    raise FrameBusyError(
+        f"{greenlet!r}, which has the same owner as {current!r}, is inside a frame: the two would "
+        "see each other's values. Use an identity strategy that tells greenlets apart.",
+        greenlet=greenlet,
+    )

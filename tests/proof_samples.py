@@ -84,6 +84,7 @@ def run(**changes: Any) -> dict[str, Any]:
         "stale_values": 0,
         "teardowns_skipped": 0,
         "teardowns_doubled": 0,
+        "teardowns_early": 0,
         "lost_updates": 0,
         "errors": 0,
         "server_leaks": 12,

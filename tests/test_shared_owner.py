@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
+import greenlet
 import pytest
 
 from ctxlocal import flow
@@ -191,6 +192,47 @@ def test_a_second_thread_of_an_owner_is_refused_a_frame(impl: ModuleType) -> Non
     leave.set()
     thread.join()
     assert local.value == "own"
+
+
+@pytest.mark.parametrize("owner", ["known by equality", Mock()])
+def test_a_second_greenlet_of_an_owner_is_refused_a_frame(impl: ModuleType, owner: Any) -> None:
+    impl.ident.set_default(lambda: owner)
+    local = impl.Local()
+    local.value = "own"
+    main = greenlet.getcurrent()
+
+    def step() -> Any:
+        local.value = "first"
+        main.switch()
+        return local.value
+
+    inside = greenlet.greenlet(lambda: flow.Frame().run(step))
+    inside.switch()
+    second = greenlet.greenlet(lambda: flow.Frame().run(setattr, local, "value", "second"))
+    message = r"^<.*>, which has the same owner as <.*>, is inside a frame: the two would "
+    with pytest.raises(FrameBusyError, match=message):
+        second.switch()
+    assert inside.switch() == "first"
+    assert local.value == "own"
+    flow.Frame().run(setattr, local, "value", "later")
+    assert local.value == "own"
+
+
+def test_a_greenlet_may_work_for_the_frame_of_its_parent(impl: ModuleType) -> None:
+    impl.ident.set_default(who)
+    local = impl.Local()
+    seen: list[str] = []
+
+    def work() -> None:
+        flow.Frame().run(setattr, local, "value", "the child's")
+        seen.append(local.value)
+
+    def step() -> None:
+        local.value = "the parent's"
+        greenlet.greenlet(work).switch()
+
+    flow.Frame().run(step)
+    assert seen == ["the parent's"]
 
 
 FORK = """

@@ -25,6 +25,7 @@ from .matrix.report import Cell, Report
 from .matrix.table import show as show_matrix
 from .probes import GROUPS, all_probes
 from .prove import prove
+from .result import write_json
 from .sessions import sessions
 from .soak.command import soak
 
@@ -75,8 +76,7 @@ def matrix(strategies: Sequence[str], terms: Sequence[str], json_file: Any) -> N
     """
     report = Report(_conduct(_plans(strategies or STRATEGIES, terms)))
     if json_file is not None:
-        json.dump(report.as_dict(), json_file, indent=1)
-        json_file.write("\n")
+        write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
         show_matrix(report, Console(highlight=False))
     sys.exit(1 if report.unexpected else 0)

@@ -7,22 +7,31 @@ line of JSON for each answer.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
+_PR_SET_PDEATHSIG = 1
+LONGEST_LINE = 2000  # bytes of what a process said
 
 _WORD = re.compile("[A-Za-z]{2}")
 START = "import sys; sys.path[:] = {path!r}; {patch}; from {worker} import main; main()"
 
 
 async def answers(
-    worker: str, spec: object, silence_s: float, errors: IO[bytes], patch: str = ""
+    worker: str,
+    spec: object,
+    silence_s: float,
+    errors: IO[bytes],
+    patch: str = "",
+    grace_s: float = 0,
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Start a worker and yield its answers; the worker is gone when this ends.
 
@@ -30,6 +39,7 @@ async def answers(
     :param spec: what the worker reads; anything that JSON has.
     :param errors: a file that receives the worker's standard error.
     :param patch: a statement that the worker runs before it imports anything else.
+    :param grace_s: seconds that it has after a SIGTERM to end what it has started itself.
     :raises asyncio.TimeoutError: there was no answer for ``silence_s`` seconds.
     """
     code = START.format(path=sys.path, patch=patch or "pass", worker=worker)
@@ -39,6 +49,7 @@ async def answers(
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
         start_new_session=True,  # a process group of its own can be ended as a whole
+        preexec_fn=dying_with_parent(),
     )
     try:
         assert process.stdin is not None
@@ -49,8 +60,14 @@ async def answers(
             yield json.loads(line)
         await within(silence_s, process.wait())
     finally:
-        if process.returncode is None:
-            _kill(process)
+        try:
+            if process.returncode is None and grace_s:
+                process.terminate()
+                with suppress(asyncio.TimeoutError):
+                    await within(grace_s, process.wait())
+        finally:
+            if process.returncode is None:
+                _kill(process)
         await process.communicate()  # until the pipes are closed, or the loop complains
 
 
@@ -91,9 +108,30 @@ def end_on_signals(received: list[int]) -> None:
             asyncio.get_running_loop().add_signal_handler(number, end, number)
 
 
+def dying_with_parent(number: int = signal.SIGTERM) -> Callable[[], object] | None:
+    """Return a ``preexec_fn`` that lets a process get a signal when ours has ended.
+
+    None where the kernel cannot do that.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork, after which little is allowed
+    parent = os.getpid()
+
+    def ask_for_signal() -> None:
+        prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it has ended already, and nothing will come
+            os.kill(os.getpid(), number)
+
+    return ask_for_signal
+
+
 def last_line(errors: IO[bytes]) -> str:
-    """Return the last line that has a word, after a colon; "" where there is none."""
-    errors.seek(0)
+    """Return the last line that has a word, after a colon; "" where there is none.
+
+    Of a long one the end.
+    """
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - LONGEST_LINE))
     lines = errors.read().decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if _WORD.search(line)), "")
     return f": {last}" if last else ""

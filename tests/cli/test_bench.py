@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -334,6 +335,32 @@ class TestServers:
         assert list(measure.run("werkzeug", 1, 0.01)) == [
             {"left_out": {"server werkzeug": "no_such_server"}}
         ]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+    def test_nothing_is_left_of_a_command_that_is_ended(
+        self, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        bench = subprocess.Popen(
+            (
+                *(sys.executable, "-m", "ctxlocal", "bench"),
+                *("--only", "servers", "--table", "gunicorn-sync"),
+            ),
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            # The worker; three servers, each with one worker.
+            while len(found := psutil.Process(bench.pid).children(recursive=True)) < 7:
+                assert bench.poll() is None
+            bench.send_signal(number)
+            bench.wait(60)
+        finally:
+            bench.kill()
+        # The kernel tells the worker that the command was killed; it still has to act on that.
+        _, alive = psutil.wait_procs(found, 30 if number == signal.SIGKILL else 0)
+        assert alive == []
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_server_that_is_silent_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(load, "PATIENCE_S", 0.05)

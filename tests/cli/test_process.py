@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 import pytest
 
-from ctxlocal.cli.process import within
+from ctxlocal.cli.process import LONGEST_LINE, last_line, within
 
 
 async def answer(event: asyncio.Event) -> str:
@@ -51,3 +52,9 @@ def test_a_cancellation_that_comes_with_the_answer_is_heard() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(main())
+
+
+def test_the_last_line_is_told_and_of_a_long_one_the_end() -> None:
+    assert last_line(io.BytesIO(b"first\nlast \n\n")) == ": last"
+    assert last_line(io.BytesIO(b"\n")) == ""
+    assert last_line(io.BytesIO(b"m" * 10**6 + b"end")) == f": {'m' * (LONGEST_LINE - 3)}end"

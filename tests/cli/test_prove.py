@@ -94,6 +94,7 @@ class TestVerdict:
             ("stale_values", "stale values"),
             ("teardowns_skipped", "teardowns skipped"),
             ("teardowns_doubled", "teardowns doubled"),
+            ("teardowns_early", "teardowns too early"),
             ("lost_updates", "lost updates"),
         ],
     )
@@ -106,6 +107,15 @@ class TestVerdict:
         verdict = judge({"soak": soak(run(outcome="violations", note="no secret at all"))})
         where = "gunicorn-gevent, greenlet, sqlite (no secret at all)"
         assert verdict.violations == [("violations", where)]
+
+    def test_answers_that_come_too_late_violate_nothing(self) -> None:
+        late = run(outcome="violations", errors=2, note="v1-2 plain: no answer in time")
+        verdict = judge({"soak": soak(late)})
+        where = "gunicorn-gevent, greenlet, sqlite (v1-2 plain: no answer in time)"
+        assert verdict.gaps == [("wrong or missing answers: 2", where)]
+        assert verdict.state == "incomplete"
+        growing = {**late, "memory": {"is_flat": False}}
+        assert judge({"soak": soak(growing)}).state == "violated"
 
     def test_what_a_server_leaks_by_itself_is_no_violation(self) -> None:
         assert judge({"soak": soak(run(server_leaks=10_000, errors=3))}).state == "clean"

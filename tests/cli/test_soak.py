@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,7 @@ from click.testing import CliRunner, Result
 from ctxlocal.cli.commands import ctxlocal
 from ctxlocal.cli.servers.catalogue import BY_NAME, SERVERS, Server
 from ctxlocal.cli.servers.process import ServerProblem, running
-from ctxlocal.cli.soak import client, stores
+from ctxlocal.cli.soak import client, conductor, stores
 from ctxlocal.cli.soak.client import Answer, Unanswered
 from ctxlocal.cli.soak.command import SABOTAGES
 from ctxlocal.cli.soak.conductor import Advance, conduct
@@ -90,7 +92,9 @@ class TestSabotage:
         ("frame-kept", "stale_values"),
         ("frame-kept", "teardowns_skipped"),
         ("teardown-twice", "teardowns_doubled"),
+        ("teardown-early", "teardowns_early"),
         ("store-forgets", "lost_updates"),
+        ("store-confuses", "foreign_reads"),
     )
 
     def test_each_mode_is_listed(self) -> None:
@@ -109,6 +113,24 @@ class TestSabotage:
     def test_a_strategy_that_cannot_isolate_there_is_caught(self) -> None:
         run = soak(ASGI, "thread")
         assert run.outcome == "violations"
+
+
+class TestVisitors:
+    def test_all_of_them_are_there_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        here: set[Visitor] = set()
+        most = 0
+        visit = Visitor.run
+
+        async def run(self: Visitor) -> None:
+            nonlocal most
+            here.add(self)
+            most = max(most, len(here))
+            await visit(self)
+            here.remove(self)
+
+        monkeypatch.setattr(Visitor, "run", run)
+        soak(WSGI, size=Size(requests=4 * PER_SESSION, visitors=4))
+        assert most == 4
 
 
 class TestTrouble:
@@ -143,8 +165,67 @@ class TestTrouble:
 
         run = soak(WSGI, advance=kill_it)
         assert run.outcome == "failed"
-        assert run.note == "it ended with status -9" or run.note.startswith("it went away: ")
+        assert run.note == "it ended with status -9" or re.match("it went away: .", run.note)
         assert run.requests > 0
+
+    def test_a_server_that_never_answers_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(client, "PATIENCE_S", 0.2)
+        silent = "import socket, time; s = socket.create_server(('127.0.0.1', int('{port}')))"
+        monkeypatch.setattr(
+            Server,
+            "arguments",
+            lambda _, app, port: [
+                sys.executable,
+                "-c",
+                f"{silent.format(port=port)}; time.sleep(60)",
+            ],
+        )
+        run = soak(WSGI)
+        assert (run.outcome, run.note) == ("failed", "it went away: TimeoutError")
+
+    @pytest.mark.parametrize(
+        ("said", "note"),
+        [
+            (b"garbage\r\n\r\n", "its answer is no HTTP: "),
+            (b"x" * 200_000, "its answer is no HTTP: "),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "its answer is no"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n<p>", "another program answers on"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "another program answers on"),
+        ],
+    )
+    def test_another_program_on_the_port_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, said: bytes, note: str
+    ) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(said)
+            await writer.drain()
+            writer.close()
+
+        async def ask() -> None:
+            server = await asyncio.start_server(answer, "127.0.0.1", 0)
+            async with server:
+                await conductor._ask(server.sockets[0].getsockname()[1])
+
+        with pytest.raises((ServerProblem, client.NoHTTP)) as told:
+            asyncio.run(ask())
+        assert str(told.value).startswith(note)
+
+    @pytest.mark.redis
+    @pytest.mark.skipif(sys.platform != "linux", reason="no other kernel tells children")
+    def test_nothing_is_left_of_a_command_that_is_killed(self, tmp_path: Any) -> None:
+        soak = subprocess.Popen(
+            [sys.executable, "-m", "ctxlocal", "soak", "--store", "redis", "--server", WSGI],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while len(found := psutil.Process(soak.pid).children(recursive=True)) < 2:
+                assert soak.poll() is None
+        finally:
+            soak.kill()
+            soak.wait(60)
+        assert psutil.wait_procs(found, 30)[1] == []
 
     @pytest.mark.redis
     @pytest.mark.parametrize("server", [WSGI, ASGI])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from ..result import write_json
 from .conductor import conduct, plan
 from .parts import PARTS
 from .table import show
@@ -63,8 +63,7 @@ def bench(only: Sequence[str], tables: Sequence[str], quick: bool, json_file: An
             advance=lambda job: progress.update(bar, advance=1, description=job),
         )
     if json_file is not None:
-        json.dump(report.as_dict(), json_file, indent=1)
-        json_file.write("\n")
+        write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
         show(report, Console(highlight=False))
     if report.signal is not None:

@@ -19,6 +19,7 @@ from .report import BenchReport, Findings
 from .worker import DONE, SILENCE_S
 
 WORKER = "ctxlocal.cli.bench.worker"
+GRACE_S = 8.0  # servers are killed, one after the other, when they do not end in 4
 
 Advance = Callable[[str], None]  # hears the name of a job after each of its steps
 Plan = list[tuple[Part, list[Job]]]
@@ -103,7 +104,7 @@ async def run_job(job: Job, findings: Findings, advance: Advance = lambda job: N
     spec = {"target": job.target, "arguments": job.arguments}
     with tempfile.TemporaryFile() as errors:
         try:
-            async with aclosing(answers(WORKER, spec, SILENCE_S, errors)) as steps:
+            async with aclosing(answers(WORKER, spec, SILENCE_S, errors, grace_s=GRACE_S)) as steps:
                 async for step in steps:
                     if step == DONE:
                         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ import click
 from rich.console import Console
 
 from ...errors import MissingDependencyError
+from ..result import write_json
 
 PARTS = ("matrix", "soak", "bench")
 NEEDED = ("matplotlib", "jinja2")
@@ -70,10 +70,11 @@ def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
             click.echo(f"Error: {missing}", err=True)
             sys.exit(2)
     document, status = _measured(only)
-    if json_file is not None:
-        json.dump(document, json_file, indent=1)
-        json_file.write("\n")
-    _write(document, output)
+    try:
+        _write(document, output)
+    finally:  # neither is lost because the other cannot be written
+        if json_file is not None:
+            write_json(document, json_file)
     if json_file is None or json_file.name != sys.stdout.name:
         from .summary import show
 

@@ -24,6 +24,7 @@ VIOLATIONS = {
     "stale_values": "stale values",
     "teardowns_skipped": "teardowns skipped",
     "teardowns_doubled": "teardowns doubled",
+    "teardowns_early": "teardowns too early",
     "lost_updates": "lost updates",
 }
 
@@ -74,6 +75,7 @@ def judge(document: Document) -> Verdict:
     missing = document.get("missing") or {}
     gaps = list(missing.items())
     gaps += [(run["outcome"], _where(run)) for run in runs if run.get("outcome") in UNFINISHED]
+    gaps += [_answers_missed(run) for run in runs if _has_errors_alone(run)]
     said = [*_cells_said(matrix), *_requests_said(runs), *_owners_said(document)]
     if not said:
         return Verdict("Isolation was not measured.", violations, gaps or [NOTHING])
@@ -125,7 +127,24 @@ def plural(number: int, noun: str) -> str:
 
 
 def _is_violated(run: Mapping[str, Any]) -> bool:
-    return violations_in(run) > 0 or run.get("outcome") == "violations"
+    if violations_in(run) > 0:
+        return True
+    return run.get("outcome") == "violations" and not _has_errors_alone(run)
+
+
+def _has_errors_alone(run: Mapping[str, Any]) -> bool:
+    """Whether all that is wrong are answers: one too late, on a busy machine, leaks nothing."""
+    return (
+        run.get("outcome") == "violations"
+        and not violations_in(run)
+        and bool(units.number(run.get("errors")))
+        and (run.get("memory") or {}).get("is_flat") is not False
+    )
+
+
+def _answers_missed(run: Mapping[str, Any]) -> Finding:
+    count = units.number(run.get("errors")) or 0
+    return f"wrong or missing answers: {count:,.0f}", _where(run)
 
 
 def _complaint(run: Mapping[str, Any]) -> Finding:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import IO
 
-from ..process import last_line, within
+from ..process import dying_with_parent, last_line, within
 from .catalogue import Server
 
 READY_S = 30.0
 ASK_EVERY_S = 0.02
 POLITE_S = 4.0  # then it is killed
-_PR_SET_PDEATHSIG = 1
 
 
 class ServerProblem(Exception):
@@ -62,7 +59,7 @@ async def running(
             stderr=output,
             env={**os.environ, **server.environment, **environment},
             start_new_session=True,  # a process group of its own can be ended as a whole
-            preexec_fn=_die_with_parent(),
+            preexec_fn=dying_with_parent(signal.SIGKILL),
         )
         try:
             started = Process(port, process, output)
@@ -87,14 +84,6 @@ def _free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def _die_with_parent() -> Callable[[], object] | None:
-    """Return what lets the process be killed when ours is; None where the kernel cannot."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # loaded before the fork, after which little is allowed
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _await_answer(process: Process) -> None:

@@ -23,6 +23,10 @@ class Unanswered(Exception):
     """The server closed the connection instead of answering; the request may have been served."""
 
 
+class NoHTTP(OSError):
+    """What came is no answer of HTTP: another program has the port, or the server is broken."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A response. ``body`` is what arrived; ``is_complete`` tells whether that is all."""
@@ -59,13 +63,23 @@ class Connection:
         :param most: stop after so many bytes of the body.
         :param slowly: read a little, wait, and so on.
         :raises Unanswered: the connection ended before a whole header had come.
+        :raises NoHTTP: what came was something else.
         :raises asyncio.TimeoutError: nothing came for a long time.
         """
-        return await within(PATIENCE_S, self._answer(most, slowly))
+        try:
+            return await within(PATIENCE_S, self._answer(most, slowly))
+        except (ValueError, asyncio.LimitOverrunError) as error:
+            raise NoHTTP(f"its answer is no HTTP: {error}") from error
 
     def hang_up(self) -> None:
         """Close at once; what is on its way is lost."""
         self._writer.transport.abort()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
 
     async def _answer(self, most: int | None, slowly: bool) -> Answer:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...errors import MissingDependencyError
+from ..result import write_json
 from ..servers.catalogue import BY_NAME, SERVERS
 from .plan import Plan, Size
 from .stores import STORES, shown
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 NEEDED = ("psutil", "werkzeug", "msgspec", "blinker")
 
-SABOTAGES = ("shared-dict", "ident-keyed-dict", "frame-kept", "teardown-twice", "store-forgets")
+SABOTAGES = (
+    "shared-dict",
+    "ident-keyed-dict",
+    "frame-kept",
+    "teardown-twice",
+    "teardown-early",
+    "store-forgets",
+    "store-confuses",
+)
 STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
 
 
@@ -111,8 +119,7 @@ def soak(
         status = int(ended.code or 0)
     report = Report(finished, time.monotonic() - begun, settings)
     if json_file is not None:
-        json.dump(report.as_dict(), json_file, indent=1)
-        json_file.write("\n")
+        write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
         show_table(report, Console(highlight=False))
     sys.exit(status or (0 if report.is_good else 1))

@@ -19,7 +19,7 @@ from .report import Memory, Outcome, Run, grown
 from .stores import opened, shown, why_not
 from .visitor import Findings, Visitor
 
-SAMPLES = 12  # of memory, in a run
+SAMPLES = 12  # of memory, in a run; fewer in a small one
 SETTLE_S = 10.0  # for what was started and outlives its response
 SETTLE_SABOTAGED_S = 1.0  # where it is known that something does not end
 ASK_EVERY_S = 0.05
@@ -114,7 +114,7 @@ class _Soak:
         except (OSError, Unanswered, TimeoutError, asyncio.TimeoutError) as error:
             ended = process.how_it_ended()
             raise ServerProblem(
-                ended or f"it went away: {error or type(error).__name__}"
+                ended or f"it went away: {str(error) or type(error).__name__}"
             ) from error
 
     async def _load(self, process: Process) -> None:
@@ -123,7 +123,8 @@ class _Soak:
         if self._told["strategy"] != self._plan.strategy:
             raise ServerProblem(f"it runs under {self._told['strategy']!r}: CTXLOCAL_IDENT is lost")
         target = self._size.sessions
-        each = max(1, target // SAMPLES)
+        # A sample waits until the visitors have left: fewer would never be there together.
+        each = max(self._size.visitors, target // SAMPLES)
         while self._visitors < target and not self._is_enough():
             await self._crowd(process, min(each, target - self._visitors))
             await self._sample(process)
@@ -187,6 +188,7 @@ class _Soak:
             # While it runs, requests that have not ended are nothing unusual.
             teardowns_skipped=told.get("open", 0) if outcome == "clean" else 0,
             teardowns_doubled=told.get("teardowns_doubled", 0),
+            teardowns_early=told.get("teardowns_early", 0),
             lost_updates=found.lost_updates,
             errors=found.errors,
             unanswered=found.unanswered,
@@ -210,5 +212,8 @@ async def _ask(port: int) -> dict[str, Any]:
         connection.hang_up()
     if answer.status != 200:
         raise ServerProblem(f"its report has status {answer.status}")
-    told: dict[str, Any] = json.loads(answer.body)
-    return told
+    try:
+        told: dict[str, Any] = json.loads(answer.body)
+        return {**told, "memory": told["memory"], "strategy": told["strategy"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ServerProblem("another program answers on its port") from error

@@ -60,15 +60,31 @@ class Visit:
         """Look, expect the end, and put the secret everywhere."""
         self._places.look_inside(self.number)
         self._places.ledger.begin(self.number)
-        self._register(lambda _: self._places.ledger.end(self.number))
+        self._register(self._end)
         self._places.write(self.secret)
         if self._uses_session:
+            self._look_into_session()
             session[f"k{self.number}"] = self.secret
             session.incr("hits")
             session.flash(self.number)
 
+    def _look_into_session(self) -> None:
+        """Before anything is written: all that is there has to be this visitor's."""
+        visitor = self.number.partition("-")[0]
+        for key in session:
+            if key != "hits" and key.partition("-")[0] != f"k{visitor}":
+                self._places.ledger.wrong(
+                    "foreign_reads", f"{self.number} found {key!r} in its session"
+                )
+
+    def _end(self, _: object) -> None:
+        """Be the teardown: nobody has cleaned up before."""
+        self._places.check(f"the teardown of {self.number}", self.secret)
+        self._places.ledger.end(self.number)
+
     def check(self) -> None:
-        """Read everything back."""
+        """Read everything back; the request has not ended yet."""
+        self._places.ledger.expect_open(self.number)
         self._places.check(self.number, self.secret)
         if self._uses_session and session[f"k{self.number}"] != self.secret:
             self._places.ledger.wrong("foreign_reads", f"{self.number} read another's session")

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any
 
 EXAMPLES = 5  # of what went wrong are kept in words
-WRONG = ("foreign_reads", "stale_values", "teardowns_doubled")
+WRONG = ("foreign_reads", "stale_values", "teardowns_doubled", "teardowns_early")
 
 
 class Tally:
@@ -51,6 +51,11 @@ class Ledger:
             del self._open[visit]
         except KeyError:
             self.wrong("teardowns_doubled", f"{visit} ended a second time")
+
+    def expect_open(self, visit: str) -> None:
+        """A request that is at work cannot have ended."""
+        if visit not in self._open:
+            self.wrong("teardowns_early", f"{visit} was at work after its teardown")
 
     def wrong(self, kind: str, example: str) -> None:
         """Count something that must not happen.

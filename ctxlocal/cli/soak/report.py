@@ -89,6 +89,7 @@ class Run:
     stale_values: int = 0
     teardowns_skipped: int = 0
     teardowns_doubled: int = 0
+    teardowns_early: int = 0
     lost_updates: int = 0
     errors: int = 0
     unanswered: int = 0
@@ -103,6 +104,7 @@ class Run:
             + self.stale_values
             + self.teardowns_skipped
             + self.teardowns_doubled
+            + self.teardowns_early
             + self.lost_updates
             + self.errors
             + (self.memory.is_flat is False)

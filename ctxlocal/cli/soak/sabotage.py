@@ -5,7 +5,9 @@ shared-dict            the Local is one dict for everybody
 ident-keyed-dict       it is a dict keyed by numbers that are used again
 frame-kept             the middleware pushes contexts without a frame, and pops none
 teardown-twice         each teardown is registered twice
+teardown-early         each teardown is called when it is registered
 store-forgets          the store says "committed" of every fourth commit, and does nothing
+store-confuses         every tenth load gives what another session holds
 =====================  ============================================================
 """
 
@@ -20,9 +22,10 @@ from typing import Any
 
 from ..._impl import Local
 from ...context import Host, RequestContext, on_teardown
-from ...session.protocol import Answer, Store
+from ...session.protocol import Answer, Record, Store
 
 FORGETS_EVERY = 4
+CONFUSES_EVERY = 10
 
 
 def local_maker(sabotage: str | None) -> Callable[[], Any]:
@@ -36,7 +39,11 @@ def local_maker(sabotage: str | None) -> Callable[[], Any]:
 
 def registrar(sabotage: str | None) -> Callable[[Callable[..., object]], object]:
     """Return what registers a teardown."""
-    return _register_twice if sabotage == "teardown-twice" else on_teardown
+    broken: dict[str | None, Callable[[Callable[..., object]], object]] = {
+        "teardown-twice": _register_twice,
+        "teardown-early": _call_at_once,
+    }
+    return broken.get(sabotage, on_teardown)
 
 
 def keeps_frames(sabotage: str | None) -> bool:
@@ -82,6 +89,10 @@ def _register_twice(function: Callable[..., object]) -> None:
     on_teardown(function)
 
 
+def _call_at_once(function: Callable[..., object]) -> None:
+    function(None)
+
+
 class FrameKept:
     """A WSGI middleware that serves in whatever context it finds, and cleans nothing up."""
 
@@ -118,3 +129,21 @@ def forget_commits(store: Store) -> None:
         return Answer("committed", (0,) * len(ops))
 
     store.commit = lose  # type: ignore[method-assign,assignment]
+
+
+def confuse_records(store: Store) -> None:
+    """Let a store answer every tenth load with the values of the session before."""
+    load, loads = store.load, itertools.count(1)
+    former: tuple[str, Record] | None = None
+
+    def confuse(key: str) -> Record | None:
+        nonlocal former
+        record, other = load(key), former
+        if record is None:
+            return None
+        former = key, record
+        if other is None or other[0] == key or next(loads) % CONFUSES_EVERY:
+            return record
+        return record._replace(values=dict(other[1].values))
+
+    store.load = confuse  # type: ignore[method-assign]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+from ..process import dying_with_parent
 
 STORES = ("memory", "sqlite", "redis")
 
@@ -55,6 +58,7 @@ async def _redis() -> AsyncIterator[str]:
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is ours to pass on
+            preexec_fn=dying_with_parent(signal.SIGKILL),
         )
         assert process.stdout is not None
         try:

@@ -18,12 +18,13 @@ COUNTS = {
     "stale_values": "stale values",
     "teardowns_skipped": "teardowns skipped",
     "teardowns_doubled": "teardowns doubled",
+    "teardowns_early": "teardowns too early",
     "lost_updates": "lost updates",
     "errors": "errors",
 }
 LEGEND = {
-    "wrong": "Foreign reads, stale values at entry, skipped or doubled teardowns, lost session "
-    "updates, wrong or missing answers, memory that keeps growing.",
+    "wrong": "Foreign reads, stale values at entry, skipped, doubled or early teardowns, lost "
+    "session updates, wrong or missing answers, memory that keeps growing.",
     "kept": "Requests before whose middleware the server had kept a context variable of an "
     "earlier one; the application saw nothing of it.",
     "KiB/10k": "How the server's memory kept growing in 10,000 requests; ? where there were too "

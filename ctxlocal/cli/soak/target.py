@@ -45,6 +45,8 @@ def _make_sessions(store_url: str, protocol: str, sabotage: str | None) -> Store
     store = open_store(store_url)
     if sabotage == "store-forgets":
         broken.forget_commits(store)
+    elif sabotage == "store-confuses":
+        broken.confuse_records(store)
     return StoredSessions(store, cookie=cookie)
 
 

@@ -136,28 +136,26 @@ class Visitor:
         while left > 0:
             requests = [self._request("plain") for _ in range(min(PIPELINED, left))]
             left -= len(requests)
-            connection = await connect(self._port)
-            for request in requests:
-                connection.send(request.target, self._cookie)
-            is_over = False
-            for request in requests:
-                if is_over:
-                    self._went_unanswered(request)
-                else:
-                    answer = await self._heard(request, connection.answer())
-                    is_over = answer is None or answer.is_last
-            connection.hang_up()
+            with await connect(self._port) as connection:
+                for request in requests:
+                    connection.send(request.target, self._cookie)
+                is_over = False
+                for request in requests:
+                    if is_over:
+                        self._went_unanswered(request)
+                    else:
+                        answer = await self._heard(request, connection.answer())
+                        is_over = answer is None or answer.is_last
 
     async def _be_rude(self) -> None:
         """Hang up in the middle, read slowly, ask for what breaks off."""
         for _ in range(ROUNDS):
             request = self._request("stream", "break-off")
             slowly = self._random.random() < 0.5
-            connection = await connect(self._port, small_buffer=slowly)
-            connection.send(request.target, self._cookie)
-            answer = connection.answer(slowly=slowly, most=None if slowly else PIECE)
-            await self._heard(request, answer, is_partial=True)
-            connection.hang_up()
+            with await connect(self._port, small_buffer=slowly) as connection:
+                connection.send(request.target, self._cookie)
+                answer = connection.answer(slowly=slowly, most=None if slowly else PIECE)
+                await self._heard(request, answer, is_partial=not slowly)
 
     async def _alone(self, request: Request) -> None:
         connection = await self._on(None, request)
@@ -169,7 +167,11 @@ class Visitor:
         is_used = connection is not None
         connection = connection or await connect(self._port)
         connection.send(request.target, self._cookie, request.body)
-        answer = await self._heard(request, connection.answer(), may_be_closed=is_used)
+        try:
+            answer = await self._heard(request, connection.answer(), may_be_closed=is_used)
+        except BaseException:
+            connection.hang_up()
+            raise
         if answer is None or answer.is_last:
             connection.hang_up()
             return None

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from ...process import end_on_signals
 from ...servers.catalogue import BY_NAME, Server
 from ...servers.process import running
 from ..rival import missing
@@ -33,6 +34,7 @@ def run(server: str, rounds: int, seconds: float) -> Iterator[dict[str, Any]]:
 
 
 async def _measure(server: Server, rounds: int, seconds: float) -> dict[str, float]:
+    end_on_signals([])  # the servers and the folder are not to outlive us
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         loads = {mode: await _started(server, mode, folder, stack) for mode in MODES}
