@@ -318,28 +318,40 @@ class TestCommand:
 
 class TestReport:
     def test_memory_that_grows_with_requests_is_not_flat(self) -> None:
-        memory = grown([(n * 1000, 10_000_000 + n * FLAT_BYTES) for n in range(13)])
-        assert (memory.bytes_per_10000, memory.is_flat) == (10 * FLAT_BYTES, False)
+        memory = grown([(n * 2000, 10_000_000 + n * FLAT_BYTES) for n in range(13)])
+        assert (memory.bytes_per_10000, memory.is_flat) == (5 * FLAT_BYTES, False)
         assert Run("s", "context", "memory", memory=memory).violations == 1
 
     def test_memory_that_was_filled_at_the_start_is_flat(self) -> None:
-        memory = grown([(n * 1000, 10_000_000 + min(n, 4) * FLAT_BYTES) for n in range(13)])
+        memory = grown([(n * 2000, 10_000_000 + min(n, 4) * FLAT_BYTES) for n in range(13)])
         assert (memory.bytes_per_10000, memory.is_flat) == (0, True)
 
     @pytest.mark.parametrize("at", range(13))
     def test_a_single_step_is_no_growth(self, at: int) -> None:
-        memory = grown([(n * 1000, 10_000_000 + (n >= at) * 4 * FLAT_BYTES) for n in range(13)])
+        memory = grown([(n * 2000, 10_000_000 + (n >= at) * 4 * FLAT_BYTES) for n in range(13)])
         assert memory.is_flat
 
     def test_a_few_requests_do_not_tell(self) -> None:
         assert grown([(n, 10_000_000 + n * 1000) for n in range(13)]).is_flat is None
         assert grown([(0, 1), (20_000, 1)]).is_flat is None
 
-    def test_a_failed_run_is_not_good_and_one_that_cannot_be_run_is(self) -> None:
-        runs = [Run("a", "context", "memory", outcome="not run")]
-        assert Report(runs, 0, {}).is_good
-        runs.append(Run("b", "context", "memory", outcome="failed"))
-        assert not Report(runs, 0, {}).is_good
+    @pytest.mark.parametrize(
+        ("outcomes", "is_good"),
+        [
+            (["clean"], True),
+            (["clean", "not run"], True),
+            (["not run"], False),
+            ([], False),
+            (["clean", "failed"], False),
+            (["clean", "violations"], False),
+            (["clean", "interrupted"], False),
+        ],
+    )
+    def test_it_is_good_if_something_ran_and_all_that_ran_was_clean(
+        self, outcomes: list[Any], is_good: bool
+    ) -> None:
+        runs = [Run("a", "context", "memory", outcome=outcome) for outcome in outcomes]
+        assert Report(runs, 0, {}).is_good is is_good
 
 
 class TestLedger:

@@ -27,7 +27,7 @@ SERVER_LIBRARIES = (
     "hypercorn",
     "redis",
 )
-TELLING_REQUESTS = 10_000  # fewer do not tell whether memory is flat
+TELLING_REQUESTS = 20_000  # fewer do not tell whether memory is flat: allocators warm up slowly
 WINDOWS = 3  # of the later samples
 # For 10,000 requests: about 100 bytes for each, a fifth of what the smallest known leak by
 # identity takes (461 bytes for an owner).
@@ -126,8 +126,9 @@ class Report:
 
     @property
     def is_good(self) -> bool:
-        """Whether there was no violation, and no run failed or was cut short."""
-        return all(run.outcome in ("clean", "not run") for run in self.runs)
+        """Whether something was run, without a violation, a failure or an early end."""
+        outcomes = {run.outcome for run in self.runs}
+        return "clean" in outcomes and outcomes <= {"clean", "not run"}
 
     def summary(self) -> str:
         """Count, in one line."""
