@@ -111,7 +111,7 @@ class _Soak:
         try:
             await self._load(process)
             await self._settle(process)
-        except (OSError, Unanswered, TimeoutError, asyncio.TimeoutError) as error:
+        except (OSError, Unanswered, asyncio.TimeoutError) as error:
             ended = process.how_it_ended()
             raise ServerProblem(
                 ended or f"it went away: {str(error) or type(error).__name__}"
