@@ -25,7 +25,8 @@ def _told(soak: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in soak["versions"].items())
     return (
         f"**{soak['summary']}**, on Python {soak['python']}, {soak['twin']} twin, "
-        f"{soak['machine']['cores']} cores, {soak['platform']}, {soak['date']}; {versions}."
+        f"{soak['machine']['cores']} cores, {soak['platform']}, {soak['date']}; {versions}: "
+        f"`{soak['settings']['command']}`."
     )
 
 
@@ -39,14 +40,15 @@ def _row(run: dict[str, Any]) -> list[str]:
     if run["outcome"] == "not run":
         return [*where, run["note"], *[MISSING] * 4]
     violations = 0 if run["outcome"] == "clean" else f"{run['outcome']}: {run['note']}"
-    grown = run["memory"]["bytes_per_10000"]
+    memory = run["memory"]
+    is_judged = memory["is_flat"] is not None
     return [
         *where,
         f"{run['requests']:,}",
         f"{run['requests_per_second']:,.0f}",
         str(violations),
         f"{run['server_leaks']:,}",
-        MISSING if grown is None else f"{grown / 1024:,.0f}",
+        f"{memory['bytes_per_10000'] / 1024:,.0f}" if is_judged else MISSING,
     ]
 
 

@@ -211,7 +211,7 @@ def test_a_soak_is_a_row_for_each_run() -> None:
         replace(run, outcome="violations", note="3 foreign reads"),
         replace(run, outcome="not run", note="redis-server not installed"),
     ]
-    rendered = soaked.BLOCKS["soak"]([Report(runs, 1.0, {}).as_dict()])
+    rendered = soaked.BLOCKS["soak"]([Report(runs, 1.0, {"command": "ctxlocal soak"}).as_dict()])
     rows = [line for line in rendered.splitlines() if line.startswith("| waitress")]
     assert rows == [
         "| waitress | `thread` | sqlite | 1,234 | 57 | 0 | 0 | - |",

@@ -279,6 +279,8 @@ class TestCommand:
         told = json.loads(file.read_text())
         assert told["kind"] == "soak"
         assert told["violations"] == 0
+        where = "--server waitress --strategy thread --store sqlite"
+        assert told["settings"]["command"] == f"ctxlocal soak {where} --requests {PER_SESSION}"
         (run,) = told["runs"]
         assert (run["server"], run["strategy"], run["store"]) == ("waitress", "thread", "sqlite")
         assert run["memory"]["samples"][0][0] == 0

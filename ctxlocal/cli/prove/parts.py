@@ -67,7 +67,10 @@ def soak_part() -> Part:
         return told(finished, begun)
 
     def told(finished: list[Run], begun: float) -> dict[str, Any]:
-        settings = {"requests": size.requests, "visitors": size.visitors}
+        settings = {
+            "command": f"ctxlocal soak --store sqlite --requests {size.requests}",
+            "visitors": size.visitors,
+        }
         return SoakReport(finished, time.monotonic() - begun, settings).as_dict()
 
     return Part("soak", sum(size.planned for plan in plans if not plan.server.why_not()), run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,9 @@ def soak(
     for url in {plan.store for plan in plans} - set(STORES):
         _refuse_unreachable(url)
     size = Size(requests=requests, seconds=seconds, port=port)
-    settings = {"requests": requests, "seconds": seconds, "visitors": size.visitors}
+    where = {"server": servers, "strategy": strategies, "store": map(shown, stores)}
+    command = _command(**where, requests=[requests], seconds=[seconds], sabotage=[sabotage])
+    settings = {"command": command, "visitors": size.visitors}
     finished: list[Run] = []
     begun = time.monotonic()
     status = 0
@@ -123,6 +125,13 @@ def soak(
     if json_file is None or json_file.name != sys.stdout.name:
         show_table(report, Console(highlight=False))
     sys.exit(status or (0 if report.is_good else 1))
+
+
+def _command(**options: Iterable[object]) -> str:
+    """Return what a shell would say to do the same; of a store's URL only its kind."""
+    given = [(name, value) for name, values in options.items() for value in values]
+    said = [f"--{name} {value}" for name, value in given if value is not None]
+    return " ".join(["ctxlocal soak", *said])
 
 
 def _refuse_missing_packages() -> None:
