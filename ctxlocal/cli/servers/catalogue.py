@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
@@ -22,8 +21,6 @@ class Server:
     :param command: what follows ``python -m``; ``{app}`` and ``{port}`` are filled in.
     :param strategies: those that tell its requests apart, the default first.
     :param needs: packages that have to be installed.
-    :param environment: variables that the process needs.
-    :param is_single: it serves one request at a time.
     """
 
     name: str
@@ -31,8 +28,6 @@ class Server:
     command: tuple[str, ...]
     strategies: tuple[str, ...]
     needs: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    is_single: bool = False
 
     def arguments(self, application: str, port: int) -> list[str]:
         """Return the command that serves ``module:attribute`` on a port of 127.0.0.1."""
@@ -52,7 +47,6 @@ def _gunicorn(
     needs: tuple[str, ...] = (),
     name: str = "",
     protocol: Protocol = "wsgi",
-    is_single: bool = False,
 ) -> Server:
     command = ("gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "1", "--worker-class", worker)
     quiet = ("--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket")
@@ -62,7 +56,6 @@ def _gunicorn(
         (*command, *quiet, *options, "{app}"),
         strategies,
         ("gunicorn", *needs),
-        is_single=is_single,
     )
 
 
@@ -81,7 +74,7 @@ def _uvicorn(loop: str, http: str) -> Server:
 # gunicorn's tornado worker is left out: it never answers a request whose application raises.
 _POOL = ("--threads", str(THREADS))
 SERVERS = (
-    _gunicorn("sync", _THREADED, is_single=True),
+    _gunicorn("sync", _THREADED),
     _gunicorn("gthread", _THREADED, *_POOL),
     _gunicorn("gthread", _THREADED, *_POOL, "--preload", name="gthread-preload"),
     _gunicorn("gevent", _GEVENT, needs=("gevent",)),

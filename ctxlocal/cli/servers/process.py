@@ -57,7 +57,7 @@ async def running(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **server.environment, **environment},
+            env={**os.environ, **environment},
             start_new_session=True,  # a process group of its own can be ended as a whole
             preexec_fn=dying_with_parent(signal.SIGKILL),
         )
