@@ -25,7 +25,7 @@ from .matrix.report import Cell, Report
 from .matrix.table import show as show_matrix
 from .probes import GROUPS, all_probes
 from .prove import prove
-from .result import write_json
+from .result import json_option, write_json
 from .sessions import sessions
 from .soak.command import soak
 
@@ -63,12 +63,7 @@ ctxlocal.add_command(prove)
     metavar="TEXT",
     help="Only groups and ways of starting work whose name contains TEXT.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    help="Write the result as JSON; - is the standard output, then without the table.",
-)
+@json_option("table")
 def matrix(strategies: Sequence[str], terms: Sequence[str], json_file: Any) -> None:
     """Run every way of starting work under every strategy, for real.
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class NotWritten(click.ClickException):
     """The result could not be written; exit status 2, which tells nothing of the result."""
 
     exit_code = 2
+
+
+def json_option(shown: str) -> Callable[[F], F]:
+    """Return the option --json of a command, which gets an open file, or None, as ``json_file``.
+
+    :param shown: what the terminal gets otherwise.
+    """
+    text = f"Write the result as JSON; - is the standard output, then without the {shown}."
+    return click.option("--json", "json_file", type=click.File("w", lazy=False), help=text)
 
 
 def write_json(found: object, file: Any) -> None:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from ..result import write_json
+from ..result import json_option, write_json
 from .conductor import conduct, plan
 from .parts import PARTS
 from .table import show
@@ -33,12 +33,7 @@ from .table import show
     + ".",
 )
 @click.option("--quick", is_flag=True, help="About 20 seconds: fewer tables, rougher figures.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    help="Write the result as JSON; - is the standard output, then without the tables.",
-)
+@json_option("tables")
 def bench(only: Sequence[str], tables: Sequence[str], quick: bool, json_file: Any) -> None:
     """Measure what locals cost here, beside the other libraries that are installed.
 

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from ...errors import MissingDependencyError
-from ..result import write_json
+from ..result import json_option, write_json
 
 PARTS = ("matrix", "soak", "bench")
 NEEDED = ("matplotlib", "jinja2")
@@ -52,12 +52,7 @@ def _report_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
     type=click.Choice(PARTS),
     help="Only this part; can be given more than once.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    help="Write the figures as JSON too; - is the standard output, then without the summary.",
-)
+@json_option("summary")
 def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
     """Measure isolation and cost on this machine, and write a report of one HTML file.
 

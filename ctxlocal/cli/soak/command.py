@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...errors import MissingDependencyError
-from ..result import write_json
+from ..result import json_option, write_json
 from ..servers.catalogue import BY_NAME, SERVERS
 from .plan import Plan, Size
 from .stores import STORES, shown
@@ -75,12 +75,7 @@ STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
     type=click.Choice(SABOTAGES),
     help="Break what is soaked, and see that it is caught.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.File("w", lazy=False),
-    help="Write the result as JSON; - is the standard output, then without the table.",
-)
+@json_option("table")
 def soak(
     servers: Sequence[str],
     strategies: Sequence[str],
