@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import NoReturn
 
 import click
 
-from ...errors import MissingDependencyError
+from ..needed import refuse_missing
 
 SERVERS = {"threads": "werkzeug", "gevent": "gevent", "asgi": "uvicorn"}
 NEEDED = ("werkzeug", "jinja2", "msgspec", "blinker")
@@ -39,12 +38,8 @@ def demo(server: str, store: str, host: str, port: int) -> NoReturn:
     Over plain HTTP, for this machine: its cookie is not marked Secure. Port 0 takes a free
     port. Ctrl-C ends it. Exit status 2 when it cannot start.
     """
-    for package in (SERVERS[server], *NEEDED):
-        if find_spec(package) is None:
-            extra = "gevent" if package == "gevent" else "demo"
-            missing = MissingDependencyError("ctxlocal demo", package, extra)
-            click.echo(f"Error: {missing}", err=True)
-            sys.exit(2)
+    refuse_missing("ctxlocal demo", [SERVERS[server]], "gevent" if server == "gevent" else "demo")
+    refuse_missing("ctxlocal demo", NEEDED, "demo")
     # A process of its own: gevent has to patch before anything else is imported.
     os.environ["CTXLOCAL_STORE"] = store  # not an argument: it may hold a password
     arguments = [sys.executable, "-m", "ctxlocal.cli.demo.serve", server, host, str(port)]

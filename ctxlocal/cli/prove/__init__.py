@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from ...errors import MissingDependencyError
+from ..needed import refuse_missing
 from ..result import json_option, write_json
 
 PARTS = ("matrix", "soak", "bench")
@@ -59,11 +58,7 @@ def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
     The report needs no network and no other file. Exit status 1 when anything leaked or a part
     failed. Ctrl-C ends it with what was measured until then in the report, and exit status 130.
     """
-    for package in NEEDED:
-        if find_spec(package) is None:
-            missing = MissingDependencyError("ctxlocal prove", package, "prove")
-            click.echo(f"Error: {missing}", err=True)
-            sys.exit(2)
+    refuse_missing("ctxlocal prove", NEEDED, "prove")
     document, status = _measured(only)
     try:
         _write(document, output)

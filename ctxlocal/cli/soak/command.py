@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...errors import MissingDependencyError
+from ..needed import refuse_missing
 from ..result import json_option, write_json
 from ..servers.catalogue import BY_NAME, SERVERS
 from .plan import Plan, Size
@@ -96,7 +95,7 @@ def soak(
     Exit status 1 when something was wrong, or a server failed; 130 after Ctrl-C, with what
     was found until then.
     """
-    _refuse_missing_packages()
+    refuse_missing("ctxlocal soak", NEEDED, "servers")
     from .report import Report
     from .table import show as show_table
 
@@ -127,15 +126,6 @@ def _command(**options: Iterable[object]) -> str:
     given = [(name, value) for name, values in options.items() for value in values]
     said = [f"--{name} {value}" for name, value in given if value is not None]
     return " ".join(["ctxlocal soak", *said])
-
-
-def _refuse_missing_packages() -> None:
-    for package in NEEDED:
-        if find_spec(package) is None:
-            click.echo(
-                f"Error: {MissingDependencyError('ctxlocal soak', package, 'servers')}", err=True
-            )
-            sys.exit(2)
 
 
 def _refuse_unreachable(url: str) -> None:
