@@ -27,6 +27,7 @@ from .errors import UnboundError
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
+    from .app import App
     from .session.model import Session
 
 P = ParamSpec("P")
@@ -117,14 +118,15 @@ def _lookup_app_object(name: str, shown: str) -> Any:
     return getattr(context, name)
 
 
-request: Request = LocalProxy(partial(_lookup_req_object, "request"))  # type: ignore[assignment]
+request: Request = LocalProxy(partial(_lookup_req_object, "request"))
 # Typed and shaped as a Mapping, so that it can be matched; no session module is loaded for it.
 session: Session = proxy(  # type: ignore[assignment]
     partial(_lookup_req_object, "session"),
     like=MutableMapping,  # type: ignore[type-abstract]
 )
-g: Globals = LocalProxy(partial(_lookup_app_object, "g", "g"))  # type: ignore[assignment]
-current_app: Any = LocalProxy(partial(_lookup_app_object, "app", "current_app"))
+g: Globals = LocalProxy(partial(_lookup_app_object, "g", "g"))
+# An App, as Flask types it; around another application it is the middleware, which has less.
+current_app: App = LocalProxy(partial(_lookup_app_object, "app", "current_app"))
 
 
 def has_request_context() -> bool:

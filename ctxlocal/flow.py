@@ -44,7 +44,9 @@ def scoped(local: Local, /, *, strict: bool = False, **values: Any) -> Scoped:
     :func:`set_lost_scope_hook`. A Context copied inside restores its own copy.
 
     :param strict: raise :class:`~ctxlocal.errors.ScopeLostError` in that case.
-    :param values: the names and their values.
+    :param values: the names and their values. Where the Local's class annotates its attributes,
+        these are the names it takes, besides those that the class defines.
+    :raises TypeError: a name that such a class does not have.
     """
     return Scoped(local, values, strict)
 

@@ -38,6 +38,9 @@ ExcInfo: TypeAlias = (
 Write: TypeAlias = Callable[[bytes], object]
 StartResponse: TypeAlias = Callable[..., Write]
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
+# What is accepted: of an application without types, as Django's is, checkers infer an answer
+# that is no Iterable of bytes.
+AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
 _log = logging.getLogger("ctxlocal.wsgi")
 _END: Any = object()
@@ -77,7 +80,7 @@ class ContextMiddleware(Host):
 
     def __init__(
         self,
-        app: WSGIApplication,
+        app: AnyWSGIApplication,
         sessions: SessionInterface | None = None,
         *,
         inherit: bool = False,

@@ -96,6 +96,31 @@ def test_scoped_restores_the_former_values(impl: ModuleType, default: Any) -> No
     assert dict(local) == {"kept": 5, "changed": 2}
 
 
+def test_scoped_refuses_a_name_that_an_annotated_class_does_not_have(impl: ModuleType) -> None:
+    class Base(impl.Local):  # type: ignore[misc, name-defined]
+        user: str
+
+    class Request(Base):
+        id: OnlyForTypeCheckers = None  # type: ignore[name-defined] # noqa: F821
+        limit = 3
+
+    request = Request()
+    with impl.scoped(request, user="ada", id=1, limit=4):
+        assert (request.user, request.id, request.limit) == ("ada", 1, 4)
+    message = (
+        f"scoped() of {request!r} was given 'usr', and Request declares no such attribute. "
+        "It has id, user; annotate 'usr' there too, or correct the name."
+    )
+    with pytest.raises(TypeError, match=whole(message)):
+        impl.scoped(request, usr="ada")
+
+    class Open(impl.Local):  # type: ignore[misc, name-defined]
+        limit = 3
+
+    with impl.scoped(Open(), anything=1):
+        pass
+
+
 def test_scoped_works_with_names_that_were_never_set(impl: ModuleType, default: Any) -> None:
     class Fresh(impl.Local):  # type: ignore[name-defined,misc]
         """A class that has met no name yet."""

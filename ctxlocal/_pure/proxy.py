@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from .stack import LocalStack
 
     Method: TypeAlias = Callable[..., Any]
+    Anything = Any
+else:
+    Anything = object
 
 _MISSING: Final = object()
 
@@ -356,7 +359,7 @@ def _add_methods(cls: type, methods: dict[str, Method]) -> None:
 _add_methods(BaseProxy, _OBJECT_METHODS)
 
 
-class LocalProxy(BaseProxy, Generic[T]):
+class LocalProxy(BaseProxy, Generic[T], Anything):  # type: ignore[misc]
     """A proxy for the object that the current owner has bound, found anew at each use.
 
     Drop-in for ``werkzeug.local.LocalProxy``.
@@ -382,7 +385,8 @@ class LocalProxy(BaseProxy, Generic[T]):
     __slots__ = ()
 
     if TYPE_CHECKING:
-        # What the table adds, for type checkers, which cannot see it.
+        # For type checkers a proxy is a class of its own that fits wherever its target would,
+        # as typeshed says it of mocks: the table's methods they cannot see.
         _get_current_object: Callable[[], T]
 
         @overload
@@ -404,7 +408,6 @@ class LocalProxy(BaseProxy, Generic[T]):
         def __init__(
             self, local: Any, name: Any = None, *, unbound_message: Any = None
         ) -> None: ...
-        def __getattr__(self, name: str) -> Any: ...
 
 
 _add_methods(LocalProxy, _OPTIONAL_METHODS)
@@ -422,6 +425,14 @@ def _proxy_class(wanted: Iterable[str], namespace: dict[str, Any]) -> Any:
 
 
 proxy = proxy_function(_proxy_class)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def unwrap(obj: LocalProxy[T]) -> T: ...
+    @overload
+    def unwrap(obj: T) -> T: ...
 
 
 def unwrap(obj: Any) -> Any:

@@ -10,11 +10,12 @@ from .storage import make_slot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextvars import ContextVar
-    from typing import Any
+    from typing import Any, overload
 
     from typing_extensions import Self
 
     from ..ident import IdentLike
+    from .proxy import LocalProxy
 
 
 class LocalStack(Generic[T]):
@@ -95,6 +96,15 @@ class LocalStack(Generic[T]):
                 "which an empty stack means."
             )
         return Pushed(self, obj, strict)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(
+            self, name: None = None, *, unbound_message: str | None = None
+        ) -> LocalProxy[T]: ...
+        @overload
+        def __call__(self, name: str, *, unbound_message: str | None = None) -> LocalProxy[Any]: ...
 
     def __call__(self, name: str | None = None, *, unbound_message: str | None = None) -> Any:
         """Return a LocalProxy for the topmost object, or for its attribute ``name``."""

@@ -260,7 +260,7 @@ class Session(Fields):
             self._fetch()
         return Results()
 
-    def save(self) -> Any:
+    def save(self) -> Results:
         """Store what changed so far, now, and go on; the request's cookie still follows.
 
         Returned are the results of ``incr`` and ``pop_once``, as a tuple with one for each

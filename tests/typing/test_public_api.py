@@ -82,7 +82,15 @@ def test_proxy() -> None:
     assert_type(request, Request)
     with stack.pushed(Request()):
         assert_type(request.path, str)
-        unwrap(current)
+        assert_type(unwrap(current), Request)
+        assert_type(unwrap(stack()), Request)
+        assert_type(unwrap(Request()), Request)
+    assert_type(stack(), LocalProxy[Request])
+    assert_type(stack("path"), LocalProxy[Any])
+    stand_in: Request = stack()  # it fits where its target does
+    with stack.pushed(Request()):
+        assert stand_in.path + "a" == "/a"
+    assert LocalProxy(lambda: [1])[0] + 1 == 2
 
 
 def test_ident() -> None:

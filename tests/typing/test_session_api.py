@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,13 @@ import msgspec
 from typing_extensions import assert_type
 
 from ctxlocal.app import App
-from ctxlocal.context import copy_current_request_context, g, request, session
+from ctxlocal.context import copy_current_request_context, current_app, g, request, session
 from ctxlocal.session import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
+from ctxlocal.session.model import Results
 from ctxlocal.session.protocol import Store
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.wsgi import ContextMiddleware
 
 
 class Cart(msgspec.Struct):
@@ -44,6 +47,27 @@ def test_session() -> None:
         assert_type(session.get_flashed(), list[tuple[str, str]])
         assert_type(request.method, str)
         assert_type(g.get("anything"), Any)
+        assert_type(session.save(), Results)
+        assert_type(current_app, App)
+        assert_type(current_app.name, str)
+
+
+def test_saving_awaited() -> None:
+    async def view() -> None:
+        session.incr("n")
+        assert_type(await session.save(), Results)
+
+    with App("typed", sessions=StoredSessions(MemoryStore())).test_request_context():
+        asyncio.run(view())
+
+
+def test_an_application_without_types_is_taken() -> None:
+    def untyped(environ, start_response):  # type: ignore[no-untyped-def]
+        async def later() -> None: ...
+
+        return later() if environ is None else [b""]
+
+    assert ContextMiddleware(untyped).app is untyped
 
 
 def test_schema() -> None:

@@ -79,11 +79,11 @@ class Recorder(Host):
 
     def do_teardown_request(self, error: BaseException | None) -> None:
         assert current_request_context().app is self
-        assert current_app == self
+        assert current_app == self  # type: ignore[comparison-overlap]
         self.events.append(("teardown request", error))
 
     def do_teardown_appcontext(self, error: BaseException | None) -> None:
-        assert current_app == self
+        assert current_app == self  # type: ignore[comparison-overlap]
         self.events.append(("teardown app", error))
 
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ def test_outside_of_an_application_too(strategy: str) -> None:
             "there with ctxlocal.flow.bind()."
         )
         with pytest.raises(UnboundError, match=whole(message)):
-            proxy.anything  # noqa: B018
+            proxy.anything  # type: ignore[union-attr] # noqa: B018
 
 
 @pytest.mark.parametrize(
