@@ -18,7 +18,7 @@ import ctxlocal as core
 from . import doctor as doctor_
 from .bench.command import bench
 from .demo import demo
-from .doctor.advice import SERVERS
+from .doctor.judge import SERVERS
 from .matrix.conductor import Plan, conduct
 from .matrix.place import STRATEGIES
 from .matrix.report import Cell, Report

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from ctxlocal.cli.doctor import diagnose
-from ctxlocal.cli.doctor.advice import SERVERS, advise
+from ctxlocal.cli.doctor.advice import advise
 from ctxlocal.cli.doctor.facts import Default, Facts, Patch
+from ctxlocal.cli.doctor.judge import SERVERS
 
 ALL = {"ctxlocal": "1", "greenlet": "3", "gevent": "26", "eventlet": "0.41", "trio": "0.35"}
 HEALTHY = Facts(
@@ -77,8 +78,8 @@ class TestAdvice:
 
     def test_it_says_what_to_use_instead(self) -> None:
         assert errors(under("thread"), "asyncio") == [
-            "Under asyncio concurrent requests share a thread, and the strategy 'thread' gives "
-            "them one set of values. Use 'context' or 'task': set CTXLOCAL_IDENT, or call "
+            "The strategy 'thread' gives concurrent requests, which share a thread under asyncio, "
+            "one set of values. Use 'context' or 'task': set CTXLOCAL_IDENT, or call "
             "ctxlocal.ident.set_default()."
         ]
 
@@ -89,7 +90,7 @@ class TestAdvice:
 
     def test_patched_threads_are_greenlets(self) -> None:
         patched = under("thread", patches=(Patch("gevent", ("threading",), ()),))
-        assert errors(patched, "threads")[0].startswith("Under gevent concurrent requests")
+        assert "share a thread under gevent" in errors(patched, "threads")[0]
 
     def test_the_other_hub_has_patched(self) -> None:
         patched = under("greenlet", patches=(Patch("gevent", ("threading",), ()),))
@@ -105,7 +106,7 @@ class TestAdvice:
 
     def test_the_strategy_insists_on_the_other_hub(self) -> None:
         found = errors(under("greenlet", hub="gevent"), "eventlet")
-        assert found[0].startswith("The strategy 'gevent' refuses greenlets of eventlet.")
+        assert found[0].startswith("The strategy 'gevent' refuses greenlets of eventlet. Use ")
 
     def test_the_library_is_missing(self) -> None:
         found = errors(replace(HEALTHY, versions={}), "gevent")
@@ -113,7 +114,7 @@ class TestAdvice:
 
     def test_greenlets_without_contexts(self) -> None:
         found = errors(replace(HEALTHY, greenlet_contexts=False), "gevent")
-        assert found[0].endswith('pip install "greenlet>=1.1.3"')
+        assert 'pip install "greenlet>=1.1.3"' in found[0]
         assert not errors(replace(HEALTHY, greenlet_contexts=False), "asyncio")
 
     def test_a_callable_is_not_judged(self) -> None:
@@ -230,7 +231,7 @@ class TestContextProxies:
         names = self.named_after(
             "from contextvars import ContextVar\n"
             "from ctxlocal import LocalProxy\n"
-            "class Shop: user = LocalProxy(ContextVar('shop.user'))"
+            "kept = [LocalProxy(ContextVar('shop.user'))]"
         )
         assert names == ["a LocalProxy of ContextVar 'shop.user'"]
 
@@ -329,3 +330,191 @@ class TestCommand:
         done = doctor("--server", "twisted")
         assert done.returncode == 2
         assert "'twisted' is not one of" in done.stderr
+
+
+MIDDLEWARE = """
+from ctxlocal.session import StoredSessions
+from ctxlocal.session.stores.memory import MemoryStore
+sessions = StoredSessions(MemoryStore())
+"""
+
+
+class TestApplications:
+    """Small applications with one mistake each, and clean ones: verdict, words, exit status."""
+
+    def examine(
+        self, folder: Path, source: str, *options: str, **environ: str
+    ) -> tuple[int, dict[str, Any]]:
+        (folder / "its_shop.py").write_text(source)
+        code = (
+            f"import os, sys; os.chdir({str(folder)!r})\n"
+            f"sys.argv[1:] = ['doctor', '--json', '--import', 'its_shop', *{options!r}]\n"
+            "from ctxlocal.cli import main; main()"
+        )
+        done = doctor(code=code, **environ)
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def errors_in(self, folder: Path, source: str, *options: str, **environ: str) -> list[str]:
+        status, report = self.examine(folder, source, *options, **environ)
+        errors = [found["text"] for found in report["findings"] if found["level"] == "error"]
+        assert (status, report["verdict"]) == ((1, "broken") if errors else (0, "isolates"))
+        return errors
+
+    @pytest.mark.parametrize("pure", ["0", "1"])
+    def test_each_local_is_listed_with_its_strategy_and_where_it_is(
+        self, tmp_path: Path, pure: str
+    ) -> None:
+        source = (
+            "from contextvars import ContextVar\n"
+            "from ctxlocal import Local, LocalStack\n"
+            "user = Local()\n"
+            "jobs = LocalStack(ident='task')\n"
+            "class Shop:\n"
+            "    basket = Local(ident='thread')\n"
+            "    def __init__(self): self.own = Local(ident='gevent', name='own')\n"
+            "shop = Shop(); over = Local(ContextVar('over')); owner = Local(ident=lambda: 1)\n"
+        )
+        _, report = self.examine(tmp_path, source, CTXLOCAL_PURE=pure)
+        assert report["verdict"] == "not judged"
+        listed = {tuple(local.values()) for local in report["facts"]["locals"]}
+        assert listed == {
+            ("Local 'own' of a its_shop.Shop", "Local", None, "gevent", "greenlet", "gevent"),
+            ("its_shop.Shop.basket", "Local", "its_shop.py:6", "thread", "thread", None),
+            ("its_shop.jobs", "LocalStack", "its_shop.py:4", "task", "task", None),
+            ("its_shop.owner", "Local", "its_shop.py:8", "<lambda>", "callable", None),
+            ("its_shop.user", "Local", "its_shop.py:3", None, None, None),
+        }
+
+    @pytest.mark.parametrize(
+        ("strategy", "server", "instead"),
+        [
+            ("thread", "gevent", "Use 'context' or 'greenlet'"),
+            ("thread", "asyncio", "Use 'context' or 'task'"),
+            ("task", "gevent", "Use 'context' or 'greenlet'"),
+            ("greenlet", "asyncio", "Use 'context' or 'task'"),
+            ("greenlet", "trio", "Use 'context'"),
+            ("eventlet", "gevent", "Use 'context' or 'greenlet'"),
+        ],
+    )
+    def test_a_local_of_another_strategy_is_judged_for_itself(
+        self, tmp_path: Path, strategy: str, server: str, instead: str
+    ) -> None:
+        source = f"from ctxlocal import Local\nconn = Local(ident={strategy!r})\n"
+        (error,) = self.errors_in(tmp_path, source, "--server", server)
+        assert error.startswith("its_shop.conn (its_shop.py:2) is a Local with a strategy of its")
+        assert instead in error
+
+    @pytest.mark.parametrize(
+        ("strategy", "server"),
+        [("thread", "threads"), ("greenlet", "gevent"), ("task", "asyncio"), ("context", "trio")],
+    )
+    def test_a_clean_application(self, tmp_path: Path, strategy: str, server: str) -> None:
+        source = f"from ctxlocal import Local\nuser = Local()\nconn = Local(ident={strategy!r})\n"
+        status, report = self.examine(tmp_path, source, "--server", server)
+        assert (status, report["verdict"]) == (0, "isolates")
+        fine = [found["text"] for found in report["findings"] if found["level"] == "ok"]
+        assert (
+            f"The strategy 'context' isolates requests under {server}. What follows it: " in fine[0]
+        )
+        assert f"of its own: {strategy!r} isolates requests under {server}." in fine[1]
+
+    def test_the_running_process_is_judged_too(self) -> None:
+        code = (
+            "import gevent.monkey; gevent.monkey.patch_all()\n"
+            "from ctxlocal import Local\n"
+            "from ctxlocal.cli.doctor import diagnose\n"
+            "assert diagnose().verdict == 'isolates'\n"
+            "conn = Local(ident='thread')\n"
+            "assert (diagnose().verdict, diagnose().is_healthy) == ('broken', False)\n"
+        )
+        done = doctor(code=code)
+        assert done.returncode == 0, done.stderr
+
+    def test_nothing_judged_is_not_called_fine(self) -> None:
+        done = doctor()
+        assert done.returncode == 0
+        assert "Nothing was judged" in done.stdout
+        assert "breaks isolation" not in done.stdout
+
+    def test_a_callable_alone_is_not_called_fine(self, tmp_path: Path) -> None:
+        source = "import ctxlocal; ctxlocal.ident.set_default(lambda: 1)"
+        status, report = self.examine(tmp_path, source, "--server", "gevent")
+        assert (status, report["verdict"]) == (0, "not judged")
+
+    @pytest.mark.parametrize("library", ["gevent", "eventlet"])
+    def test_a_thread_local_made_before_the_patch(self, tmp_path: Path, library: str) -> None:
+        patch = "gevent.monkey; gevent.monkey.patch_all()"
+        patch = patch if library == "gevent" else "eventlet; eventlet.monkey_patch()"
+        source = f"import threading\nuser = threading.local()\nimport {patch}\n"
+        (error,) = self.errors_in(tmp_path, source)
+        assert error.startswith("its_shop.user (its_shop.py:2) is a threading.local, made before")
+        late = f"import {patch}\nimport threading\nuser = threading.local()\n"
+        assert self.errors_in(tmp_path, late) == []
+
+    def test_a_thread_local_under_asyncio_is_named(self, tmp_path: Path) -> None:
+        source = "import threading\nclass Shop: user = threading.local()\n"
+        status, report = self.examine(tmp_path, source, "--server", "asyncio")
+        assert status == 0
+        assert any("its_shop.Shop.user (its_shop.py:2)" in f["text"] for f in report["findings"])
+
+    @pytest.mark.parametrize("framework", ["starlette", "django"])
+    def test_frameworks_that_use_threads_and_the_task_strategy(
+        self, tmp_path: Path, framework: str
+    ) -> None:
+        source = f"import {framework}"
+        (error,) = self.errors_in(tmp_path, source, "--server", "asyncio", CTXLOCAL_IDENT="task")
+        assert f"in the threads of {framework.capitalize()}" in error
+        assert "Use 'context': set CTXLOCAL_IDENT" in error
+        source += "\nfrom ctxlocal import Local; job = Local(ident='task')"
+        (error,) = self.errors_in(tmp_path, source, "--server", "asyncio")
+        assert error.startswith("its_shop.job (its_shop.py:2)")
+        assert self.errors_in(tmp_path, source.partition("\n")[0], "--server", "asyncio") == []
+
+    def test_another_session_middleware_inside(self, tmp_path: Path) -> None:
+        source = (
+            f"{MIDDLEWARE}"
+            "from starlette.applications import Starlette\n"
+            "from starlette.middleware.sessions import SessionMiddleware\n"
+            "from ctxlocal.asgi import ContextMiddleware\n"
+            "app = Starlette()\n"
+            "app.add_middleware(SessionMiddleware, secret_key='x')\n"
+        )
+        added = f"{source}app.add_middleware(ContextMiddleware, sessions=sessions)\n"
+        wrapped = f"{source}wrapped = ContextMiddleware(app, sessions)\n"
+        for inside in (added, wrapped):
+            (error,) = self.errors_in(tmp_path, inside, "--server", "asyncio")
+            assert error.startswith("Starlette's SessionMiddleware stands inside ContextMiddleware")
+        assert self.errors_in(tmp_path, source, "--server", "asyncio") == []
+
+    def test_sessions_beside_flasks_and_djangos(self, tmp_path: Path) -> None:
+        source = (
+            f"{MIDDLEWARE}"
+            "import flask, flask_login, django.conf\n"
+            "app = flask.Flask('shop')\n"
+            "name = 'django.contrib.sessions.middleware.SessionMiddleware'\n"
+            "django.conf.settings.configure(MIDDLEWARE=[name])\n"
+        )
+        status, report = self.examine(tmp_path, source, "--server", "threads")
+        assert (status, report["verdict"]) == (0, "isolates")
+        shown = " ".join(found["text"] for found in report["findings"])
+        for beginning in ("flask.session is another", "Flask-Login keeps", "Django's Session"):
+            assert beginning in shown
+        _, report = self.examine(tmp_path, source.replace("sessions = ", "0 and "))
+        assert report["facts"]["doubled_sessions"] == []
+
+    def test_scoped_sessions_of_sqlalchemy(self, tmp_path: Path) -> None:
+        source = (
+            "import ctxlocal\n"
+            "from sqlalchemy.orm import scoped_session, sessionmaker\n"
+            "session = scoped_session(sessionmaker())\n"
+        )
+        (error,) = self.errors_in(tmp_path, source, "--server", "asyncio")
+        assert "Give it scopefunc=ctxlocal.ident.current." in error
+        assert self.errors_in(tmp_path, source, "--server", "threads") == []
+        patched = f"import gevent.monkey; gevent.monkey.patch_all()\n{source}"
+        assert self.errors_in(tmp_path, patched) == []
+        source = source.replace("maker())", "maker(), scopefunc=ctxlocal.ident.current)")
+        status, report = self.examine(tmp_path, source, "--server", "asyncio")
+        assert status == 0
+        assert any("until remove() is called" in found["text"] for found in report["findings"])

@@ -1,4 +1,4 @@
-"""What the facts mean. Whether a strategy isolates under a server is the matrix's promise."""
+"""What the facts mean, for an application under a server."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ctxlocal.cli.matrix.place import Context, Owner, Place, promise
-
 from .facts import Facts
+from .judge import HUBS, SERVERS, fault, remedies
+from .locals import Holding, ThreadLocal
 
 Level = Literal["error", "note", "ok"]
+LEVELS = ("error", "note", "ok")  #: the worst first
 
-_GREENLET = Place(greenlet=Owner.OTHER, context=Context.OWN)
-# Where a request runs, seen from the one before it.
-REQUESTS = {
-    "asyncio": Place(task=Owner.OTHER, context=Context.COPY),
-    "trio": Place(context=Context.COPY),
-    "gevent": _GREENLET,
-    "eventlet": _GREENLET,
-    "threads": Place(thread=Owner.OTHER, context=Context.OWN),
-}
-SERVERS = tuple(REQUESTS)
-HUBS = ("gevent", "eventlet")
 MANY_REQUESTS = {
     "gevent": "The greenlet of a keep-alive connection serves several requests",
     "eventlet": "The greenlet of a keep-alive connection serves several requests",
@@ -50,7 +40,7 @@ _SHARED = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know; an "error" means that values are not isolated, or cannot be stored."""
+    """One thing to know; an "error" means that values are not isolated, or not stored."""
 
     level: Level
     text: str
@@ -66,6 +56,8 @@ def advise(facts: Facts, server: str | None) -> Iterator[Finding]:
     yield from _on_patches(facts)
     if facts.context_proxies:
         yield _on_context_proxies(facts, servers)
+    for doubled in facts.doubled_sessions:
+        yield Finding("error" if doubled.is_lost else "note", doubled.text)
     yield from _notes(facts)
     if not servers:
         yield Finding(
@@ -104,7 +96,12 @@ def _on_server(facts: Facts, server: str) -> Iterator[Finding]:
             "note", f"{server} has not patched this process; gunicorn does so in its worker."
         )
     if facts.default.kind is not None:
-        yield _on_strategy(facts, server)
+        yield _on_default(facts, facts.default.kind, server)
+    for holding in facts.locals:
+        if holding.kind is not None:
+            yield _on_local(facts, holding, holding.kind, server)
+    yield from _on_thread_locals(facts, server)
+    yield from _on_scoped_sessions(facts, server)
     if server in MANY_REQUESTS:
         text = (
             f"{MANY_REQUESTS[server]}: each has to be served inside ContextMiddleware or an App, "
@@ -113,30 +110,90 @@ def _on_server(facts: Facts, server: str) -> Iterator[Finding]:
         yield Finding("note", text)
 
 
-def _on_strategy(facts: Facts, server: str) -> Finding:
-    name, kind, hub = facts.default.name, facts.default.kind, facts.default.hub
+def _on_default(facts: Facts, kind: str, server: str) -> Finding:
+    name = facts.default.name
+    followers = [holding.name for holding in facts.locals if holding.kind is None]
+    follow = f" What follows it: {', '.join(followers)}." if followers else ""
     if kind == "callable":
-        return Finding("note", f"Only {name} itself knows whether it tells requests apart.")
-    if hub is not None and server in HUBS and hub != server:
-        text = f"The strategy {hub!r} refuses greenlets of {server}."
-        return Finding("error", f"{text} {_instead(server)}")
-    if kind == "context" and server in HUBS and facts.greenlet_contexts is False:
-        text = "This greenlet has no context variables of its own: all greenlets of a thread"
-        return Finding("error", f'{text} share one Context. pip install "greenlet>=1.1.3"')
-    if promise(REQUESTS[server], str(kind), in_task=server == "asyncio").creator == "shared":
-        text = f"Under {server} concurrent requests share a thread, and the strategy {name!r}"
-        return Finding("error", f"{text} gives them one set of values. {_instead(server)}")
-    return Finding("ok", f"The strategy {name!r} isolates requests under {server}.")
+        text = f"Only {name} itself knows whether it tells requests apart.{follow}"
+        return Finding("note", text)
+    if wrong := _fault(facts, kind, facts.default.hub, server):
+        how = "set CTXLOCAL_IDENT, or call ctxlocal.ident.set_default()"
+        text = f"The strategy {name!r} {wrong}.{follow} {_instead(facts, kind, server)}: {how}."
+        return Finding("error", text)
+    return Finding("ok", f"The strategy {name!r} isolates requests under {server}.{follow}")
 
 
-def _instead(server: str) -> str:
-    names = [
-        repr(kind)
-        for kind in ("context", "greenlet", "task", "thread")
-        if promise(REQUESTS[server], kind, in_task=server == "asyncio").creator != "shared"
-    ]
-    how = "set CTXLOCAL_IDENT, or call ctxlocal.ident.set_default()"
-    return f"Use {' or '.join(names)}: {how}."
+def _on_local(facts: Facts, local: Holding, kind: str, server: str) -> Finding:
+    where = "" if local.position is None else f" ({local.position})"
+    subject = f"{local.name}{where} is a {local.type} with a strategy of its own"
+    if kind == "callable":
+        text = f"{subject}: only {local.strategy} itself knows whether it tells requests apart."
+        return Finding("note", text)
+    if wrong := _fault(facts, kind, local.hub, server):
+        how = "or make it without ident, so that it follows the default"
+        text = f"{subject}: {local.strategy!r} {wrong}. {_instead(facts, kind, server)}, {how}."
+        return Finding("error", text)
+    text = f"{subject}: {local.strategy!r} isolates requests under {server}."
+    return Finding("ok", text)
+
+
+def _fault(facts: Facts, kind: str, hub: str | None, server: str) -> str | None:
+    return fault(
+        kind,
+        hub,
+        server,
+        greenlets_have_contexts=facts.greenlet_contexts,
+        in_threads=facts.in_threads,
+    )
+
+
+def _instead(facts: Facts, kind: str, server: str) -> str:
+    if kind == "context":  # which isolates everywhere else
+        return 'pip install "greenlet>=1.1.3"'
+    return "Use " + " or ".join(map(repr, remedies(server, facts.in_threads)))
+
+
+def _on_thread_locals(facts: Facts, server: str) -> Iterator[Finding]:
+    if server == "threads":
+        return
+    made_early = server in HUBS and facts.is_patched_by(server)
+    for one in facts.thread_locals:
+        if not one.is_library:
+            yield _on_thread_local(one, server, made_early)
+    libraries = [one.name for one in facts.thread_locals if one.is_library]
+    if made_early and libraries:
+        text = f"These were made before {server}'s patch, and all greenlets of a thread share them"
+        yield Finding("note", f"{text}: {', '.join(libraries)}. Patch first of all.")
+
+
+def _on_thread_local(one: ThreadLocal, server: str, made_early: bool) -> Finding:
+    where = "" if one.position is None else f" ({one.position})"
+    subject = f"{one.name}{where} is a threading.local"
+    if made_early:
+        text = f"made before {server}'s patch: all greenlets of a thread share it"
+        return Finding("error", f"{subject}, {text}. Patch first of all, or use a Local.")
+    if server in HUBS:
+        text = f"{server} has to patch before it is made, or all greenlets of a thread share it"
+        return Finding("note", f"{subject}: {text}.")
+    text = "all tasks of a thread share it. For what belongs to a request use a Local"
+    return Finding("note", f"{subject}: {text}.")
+
+
+def _on_scoped_sessions(facts: Facts, server: str) -> Iterator[Finding]:
+    scopes = {one.scope for one in facts.scoped_sessions}
+    if "threads" in scopes and server != "threads":
+        yield Finding(
+            "error",
+            "A SQLAlchemy scoped_session finds its session by the thread, which concurrent "
+            f"requests share under {server}. Give it scopefunc=ctxlocal.ident.current.",
+        )
+    if "ctxlocal" in scopes:
+        yield Finding(
+            "note",
+            "A SQLAlchemy scoped_session keeps each owner's session, and its connection, until "
+            "remove() is called: at the end of each request (ctxlocal.context.on_teardown).",
+        )
 
 
 def _on_patches(facts: Facts) -> Iterator[Finding]:

@@ -16,6 +16,14 @@ from ctxlocal._impl import REASON
 from ctxlocal.cli.versions import installed_versions
 from ctxlocal.errors import CtxLocalError
 
+from .frameworks import (
+    Doubled,
+    ScopedSession,
+    doubled_sessions,
+    in_threads,
+    scoped_sessions,
+)
+from .locals import Holding, ThreadLocal, holdings, kind_of, thread_locals
 from .proxies import context_proxies
 
 PATCHABLE = ("os", "thread", "threading", "socket", "select", "ssl", "subprocess", "time", "queue")
@@ -62,7 +70,12 @@ class Facts:
     versions: dict[str, str] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     running: dict[str, str] = field(default_factory=dict)
+    locals: tuple[Holding, ...] = ()
+    thread_locals: tuple[ThreadLocal, ...] = ()
     context_proxies: tuple[str, ...] = ()
+    in_threads: tuple[str, ...] = ()  #: frameworks that run parts of a request in threads
+    doubled_sessions: tuple[Doubled, ...] = ()
+    scoped_sessions: tuple[ScopedSession, ...] = ()
     environment_ident: str | None = None
 
     def is_patched_by(self, library: str) -> bool:
@@ -73,7 +86,7 @@ class Facts:
 def gather(ignore: frozenset[str] = frozenset()) -> Facts:
     """Look at this process.
 
-    :param ignore: modules whose place in the import order means nothing.
+    :param ignore: modules that are none of the application's.
     """
     inherit = getattr(sys.flags, "thread_inherit_context", None)
     return Facts(
@@ -87,7 +100,12 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
         versions=installed_versions(),
         patches=tuple(_patches(ignore)),
         running=dict(_running()),
+        locals=holdings(),
+        thread_locals=thread_locals(ignore),
         context_proxies=context_proxies(),
+        in_threads=in_threads(ignore),
+        doubled_sessions=doubled_sessions(),
+        scoped_sessions=scoped_sessions(),
         environment_ident=os.environ.get("CTXLOCAL_IDENT"),
     )
 
@@ -97,14 +115,8 @@ def _default() -> Default:
         strategy = ident.get_default()
     except CtxLocalError as error:
         return Default(None, None, None, "CTXLOCAL_IDENT", str(error))
-    kinds = {
-        ident.ContextIdent: "context",
-        ident.ThreadIdent: "thread",
-        ident.GreenletIdent: "greenlet",
-        ident.TaskIdent: "task",
-    }
-    kind = next((name for cls, name in kinds.items() if isinstance(strategy, cls)), "callable")
-    return Default(strategy.name, kind, getattr(strategy, "hub", None), ident.default_source())
+    hub = getattr(strategy, "hub", None)
+    return Default(strategy.name, kind_of(strategy), hub, ident.default_source())
 
 
 def _greenlet_contexts() -> bool | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import gc
-import inspect
 import sys
-from collections.abc import Iterator
 from contextvars import ContextVar
-from types import ModuleType
 from typing import Any
 
 from ctxlocal import Local, LocalStack
 from ctxlocal._impl import BaseProxy
 from ctxlocal._pure.storage import VarStorage
+
+from .named import origin, places
 
 # What a proxy was made for; of werkzeug's locals the ContextVar itself.
 _OURS = {BaseProxy: "_ctxlocal_origin", Local: "_ctxlocal_slot", LocalStack: "_slot"}
@@ -22,8 +20,6 @@ _WERKZEUGS = {
     "Local": "_Local__storage",
     "LocalStack": "_storage",
 }
-
-Place = tuple[ModuleType, str]
 
 
 def context_proxies() -> tuple[str, ...]:
@@ -34,13 +30,10 @@ def context_proxies() -> tuple[str, ...]:
     O(objects of the process).
     """
     holders = _holders()
-    places: dict[int, list[Place]] = {}
-    for module, name, thing in _attributes():
-        if _variable(thing, holders) is not None:
-            places.setdefault(id(thing), []).append((module, name))
-    found = {_name(known) for known in places.values()}
+    known = places(lambda thing: _variable(thing, holders) is not None)
+    found = {origin(its).name for its in known.values()}
     for thing in gc.get_objects():
-        if id(thing) not in places and (var := _variable(thing, holders)) is not None:
+        if id(thing) not in known and (var := _variable(thing, holders)) is not None:
             found.add(f"a {type(thing).__name__} of ContextVar {var.name!r}")
     return tuple(sorted(found))
 
@@ -49,14 +42,6 @@ def _holders() -> dict[type, str]:
     werkzeug = sys.modules.get("werkzeug.local")
     theirs = {getattr(werkzeug, name, None): held for name, held in _WERKZEUGS.items()}
     return {**_OURS, **{cls: held for cls, held in theirs.items() if cls is not None}}
-
-
-def _attributes() -> Iterator[tuple[ModuleType, str, Any]]:
-    for module in list(sys.modules.values()):
-        if issubclass(type(module), ModuleType):  # cffi's say that they are modules
-            # Past a lazy module's own __getattribute__, which would import it.
-            for name, thing in list(object.__getattribute__(module, "__dict__").items()):
-                yield module, name, thing
 
 
 def _variable(thing: Any, holders: dict[type, str]) -> ContextVar[Any] | None:
@@ -81,21 +66,3 @@ def _source(thing: Any, holders: dict[type, str]) -> Any:
     if held in ("_ctxlocal_slot", "_slot"):
         return source.storage.var if type(source.storage) is VarStorage else None
     return source
-
-
-def _name(places: list[Place]) -> str:
-    module, name = places[0]
-    if len(places) > 1:
-        module, name = next((place for place in places if _assigns(*place)), places[0])
-    return f"{module.__name__}.{name}"
-
-
-def _assigns(module: ModuleType, name: str) -> bool:
-    try:
-        tree = ast.parse(inspect.getsource(module))
-    except (OSError, TypeError, SyntaxError):  # without a source one cannot tell
-        return False
-    return any(
-        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
-        for node in ast.walk(tree)
-    )

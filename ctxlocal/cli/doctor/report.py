@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-from .advice import REQUESTS, Finding, advise
+from .advice import LEVELS, Finding, advise
 from .facts import Facts, gather
+from .judge import REQUESTS
+
+Verdict = Literal["broken", "isolates", "not judged"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """The diagnosis of one process."""
+    """The diagnosis of one process; what is worst comes first among its findings."""
 
     facts: Facts
     findings: tuple[Finding, ...]
@@ -21,9 +24,17 @@ class Report:
         """Whether nothing was found that breaks isolation."""
         return not any(finding.level == "error" for finding in self.findings)
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether something breaks isolation, or what was judged isolates; if anything was."""
+        levels = {finding.level for finding in self.findings}
+        if "error" in levels:
+            return "broken"
+        return "isolates" if "ok" in levels else "not judged"
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {"healthy": self.is_healthy, **asdict(self)}
+        return {"healthy": self.is_healthy, "verdict": self.verdict, **asdict(self)}
 
 
 def diagnose(*, server: str | None = None, ignore: frozenset[str] = frozenset()) -> Report:
@@ -33,10 +44,11 @@ def diagnose(*, server: str | None = None, ignore: frozenset[str] = frozenset())
 
     :param server: "asyncio", "trio", "gevent", "eventlet" or "threads": where the
         application is meant to run; None judges by what runs here now.
-    :param ignore: modules whose place in the import order means nothing.
+    :param ignore: modules that are none of the application's.
     :raises ValueError: there is no such server.
     """
     if server is not None and server not in REQUESTS:
         raise ValueError(f"server is {server!r}; expected one of {', '.join(REQUESTS)}, or None.")
     facts = gather(ignore)
-    return Report(facts, tuple(advise(facts, server)))
+    findings = sorted(advise(facts, server), key=lambda finding: LEVELS.index(finding.level))
+    return Report(facts, tuple(findings))

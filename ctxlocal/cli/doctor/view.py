@@ -9,9 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from .facts import Facts
+from .locals import Holding
 from .report import Report
 
 STYLES = {"error": "bold red", "note": "yellow", "ok": "bold green"}
+VERDICTS = {
+    "broken": ("This cannot isolate: see the errors above.", "bold red"),
+    "isolates": ("Nothing here breaks isolation.", "bold green"),
+    "not judged": ("Nothing was judged: see the notes above.", "bold yellow"),
+}
 
 
 def show(report: Report, console: Console) -> None:
@@ -19,10 +25,8 @@ def show(report: Report, console: Console) -> None:
     console.print(_grid((name, Text(value)) for name, value in _rows(report.facts)))
     console.print()
     console.print(_grid((Text(f.level, STYLES[f.level]), Text(f.text)) for f in report.findings))
-    if report.is_healthy:
-        console.print(Text("Nothing here breaks isolation.", style="bold green"))
-    else:
-        console.print(Text("This cannot isolate: see the errors above.", style="bold red"))
+    text, style = VERDICTS[report.verdict]
+    console.print(Text(text, style=style))
 
 
 def _grid(rows: Iterator[tuple[str | Text, Text]]) -> Table:
@@ -37,6 +41,8 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "versions", ", ".join(f"{name} {number}" for name, number in facts.versions.items())
     yield "implementation", f"{facts.twin} ({facts.twin_reason})"
     yield "default strategy", f"{facts.default.name or 'none'} ({facts.default.source})"
+    for holding in facts.locals:
+        yield _holding(holding)
     for patch in facts.patches:
         yield "patched by", f"{patch.library}: {', '.join(patch.modules)}"
         yield "  imported before", ", ".join(patch.too_early) or "nothing that matters"
@@ -47,6 +53,12 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "threads inherit", inherit
     running = ", ".join(f"{name} ({what})" for name, what in facts.running.items())
     yield "running here", running or "no loop and no hub"
+
+
+def _holding(holding: Holding) -> tuple[str, str]:
+    strategy = "follows the default" if holding.strategy is None else holding.strategy
+    where = "" if holding.position is None else f", {holding.position}"
+    return holding.type, f"{holding.name} ({strategy}{where})"
 
 
 def _claim(value: bool | None, missing: str) -> str:
