@@ -22,10 +22,15 @@ def flags() -> list[str]:
     if sys.platform == "win32":
         return ["/std:c11"]
     chosen = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden"]
-    chosen += ["-O1", "-g", "-UNDEBUG"] if is_set("CTXLOCAL_DEBUG") else ["-O3"]
+    chosen += ["-O1", "-g", "-UNDEBUG"] if is_set("CTXLOCAL_DEBUG") else ["-O3", "-g0"]
     if is_set("CTXLOCAL_WERROR"):
         chosen.append("-Werror")
     return chosen
+
+
+def link_flags() -> list[str]:
+    """Return what the linker is given: on Linux, to leave out the table of symbols."""
+    return ["-Wl,-s"] if sys.platform == "linux" and not is_set("CTXLOCAL_DEBUG") else []
 
 
 def extensions() -> list[Extension]:
@@ -38,6 +43,7 @@ def extensions() -> list[Extension]:
             ["src/native.c"],
             depends=glob("src/native/*.h"),
             extra_compile_args=flags(),
+            extra_link_args=link_flags(),
             define_macros=[("CTXLOCAL_DEBUG", "1")] if is_set("CTXLOCAL_DEBUG") else [],
             optional=not is_set("CTXLOCAL_REQUIRE_NATIVE"),
         )

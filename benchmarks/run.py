@@ -49,7 +49,7 @@ def about(module: str, argv: list[str], output: Path) -> dict[str, Any]:
     try:
         pyperf = load("pyperf")
     except ImportError:
-        raise SystemExit('pyperf is missing: python -m pip install "ctxlocal[bench]"') from None
+        raise SystemExit('pyperf is missing: python -m pip install -e ".[bench]"') from None
     collected = pyperf.Run([1.0], collect_metadata=True).get_metadata()
     # Folders of this machine stay out: the output is named as the repository would.
     named = f"benchmarks/results/{output.name}"

@@ -74,7 +74,8 @@ class MissingDependencyError(CtxLocalError, ImportError):
         self.extra = extra
         super().__init__(
             f"{what} needs {package}, which is not installed. "
-            f'Install it with: pip install "ctxlocal[{extra}]"'
+            f"Install it with: pip install {package} "
+            f"(ctxlocal's extra [{extra}] has all it goes with)."
         )
 
 

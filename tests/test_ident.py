@@ -269,7 +269,8 @@ def test_a_strategy_whose_package_is_missing_names_the_pip_command(
     """)
     message = (
         f"{package} {extra} The identity strategy {name!r} needs {package}, which is not "
-        f'installed. Install it with: pip install "ctxlocal[{extra}]"'
+        f"installed. Install it with: pip install {package} (ctxlocal's extra [{extra}] has all it "
+        "goes with)."
     )
     assert printed.splitlines() == [message] * 2
 
@@ -294,7 +295,7 @@ def test_the_environment_names_a_strategy_whose_package_is_missing(
     )
     message = (
         "The identity strategy 'gevent' needs gevent, which is not installed. "
-        'Install it with: pip install "ctxlocal[gevent]"'
+        "Install it with: pip install gevent (ctxlocal's extra [gevent] has all it goes with)."
     )
     assert printed.splitlines() == [message] * 2
 

@@ -15,8 +15,8 @@ def main() -> None:
     """Run the command line; without click and rich say how to get them and exit 2."""
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
-        needed = " and ".join(missing)
-        print(f'ctxlocal needs {needed}: pip install "ctxlocal[cli]"', file=sys.stderr)
+        needed, packages = " and ".join(missing), " ".join(missing)
+        print(f"The command ctxlocal needs {needed}: pip install {packages}", file=sys.stderr)
         raise SystemExit(2)
     from .commands import ctxlocal
 

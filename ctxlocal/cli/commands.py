@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import ctxlocal as core
+from ctxlocal._impl import REASON
 
 from . import doctor as doctor_
 from .bench.command import bench
@@ -31,7 +32,11 @@ from .soak.command import soak
 
 
 @click.group()
-@click.version_option(core.__version__, prog_name="ctxlocal")
+@click.version_option(
+    core.__version__,
+    prog_name="ctxlocal",
+    message=f"%(prog)s %(version)s, {core.IMPLEMENTATION} twin ({REASON})",
+)
 def ctxlocal() -> None:
     """Show what isolates what: on this machine (matrix), in one process (doctor).
 

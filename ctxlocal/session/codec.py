@@ -27,7 +27,7 @@ try:
     import msgspec
     from markupsafe import Markup
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.session", error.name or "msgspec", "web") from error
+    raise MissingDependencyError("ctxlocal.session", error.name or "msgspec", "sessions") from error
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ try:
     from msgspec import MsgspecError, Struct
     from msgspec.msgpack import Decoder, Encoder
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.session", "msgspec", "web") from error
+    raise MissingDependencyError("ctxlocal.session", "msgspec", "sessions") from error
 
 __all__ = ["Envelope", "Rejected", "Seal"]
 

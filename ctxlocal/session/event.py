@@ -12,7 +12,7 @@ from ..errors import MissingDependencyError
 try:
     from blinker import Namespace
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.session", "blinker", "web") from error
+    raise MissingDependencyError("ctxlocal.session", "blinker", "sessions") from error
 
 _signals = Namespace()
 

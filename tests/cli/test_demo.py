@@ -90,7 +90,8 @@ class TestProcess:
         assert done.exit_code == 2
         assert done.stderr == (
             f"Error: ctxlocal demo needs {package}, which is not installed. "
-            f'Install it with: pip install "ctxlocal[{extra}]"\n'
+            f"Install it with: pip install {package} (ctxlocal's extra [{extra}] has all it goes "
+            "with).\n"
         )
 
     def test_the_stores_url_is_no_argument_of_the_process(

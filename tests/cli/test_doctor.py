@@ -110,7 +110,7 @@ class TestAdvice:
 
     def test_the_library_is_missing(self) -> None:
         found = errors(replace(HEALTHY, versions={}), "gevent")
-        assert found == ['gevent is not installed: pip install "ctxlocal[gevent]"']
+        assert found == ["gevent is not installed: pip install gevent"]
 
     def test_greenlets_without_contexts(self) -> None:
         found = errors(replace(HEALTHY, greenlet_contexts=False), "gevent")
@@ -120,6 +120,13 @@ class TestAdvice:
     def test_a_callable_is_not_judged(self) -> None:
         assert not errors(under("callable"), "asyncio")
         assert "Only callable itself knows" in notes(under("callable"), "asyncio")
+
+    def test_a_twin_that_was_not_built_is_told(self) -> None:
+        reason = "the native twin was not built, or cannot be loaded (No module named '_native')"
+        assert f"takes several times as long: {reason}. Install a C compiler" in notes(
+            replace(HEALTHY, twin_reason=reason)
+        )
+        assert "C compiler" not in notes(replace(HEALTHY, twin_reason="CTXLOCAL_PURE is set"))
 
     def test_notes(self) -> None:
         facts = under("greenlet", environment_ident="thread")

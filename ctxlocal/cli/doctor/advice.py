@@ -83,9 +83,7 @@ def _patched_hubs(facts: Facts, server: str) -> list[str]:
 
 def _on_server(facts: Facts, server: str) -> Iterator[Finding]:
     if server in (*HUBS, "trio") and server not in facts.versions:
-        extra = "all" if server == "trio" else server
-        text = f'{server} is not installed: pip install "ctxlocal[{extra}]"'
-        yield Finding("error", text)
+        yield Finding("error", f"{server} is not installed: pip install {server}")
         return
     other = _patched_hubs(facts, server)
     if server in HUBS and other and not facts.is_patched_by(server):
@@ -220,6 +218,13 @@ def _on_context_proxies(facts: Facts, servers: list[str]) -> Finding:
 
 def _notes(facts: Facts) -> Iterator[Finding]:
     default = facts.default
+    if facts.twin == "pure" and "not built" in facts.twin_reason:
+        yield Finding(
+            "note",
+            "The pure Python twin serves, which takes several times as long: "
+            f"{facts.twin_reason}. Install a C compiler and Python's headers, then install "
+            "ctxlocal anew; with CTXLOCAL_REQUIRE_NATIVE=1 a build that fails is an error.",
+        )
     if facts.environment_ident and default.source == "set_default":
         yield Finding(
             "note", f"CTXLOCAL_IDENT={facts.environment_ident} is overruled by set_default()."

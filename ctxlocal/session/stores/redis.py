@@ -1,7 +1,7 @@
 """Sessions in Redis, or Redis Cluster: one hash each, read in one round trip, changed in one.
 
 Needs Redis 6 or later (or a server that speaks like it) and redis-py; hiredis makes
-reading replies faster: ``pip install "ctxlocal[redis]"``. Importing this module imports
+reading replies faster: ctxlocal's extra ``[redis]`` brings both. Importing this module imports
 redis, which takes about 140 ms; nothing else in ctxlocal does.
 
 Times are the server's. Redis removes expired records itself. A server that drops keys

@@ -1,7 +1,7 @@
 """Sessions in any SQL database that SQLAlchemy speaks to, but SQLite: one row each.
 
 PostgreSQL is what it is tested with. Needs SQLAlchemy and the database's driver:
-``pip install "ctxlocal[sql]" psycopg``. For SQLite there is
+ctxlocal's extra ``[sql]`` and a driver, psycopg say. For SQLite there is
 :class:`~ctxlocal.session.stores.sqlite.SQLiteStore`, which SQLAlchemy would not lock for.
 """
 

@@ -24,7 +24,7 @@ from .merge import clears, merge, reaches_moved
 try:
     import msgspec
 except ImportError as error:
-    raise MissingDependencyError("SQLiteStore", "msgspec", "web") from error
+    raise MissingDependencyError("SQLiteStore", "msgspec", "sessions") from error
 
 _COMMITTED = Answer("committed")
 _new_tuple = tuple.__new__
