@@ -212,7 +212,10 @@ def render(text: str, blocks: dict[str, Callable[[], str]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Rewrite the blocks, or with ``--check`` name the files whose blocks differ and return 1."""
+    """Rewrite the blocks, or with ``--check`` compare; say what is wrong and return 1.
+
+    Each page has to be there, and each block to stand in one of them.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.render", description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if a block is stale"
@@ -220,26 +223,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds the files")
     arguments = parser.parse_args(argv)
     blocks = all_blocks(arguments.root / "benchmarks/results")
-    stale = False
+    shown: set[str] = set()
+    problems = []
     for name in FILES:
         path = arguments.root / name
-        if not path.exists():
-            continue
-        text = path.read_text("utf-8")
         try:
+            text = path.read_text("utf-8")
             rendered = render(text, blocks)
-        except BlockError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            stale = True
+        except (OSError, BlockError) as error:
+            problems.append(f"{name}: {error}")
             continue
-        if rendered == text:
-            continue
-        if arguments.check:
-            stale = True
-            print(f"{name}: stale; run python -m benchmarks.render", file=sys.stderr)
-        else:
+        shown.update(match[1] for match in BLOCK.findall(text))
+        if rendered != text and arguments.check:
+            problems.append(f"{name}: stale; run python -m benchmarks.render")
+        elif rendered != text:
             path.write_text(rendered, "utf-8")
-    return int(stale)
+    problems += [f"no page has the block {name!r}" for name in blocks if name not in shown]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,16 @@ def pytest_runtestloop() -> Generator[None, object, object]:
         gc.unfreeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Fail in CI what ``importorskip`` skips: there everything is installed."""
+    report = yield
+    skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
+    if skipped and os.environ.get("CI") and "could not import" in str(call.excinfo):
+        report.outcome = "failed"
+    return report
+
+
 class Owner:
     """What the callable strategy of the tests returns."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import concurrency, soaked
 from benchmarks.goals import GOALS, Goal
-from benchmarks.render import BLOCKS, ROOT, main
+from benchmarks.render import BLOCKS, FILES, ROOT, all_blocks, main
 from ctxlocal.cli.bench.micro.cases import GROUPS
 from ctxlocal.cli.soak.report import Report, Run
 
@@ -32,8 +32,12 @@ def make_document(**figures: float) -> dict[str, Any]:
     }
 
 
+def marked(block: str) -> str:
+    return f"<!-- benchmarks:begin {block} -->\n<!-- benchmarks:end {block} -->\n"
+
+
 class Checkout:
-    """A folder with one results file and one page that has one block."""
+    """A folder with one results file, one page that has one block, and pages with the rest."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,9 +47,11 @@ class Checkout:
         self.results.parent.mkdir(parents=True)
 
     def write(self, block: str, **figures: float) -> None:
-        self.page.write_text(
-            f"before\n<!-- benchmarks:begin {block} -->\n<!-- benchmarks:end {block} -->\nafter\n"
-        )
+        self.page.write_text(f"before\n{marked(block)}after\n")
+        rest = "".join(marked(name) for name in all_blocks(self.results.parent) if name != block)
+        for name in FILES:
+            if name != "docs/benchmarks.md":
+                (self.root / name).write_text(rest if name == "README.md" else "")
         self.measure(**figures)
 
     def measure(self, **figures: float) -> None:
@@ -119,6 +125,27 @@ def test_unclosed_block_fails_the_check(
     assert "no end marker" in capsys.readouterr().err
 
 
+def test_a_block_that_is_gone_fails_the_check(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.write("local-get", ctxlocal=50)
+    assert checkout.render() == 0
+    for gone in ("", "<!--benchmarks:begin local-get -->\n"):
+        checkout.page.write_text(gone)
+        assert checkout.render("--check") == 1
+        assert "no page has the block 'local-get'" in capsys.readouterr().err
+
+
+def test_a_page_that_is_gone_fails_the_check(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.write("local-get", ctxlocal=50)
+    assert checkout.render() == 0
+    (checkout.root / "docs/scale.md").unlink()
+    assert checkout.render("--check") == 1
+    assert "docs/scale.md: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("ns", "cell"), [(50, "8.00 met"), (100, "4.00 **not met**")], ids=["met", "not met"]
 )
@@ -151,7 +178,11 @@ def test_concurrency_is_rendered_from_its_own_files(checkout: Checkout) -> None:
         }
         for count, net in ((1, 125_300_000), (1000, None))
     ]
-    document = {"twin": "native", "python": "3.11.7", "concurrency": found}
+    measured_on = {"machine": {"cpu_model_name": "A CPU", "cpu_count": 2}, "platform": "Linux"}
+    document = {
+        **{"twin": "native", "python": "3.11.7", "concurrency": found, **measured_on},
+        **{"date": "2026-01-31", "command": "ctxlocal bench", "versions": {}},
+    }
     file = checkout.results.parent / "concurrency/native-cpython311.json"
     file.parent.mkdir()
     file.write_text(json.dumps(document))

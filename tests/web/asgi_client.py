@@ -96,7 +96,8 @@ class Exchange:
         return [(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._head["headers"]]
 
     def header(self, name: str) -> list[str]:
-        return [value for found, value in self.headers if found == name]
+        # The middleware writes names in lower case; an application may write them as it likes.
+        return [value for found, value in self.headers if found.lower() == name]
 
     @property
     def body(self) -> bytes:
