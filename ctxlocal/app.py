@@ -34,6 +34,7 @@ from urllib.parse import quote
 from . import _plain_http as plain_http
 from . import signals
 from ._client import TestClient
+from ._inherit import Inherit, Inheritance
 from ._message import Request, Response, jsonify, response_of
 from ._refusal import is_answer, log_refusal
 from ._registry import Registry
@@ -150,7 +151,12 @@ class App(Registry):
     :param name: names it, mostly ``__name__``.
     :param sessions: how sessions are opened and saved; with None the session is empty and
         refuses every change.
+    :param inherit: the foreign context variables that a request sees, with the values of
+        whoever calls the App: True for all, False for none, or an iterable of ContextVars.
+        What is set inside is not seen outside. A variable that was set outside and is hidden
+        is logged once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
+    :raises TypeError: ``inherit`` is something else.
 
     Safe for any number of requests at once, in threads, greenlets and tasks.
     """
@@ -160,11 +166,18 @@ class App(Registry):
     test_client_class: type[TestClient] = TestClient
     testing = False  #: let unhandled exceptions pass instead of making a 500 of them
 
-    def __init__(self, name: str, sessions: SessionInterface | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        sessions: SessionInterface | None = None,
+        *,
+        inherit: Inherit = False,
+    ) -> None:
         super().__init__()
         self.name = name
         refuse_no_interface(sessions)
         self.session_interface: SessionInterface = sessions or _NoSessions()
+        self._inheritance = Inheritance(inherit)
         self.config: dict[str, Any] = {}  #: the application's own settings; nothing here reads it
 
     def __repr__(self) -> str:
@@ -192,7 +205,8 @@ class App(Registry):
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request; see :func:`ctxlocal.wsgi.serve` for how the body streams and ends."""
-        return serve(self.request_context(environ), self._answer, start_response)
+        frame = self._inheritance.frame()
+        return serve(self.request_context(environ), self._answer, start_response, frame=frame)
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an ASGI scope; see :mod:`ctxlocal.asgi`."""

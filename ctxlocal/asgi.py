@@ -16,10 +16,10 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
-from ._frame import drive_call, frame_here, fresh_frame
+from ._frame import drive_call, frame_here
+from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import AppContext, Host, RequestContext
-from .flow import Frame
 from .session.errors import SessionError
 from .session.interface import (
     ACCESSED,
@@ -50,8 +50,8 @@ class ContextMiddleware(Host):
     Every Local that follows the application's default starts empty, under each identity
     strategy; so does every other context variable: nothing that the server, the connection
     or an earlier request left is seen, and nothing that is set inside is seen outside. Put
-    it outermost, or pass ``inherit=True`` if variables that middleware around it has set
-    are to be seen. Tasks that the application starts keep a copy of what they were started
+    it outermost, or name in ``inherit`` the variables of middleware around it that are to
+    be seen. Tasks that the application starts keep a copy of what they were started
     with, as tasks do. What was registered with :func:`ctxlocal.context.on_teardown` runs
     once, when the application has ended, however it does; what it raises is logged.
 
@@ -69,8 +69,12 @@ class ContextMiddleware(Host):
 
     :param app: any ASGI 3.0 application, on asyncio or trio.
     :param sessions: how sessions are opened and saved; None for contexts alone.
-    :param inherit: let foreign context variables start as a copy of the caller's.
+    :param inherit: the foreign context variables that are seen inside, with the values of
+        the caller: True for all, False for none, or an iterable of ContextVars. What is set
+        inside is not seen outside. A variable that was set outside and is hidden is logged
+        once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
+    :raises TypeError: ``inherit`` is something else.
 
     Safe for any number of requests at once.
     """
@@ -80,17 +84,17 @@ class ContextMiddleware(Host):
         app: ASGIApplication,
         sessions: SessionInterface | None = None,
         *,
-        inherit: bool = False,
+        inherit: Inherit = False,
     ) -> None:
         refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
-        self.inherit = inherit
+        self._inheritance = Inheritance(inherit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
         receive, send = outside(receive, send)
-        frame = Frame() if self.inherit else fresh_frame()
+        frame = self._inheritance.frame()
         await frame.drive(self._serve({**scope}, receive, send))
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
 from ._frame import fresh_frame
+from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import Host, RequestContext
 from .errors import FrameBusyError
@@ -50,8 +51,8 @@ class ContextMiddleware(Host):
     Every Local that follows the application's default starts empty, under each identity
     strategy; so does every other context variable: nothing that the server, its worker or an
     earlier request left is seen, and nothing that is set inside is seen outside. Put it
-    outermost, or pass ``inherit=True`` if variables that middleware around it has set are to
-    be seen. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    outermost, or name in ``inherit`` the variables of middleware around it that are to be
+    seen. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
     body is closed, dropped, or complete; what it raises is logged and changes no response.
 
     With ``sessions``, ``environ["ctxlocal.session"]`` is the
@@ -69,8 +70,12 @@ class ContextMiddleware(Host):
 
     :param app: any WSGI application.
     :param sessions: how sessions are opened and saved; None for contexts alone.
-    :param inherit: let foreign context variables start as a copy of the caller's.
+    :param inherit: the foreign context variables that are seen inside, with the values of
+        the caller: True for all, False for none, or an iterable of ContextVars. What is set
+        inside is not seen outside. A variable that was set outside and is hidden is logged
+        once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
+    :raises TypeError: ``inherit`` is something else.
 
     Safe for any number of requests at once.
     """
@@ -80,17 +85,17 @@ class ContextMiddleware(Host):
         app: WSGIApplication,
         sessions: SessionInterface | None = None,
         *,
-        inherit: bool = False,
+        inherit: Inherit = False,
     ) -> None:
         refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
-        self.inherit = inherit
+        self._inheritance = Inheritance(inherit)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""
         context = RequestContext(self, environ)
-        frame = Frame() if self.inherit else fresh_frame()
+        frame = self._inheritance.frame()
         return serve(context, self.app, start_response, self.sessions, frame)
 
     def open_session(self, context: RequestContext) -> Session | None:
