@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
+from ._adoption import ScopeSession
 from ._frame import drive_call, frame_here
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
@@ -51,21 +52,23 @@ class ContextMiddleware(Host):
     strategy; so does every other context variable: nothing that the server, the connection
     or an earlier request left is seen, and nothing that is set inside is seen outside. Put
     it outermost, or name in ``inherit`` the variables of middleware around it that are to
-    be seen. Tasks that the application starts keep a copy of what they were started
-    with, as tasks do. What was registered with :func:`ctxlocal.context.on_teardown` runs
-    once, when the application has ended, however it does; what it raises is logged.
+    be seen. Tasks that the application starts keep a copy of what they were started with, as
+    tasks do. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    application has ended, however it does; what it raises is logged.
 
     With ``sessions``, ``scope["session"]`` and ``scope["ctxlocal.session"]`` are the
     :class:`~ctxlocal.session.model.Session`, opened before the application is called and
     saved once, before the response's header is passed on; ``ctxlocal.context.session`` finds the
-    same. Afterwards a change raises
-    SessionClosedError. The header of a WebSocket is its ``websocket.accept`` (or a denial
-    response; one closed before it is accepted saves nothing): what lives for hours should
-    not hold what it loaded at its start, so a socket that writes later opens a session for
-    that moment, with ``open_async`` and ``await session.save()``. An exception that leaves
-    the application saves nothing, nor does a response with status 500, which is how
-    frameworks answer one. If no header was sent, a store that is down is a 503, and other
-    errors of the session layer have the ``status`` of their class.
+    same. Afterwards a change raises SessionClosedError. A plain mapping that the application
+    puts there instead becomes the session; see docs/sessions.md. The scope is the server's
+    own, so that middleware around sees what routing puts into it. The header of a WebSocket
+    is its ``websocket.accept`` (or a denial response; one closed before it is accepted saves
+    nothing): what lives for hours should not hold what it loaded at its start, so a socket
+    that writes later opens a session for that moment, with ``open_async`` and ``await
+    session.save()``. An exception that leaves the application saves nothing, nor does a
+    response with status 500, which is how frameworks answer one. If no header was sent, a
+    store that is down is a 503, and other errors of the session layer have the ``status`` of
+    their class.
 
     :param app: any ASGI 3.0 application, on asyncio or trio.
     :param sessions: how sessions are opened and saved; None for contexts alone.
@@ -95,7 +98,7 @@ class ContextMiddleware(Host):
         """Serve one connection scope, as ASGI calls it."""
         receive, send = outside(receive, send)
         frame = self._inheritance.frame()
-        await frame.drive(self._serve({**scope}, receive, send))
+        await frame.drive(self._serve(scope, receive, send))
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
@@ -110,14 +113,14 @@ class ContextMiddleware(Host):
         context = RequestContext(self, scope)
         response = _Response(sessions, scope, send)
         try:
-            session = await sessions.open_async(cookies_of(scope))
-            context.session = response.session = session
-            scope["session"] = scope["ctxlocal.session"] = session
+            context.session = response.open(await sessions.open_async(cookies_of(scope)))
             await _serve_in(context, self.app, scope, receive, response.send)
         except SessionError as error:
             if response.is_started or not is_answer(error):
                 raise
             await response.refuse(error)
+        finally:
+            response.close()
 
 
 async def _serve_in(
@@ -157,7 +160,8 @@ class _Response:
     """The response that an application sends, on its way to the server."""
 
     def __init__(self, sessions: SessionInterface, scope: Scope, send: Send) -> None:
-        self.session: Session | None = None
+        self._session: Session | None = None  # until it is saved
+        self._place: ScopeSession | None = None
         self.is_started = False  # the header is passed on, or about to be
         self._is_refused = False  # by a response of ours; what the application sends is dropped
         self._if_not_saved = NOTHING
@@ -165,6 +169,16 @@ class _Response:
         self._scope = scope
         self._send = send
         self._handled = sys.exc_info()[1]  # by whoever called us: none of the application's
+
+    def open(self, session: Session) -> Session:
+        """Put the session where the application looks for it."""
+        self._session, self._place = session, ScopeSession(self._scope, session)
+        return session
+
+    def close(self) -> None:
+        """Learn that the application has ended."""
+        if self._place is not None:
+            self._place.close(_log)
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the session is saved before the first one with a header."""
@@ -182,6 +196,8 @@ class _Response:
                 if asked.cookies and plain_http.is_suspect(self._scope):
                     plain_http.warn_of(asked.cookies, self._scope)
                 message = with_headers(message, asked)
+            if self._place is not None:
+                return await self._place.pass_on(self._send, message)
         await self._send(message)
 
     async def refuse(self, error: SessionError) -> None:
@@ -193,12 +209,13 @@ class _Response:
                 await self._send(message)
 
     async def _end_session(self, message: Message) -> SessionHeaders:
-        session, self.session = self.session, None
-        if session is None:
+        session, self._session = self._session, None
+        if session is None or self._place is None:
             return self._if_not_saved
         self._if_not_saved = ACCESSED if session._accessed else NOTHING
         if message.get("status") != 500:
             try:
+                await self._place.settle(_log)
                 return await self._sessions.save_async(session)
             except SessionError as failure:
                 # Answered here, because frameworks would make a 500 of it.

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
+from ._adoption import adopt, values_of, warn_of_another, warn_of_late
 from ._frame import fresh_frame
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
@@ -41,6 +42,7 @@ StartResponse: TypeAlias = Callable[..., Write]
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _log = logging.getLogger("ctxlocal.wsgi")
+_PLACE = "ctxlocal.session"  # in the environ
 _END: Any = object()
 _TAKEN: Any = object()
 
@@ -59,10 +61,12 @@ class ContextMiddleware(Host):
     :class:`~ctxlocal.session.model.Session`, which ``ctxlocal.context.session`` finds too. It
     is loaded at the first touch and saved once, before the status goes to the server:
     when the application has returned a complete body, or produced its first chunk, or
-    called ``write``. Nothing is saved if an exception leaves the application before, if it
-    calls ``start_response`` with an ``exc_info``, or if the status is 500, which is how
-    frameworks answer an exception. If no status went to the server yet, a store that is
-    down is a 503, and other errors of the session layer have the ``status`` of their class.
+    called ``write``. A plain mapping that the application puts in its place in the environ
+    becomes the session; see docs/sessions.md. Nothing is saved if an exception leaves the
+    application before, if it calls ``start_response`` with an ``exc_info``, or if the status
+    is 500, which is how frameworks answer an exception. If no status went to the server yet,
+    a store that is down is a 503, and other errors of the session layer have the ``status``
+    of their class.
 
     A body has to be iterated by one thread at a time, any thread. Under the strategy
     "thread" two greenlets of one thread cannot serve requests at once: the second gets a
@@ -104,7 +108,7 @@ class ContextMiddleware(Host):
             return None
         environ: Environ = context.environ
         session = self.sessions.open(environ.get("HTTP_COOKIE", ""))
-        environ["ctxlocal.session"] = session
+        environ[_PLACE] = session
         return session
 
 
@@ -131,7 +135,7 @@ class _Exchange:
     Everything here runs inside the frame.
     """
 
-    __slots__ = ("_is_started", "_sessions", "_start", "_status", "_write", "context")
+    __slots__ = ("_is_started", "_seen", "_sessions", "_start", "_status", "_write", "context")
 
     def __init__(
         self, context: RequestContext, start: StartResponse, sessions: SessionInterface | None
@@ -142,6 +146,7 @@ class _Exchange:
         self._status: tuple[str, Headers, ExcInfo | None] | None = None  # not given to it yet
         self._is_started = False
         self._write: Write | None = None
+        self._seen: object = None  # what stood in the session's place when it was saved
 
     def begin(self, application: WSGIApplication, frame: Frame) -> Iterable[bytes]:
         context = self.context
@@ -216,11 +221,24 @@ class _Exchange:
         if session is None or self._sessions is None:
             return NOTHING
         if exc_info is None and not str(status).startswith("500"):
+            self._take_over(session)
             return self._sessions.save(session)
         reason = behind(exc_info[1] if exc_info else None, session)
         if reason is not None:
             raise reason
         return SessionHeaders(vary=session.accessed)
+
+    def _take_over(self, session: Session) -> None:
+        """Look whether the application has put something in the session's place."""
+        environ = self.context.environ
+        self._seen = found = environ.get(_PLACE, session)
+        if isinstance(found, Session):  # or that of a ContextMiddleware inside, which has saved it
+            return
+        if (values := values_of(found)) is None:
+            warn_of_another(_log, f"environ[{_PLACE!r}]", found)
+            return
+        adopt(session, values)
+        self._seen = environ[_PLACE] = session
 
     def _refuse(self, error: SessionError) -> Iterable[bytes]:
         log_refusal(_log, error)
@@ -230,6 +248,10 @@ class _Exchange:
 
     def end(self, error: BaseException | None) -> None:
         """Run the teardowns; what they raise is logged, for the response is made by now."""
+        if self._seen is not None:
+            found = self.context.environ.get(_PLACE, self._seen)
+            if found is not self._seen and values_of(found) is not None:
+                warn_of_late(_log, f"environ[{_PLACE!r}]")
         try:
             self.context.pop(error)
         except Exception:

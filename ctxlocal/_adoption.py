@@ -1,0 +1,181 @@
+"""What an application has put where its session stood, and what becomes of it.
+
+Code that was written for other sessions assigns a dict there, and some frameworks do so
+for it (Litestar's ``set_session``). A session middleware that was left inside puts its own
+session there, and sends a cookie of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from types import FrameType
+from typing import Any
+
+from .session.errors import UnstorableValueError
+from .session.model import Session
+
+_said: set[str] = set()
+
+
+def values_of(found: object) -> Mapping[Any, Any] | None:
+    """Return the values that stand in a session's place; None if they are not for us to save."""
+    if found is None or _name(found).startswith("litestar.types.empty."):  # its clear_session()
+        return {}
+    is_plain = isinstance(found, Mapping) and "session" not in _name(found).lower()
+    return found if is_plain else None  # type: ignore[return-value]
+
+
+def adopt(session: Session, values: Mapping[Any, Any]) -> None:
+    """Let the session hold ``values`` and no others.
+
+    What is equal stays untouched, so that it merges with what other requests do. The user
+    and the flashed messages stay, unless there are no values at all: that is ``clear()``.
+
+    :raises UnstorableValueError: a key or a value cannot be kept; nothing is saved then.
+    """
+    if not values:
+        if not session.new or session.modified:
+            session.clear()
+        return
+    for key in [key for key in session if key not in values]:
+        del session[key]
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise UnstorableValueError(repr(key), "a session's keys are str")
+        if not _holds(session, key, value):
+            session[key] = value
+
+
+def _holds(session: Session, key: str, value: Any) -> bool:
+    if key not in session:
+        return False
+    held = session[key]
+    if held is value or (isinstance(held, frozenset) and held == value):  # of add_to_set()
+        return True
+    return type(held) is type(value) and session._encode(key, held) == session._encode(key, value)
+
+
+def warn_of_another(
+    log: logging.Logger, place: str, found: object, sender: str | None = None
+) -> None:
+    """Log, once for each make, that a session in our place is not saved."""
+    name = _name(found)
+    if (sender or name) in _said:
+        return
+    _said.add(sender or name)
+    log.warning(
+        "%s is a %s object%s when the response starts, not the session that ContextMiddleware "
+        "has put there, and ContextMiddleware saves nothing of what it holds. If a session "
+        "middleware was left inside, it sends a cookie of its own: take it out. To fill the "
+        "session, assign its keys, or put a plain dict there. This is said once.",
+        place,
+        name,
+        f", put there by {sender}," if sender else "",
+    )
+
+
+def warn_of_late(log: logging.Logger, place: str) -> None:
+    """Log, once, that what was put there after the response's header is lost."""
+    if place in _said:
+        return
+    _said.add(place)
+    log.warning(
+        "%s was replaced after the response had started, so what was put there is lost: the "
+        "session is saved with the header (of a WebSocket, when it is accepted). Fill it before, "
+        "or open a session for that moment, with sessions.open(cookies), under ASGI open_async, "
+        "and save() it. This is said once.",
+        place,
+    )
+
+
+def _name(found: object) -> str:
+    kind = found if isinstance(found, type) else type(found)
+    return kind.__qualname__ if kind is dict else f"{kind.__module__}.{kind.__qualname__}"
+
+
+class ScopeSession:
+    """The place of the session in an ASGI scope, for the length of a request.
+
+    The application's scope is the server's, so that middleware around sees what routing
+    has put into it. What stood in the session's place before, of a middleware around us,
+    stands there again while the header is passed on to it, and in the end. Where nothing
+    did, our session stays, as with Starlette's own middleware: access logs may read it.
+    """
+
+    _KEYS = ("session", "ctxlocal.session")
+
+    def __init__(self, scope: MutableMapping[str, Any], session: Session) -> None:
+        self._scope = scope
+        self._session = session
+        self._outer = {k: scope[k] for k in self._KEYS if k in scope and not _is_over(scope[k])}
+        self._seen: object = session  # when the response started
+        self._is_settled = False
+        self._put()
+
+    def _put(self) -> None:
+        self._scope["session"] = self._scope["ctxlocal.session"] = self._session
+
+    async def settle(self, log: logging.Logger) -> None:
+        """Take over what the application has put there, now that the session is saved."""
+        self._is_settled = True
+        self._seen = found = self._found()
+        if found is self._session:
+            return
+        values = values_of(found)
+        sender = _session_middleware_inside()
+        if values is None or sender is not None:
+            warn_of_another(log, "scope['session']", found, sender)
+            return
+        await self._session.load()
+        adopt(self._session, values)
+        self._put()
+        self._seen = self._session
+
+    def _found(self) -> object:
+        session, ours = (self._scope.get(key, self._session) for key in self._KEYS)
+        if session is ours and isinstance(session, Session):
+            return self._session  # or that of a ContextMiddleware inside, which has saved it
+        return ours if session is self._session else session
+
+    async def pass_on(self, send: Any, message: Any) -> None:
+        """Send a header; middleware around us looks for its own session then."""
+        if not self._outer:
+            await send(message)
+            return
+        mine = {key: self._scope[key] for key in self._KEYS if key in self._scope}
+        self._scope.update(self._outer)
+        try:
+            await send(message)
+        finally:
+            self._scope.update(mine)
+
+    def close(self, log: logging.Logger) -> None:
+        """End it: nothing that is put there from here on is looked at."""
+        found = self._found()
+        is_late = self._is_settled and found is not self._session and found is not self._seen
+        if is_late and values_of(found) is not None:
+            warn_of_late(log, "scope['session']")
+        self._scope.update(self._outer)
+
+
+def _is_over(found: object) -> bool:
+    """Whether an earlier request left it, on a scope that its server uses again."""
+    return isinstance(found, Session) and found._closed
+
+
+def _session_middleware_inside() -> str | None:
+    """Name the middleware that passes the header on and looks after a session of its own.
+
+    Many put a plain dict into the scope, which cannot be told from an application's.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_serve_in":
+        code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
+        if "message" in code.co_varnames[: code.co_argcount] and "ctxlocal" not in module:
+            texts = [text.lower() for text in code.co_consts if isinstance(text, str)]
+            if "session" in module or ("session" in texts and "set-cookie" in texts):
+                return f"{module}.{code.co_name}"
+        frame = frame.f_back
+    return None
