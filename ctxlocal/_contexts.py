@@ -168,6 +168,7 @@ class RequestContext:
     __slots__ = (
         "__weakref__",
         "_app_context",
+        "_is_kept",
         "_life",
         "_teardowns",
         "after_functions",
@@ -194,6 +195,7 @@ class RequestContext:
         self._teardowns: list[Teardown] = []
         self._app_context = AppContext(app)
         self._life: list[None] = []
+        self._is_kept = False
 
     @property
     def is_pushed(self) -> bool:
@@ -232,6 +234,10 @@ class RequestContext:
         """
         if not _end(self._life):
             return
+        if self._is_kept:
+            self.error = error or self.error
+            self._leave()
+            return
         error, self.error = error or self.error, None
         app_context = self._app_context
         try:
@@ -249,6 +255,30 @@ class RequestContext:
             run_all(self._teardowns, error)
         finally:
             self.app.do_teardown_request(error)
+
+    def _leave(self) -> None:
+        _remove(request_stack, self)
+        _remove(app_stack, self._app_context)
+
+    # A test client looks at a request that is over; see TestClient.
+
+    def keep(self) -> None:
+        """Let whoever serves the request only take it away: it ends with :meth:`let_go`."""
+        self._is_kept = True
+
+    def show(self) -> None:
+        """Put what was kept in place for the running owner."""
+        app_stack.push(self._app_context)
+        request_stack.push(self)
+
+    def let_go(self) -> None:
+        """Take it away where it was shown, and run its teardowns; its body, if it still streams."""
+        self._is_kept = False
+        if self.is_pushed:
+            self._leave()
+        else:
+            self._life.append(None)
+            self.pop()
 
     def on_teardown(self, function: Teardown) -> None:
         """Call ``function(error)`` when this is popped; the last one registered first."""

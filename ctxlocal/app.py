@@ -33,7 +33,7 @@ from urllib.parse import quote
 
 from . import _plain_http as plain_http
 from . import signals
-from ._client import TestClient
+from ._client import KEEP, TestClient
 from ._inherit import Inherit, Inheritance
 from ._message import Request, Response, jsonify, response_of
 from ._refusal import is_answer, log_refusal
@@ -205,8 +205,10 @@ class App(Registry):
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request; see :func:`ctxlocal.wsgi.serve` for how the body streams and ends."""
-        frame = self._inheritance.frame()
-        return serve(self.request_context(environ), self._answer, start_response, frame=frame)
+        context = self.request_context(environ)
+        if (keep := environ.get(KEEP)) is not None:
+            keep(context)
+        return serve(context, self._answer, start_response, frame=self._inheritance.frame())
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an ASGI scope; see :mod:`ctxlocal.asgi`."""
@@ -251,7 +253,10 @@ class App(Registry):
         return self.request_context(EnvironBuilder(*args, **kwargs).get_environ())
 
     def test_client(self, **kwargs: Any) -> TestClient:
-        """Return werkzeug's test client, with a cookie jar; the arguments are its own."""
+        """Return werkzeug's test client, with a cookie jar; the arguments are its own.
+
+        In ``with app.test_client() as client:`` the last request can still be looked at.
+        """
         return self.test_client_class(self, **kwargs)
 
     def create_request(self, environ: Any) -> Request:
