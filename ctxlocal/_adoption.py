@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping
 from types import FrameType
 from typing import Any
 
@@ -104,46 +104,45 @@ class ScopeSession:
     did, our session stays, as with Starlette's own middleware: access logs may read it.
     """
 
+    __slots__ = ("_outer", "_scope", "_seen", "_session")
+
     _KEYS = ("session", "ctxlocal.session")
 
     def __init__(self, scope: MutableMapping[str, Any], session: Session) -> None:
         self._scope = scope
         self._session = session
+        self._seen: object = None  # what stood there when the response started
         self._outer = {k: scope[k] for k in self._KEYS if k in scope and not _is_over(scope[k])}
-        self._seen: object = session  # when the response started
-        self._is_settled = False
-        self._put()
+        scope["session"] = scope["ctxlocal.session"] = session
 
-    def _put(self) -> None:
-        self._scope["session"] = self._scope["ctxlocal.session"] = self._session
+    def found(self) -> object:
+        """Return what stands there: the session itself, or what the application put there.
 
-    async def settle(self, log: logging.Logger) -> None:
-        """Take over what the application has put there, now that the session is saved."""
-        self._is_settled = True
-        self._seen = found = self._found()
+        A session that a ContextMiddleware inside has put there was saved by it.
+        """
+        mine, scope = self._session, self._scope
+        session, ours = scope.get("session", mine), scope.get("ctxlocal.session", mine)
+        if session is ours and (session is mine or isinstance(session, Session)):
+            return mine
+        return ours if session is mine else session
+
+    def settle(self, log: logging.Logger) -> Mapping[Any, Any] | None:
+        """Return the values that the session has to take over before it is saved."""
+        self._seen = found = self.found()
         if found is self._session:
-            return
-        values = values_of(found)
-        sender = _session_middleware_inside()
-        if values is None or sender is not None:
-            warn_of_another(log, "scope['session']", found, sender)
-            return
-        await self._session.load()
-        adopt(self._session, values)
-        self._put()
-        self._seen = self._session
+            return None
+        values, sender = values_of(found), _session_middleware_inside()
+        if values is not None and sender is None:
+            self._scope["session"] = self._scope["ctxlocal.session"] = self._seen = self._session
+            return values
+        warn_of_another(log, "scope['session']", found, sender)
+        return None
 
-    def _found(self) -> object:
-        session, ours = (self._scope.get(key, self._session) for key in self._KEYS)
-        if session is ours and isinstance(session, Session):
-            return self._session  # or that of a ContextMiddleware inside, which has saved it
-        return ours if session is self._session else session
-
-    async def pass_on(self, send: Any, message: Any) -> None:
+    def pass_on(self, send: Any, message: Any) -> Awaitable[None]:
         """Send a header; middleware around us looks for its own session then."""
-        if not self._outer:
-            await send(message)
-            return
+        return self._among_others(send, message) if self._outer else send(message)
+
+    async def _among_others(self, send: Any, message: Any) -> None:
         mine = {key: self._scope[key] for key in self._KEYS if key in self._scope}
         self._scope.update(self._outer)
         try:
@@ -153,8 +152,8 @@ class ScopeSession:
 
     def close(self, log: logging.Logger) -> None:
         """End it: nothing that is put there from here on is looked at."""
-        found = self._found()
-        is_late = self._is_settled and found is not self._session and found is not self._seen
+        found = self.found()
+        is_late = self._seen is not None and found is not self._seen and found is not self._session
         if is_late and values_of(found) is not None:
             warn_of_late(log, "scope['session']")
         self._scope.update(self._outer)

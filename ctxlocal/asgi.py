@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
-from ._adoption import ScopeSession
+from ._adoption import ScopeSession, adopt
 from ._frame import drive_call, frame_here
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
@@ -215,7 +215,9 @@ class _Response:
         self._if_not_saved = ACCESSED if session._accessed else NOTHING
         if message.get("status") != 500:
             try:
-                await self._place.settle(_log)
+                if (values := self._place.settle(_log)) is not None:
+                    await session.load()
+                    adopt(session, values)
                 return await self._sessions.save_async(session)
             except SessionError as failure:
                 # Answered here, because frameworks would make a 500 of it.

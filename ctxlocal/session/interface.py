@@ -102,10 +102,9 @@ class SessionInterface(ABC):
 
         :raises SessionConfigError: it is none: Quart calls this under Flask's name.
         """
-        environ = getattr(request, "environ", None)
-        if environ is None:
+        if not hasattr(request, "environ"):
             raise _refusal(self, app)
-        return self.open(environ.get("HTTP_COOKIE", ""))
+        return self.open(request.environ.get("HTTP_COOKIE", ""))
 
     def save_session(self, app: Any, session: Session, response: Any) -> None:
         """Save the session and put its header fields into a werkzeug ``response``."""
