@@ -26,8 +26,9 @@ class TestClient(Client):
 
     In a ``with`` block ``request``, ``session``, ``g`` and ``current_app`` are those of the
     last request, also if it raised, until the next one or the end of the block; its
-    teardowns run then. The session is saved by that time: it can be read, not changed. What
-    the view has set in Locals is gone with the request.
+    teardowns run then. The session is saved by that time: it can be read, not changed, and
+    ``get_flashed_messages()`` takes none away. What the view has set in Locals is gone with
+    the request.
 
     :raises RuntimeError: the block is entered a second time, inside itself.
     """
@@ -66,7 +67,7 @@ class TestClient(Client):
         finally:
             del environ[KEEP]
             for context in kept:
-                _show(context)
+                context.show()
 
     @contextmanager
     def session_transaction(self, *args: Any, **kwargs: Any) -> Iterator[Session]:
@@ -84,13 +85,6 @@ class TestClient(Client):
             app.session_interface.save_session(app, context.session, response)
         cookies = response.headers.getlist("Set-Cookie")
         self._update_cookies_from_response(context.request.host, context.request.path, cookies)
-
-
-def _show(context: RequestContext) -> None:
-    session = context.session
-    if session is not None and session._closed:
-        session._accessed = True  # a first look now misses no Vary: the response was seen
-    context.show()
 
 
 def _let_go(kept: list[RequestContext]) -> None:

@@ -235,8 +235,7 @@ class RequestContext:
         if not _end(self._life):
             return
         if self._is_kept:
-            self.error = error or self.error
-            self._leave()
+            self._set_aside(error)
             return
         error, self.error = error or self.error, None
         app_context = self._app_context
@@ -260,6 +259,12 @@ class RequestContext:
         _remove(request_stack, self)
         _remove(app_stack, self._app_context)
 
+    def _set_aside(self, error: BaseException | None) -> None:
+        self.error = error or self.error
+        self._leave()
+        if self.session is not None and self.session._closed:
+            self.session._accessed = True  # a first look misses no Vary: the response was seen
+
     # A test client looks at a request that is over; see TestClient.
 
     def keep(self) -> None:
@@ -270,6 +275,17 @@ class RequestContext:
         """Put what was kept in place for the running owner."""
         app_stack.push(self._app_context)
         request_stack.push(self)
+
+    def take_flashes(self) -> list[tuple[str, str]]:
+        """Take the messages out of the session; of a request that is over they stay there."""
+        session: Any = self.session
+        was_closed = session._closed
+        if self._is_kept and not self.is_pushed:
+            session._closed = False
+        try:
+            return session.get_flashed()  # type: ignore[no-any-return]
+        finally:
+            session._closed = was_closed
 
     def let_go(self) -> None:
         """Take it away where it was shown, and run its teardowns; its body, if it still streams."""

@@ -22,7 +22,7 @@ from ._contexts import (
     request_stack,
     run_all,
 )
-from ._impl import LocalProxy, LocalStack, proxy
+from ._impl import LocalProxy, LocalStack, proxy, unwrap
 from .errors import UnboundError
 
 if TYPE_CHECKING:
@@ -228,7 +228,8 @@ def get_flashed_messages(
     """
     context = current_request_context("get_flashed_messages")
     if context.flashes is None:
-        context.flashes = session.get_flashed()
+        unwrap(session)  # which says what is missing, if there is none
+        context.flashes = context.take_flashes()
     wanted = set(category_filter)
     found = [pair for pair in context.flashes if not wanted or pair[0] in wanted]
     return found if with_categories else [message for _, message in found]

@@ -11,7 +11,9 @@ from ctxlocal import UnboundError, ident
 from ctxlocal.app import App, redirect, url_for
 from ctxlocal.context import (
     current_app,
+    flash,
     g,
+    get_flashed_messages,
     has_app_context,
     has_request_context,
     on_teardown,
@@ -121,6 +123,29 @@ def test_a_session_that_the_view_left_alone_can_be_read(app: App) -> None:
         assert "Vary" not in response.headers
 
 
+def test_flashed_messages_can_be_looked_at_and_stay(app: App) -> None:
+    app.add_url_rule("/flash", "flash", lambda: flash("hello") or "")  # type: ignore[func-returns-value]
+    app.add_url_rule("/show", "show", lambda: get_flashed_messages())
+    with app.test_client() as client:
+        client.get("/flash")
+        assert get_flashed_messages() == ["hello"]
+        client.get("/plain")
+        assert get_flashed_messages() == ["hello"]
+        assert client.get("/show").json == ["hello"]
+        assert get_flashed_messages() == ["hello"]  # again in the same request
+        client.get("/plain")
+        assert get_flashed_messages() == []
+
+
+def test_an_app_without_sessions_keeps_its_requests_too() -> None:
+    app = App("bare")
+    app.add_url_rule("/", "index", lambda: "")
+    with app.test_client() as client:
+        client.get("/")
+        assert (request.path, dict(session)) == ("/", {})
+        assert get_flashed_messages() == []
+
+
 def test_a_session_cannot_be_changed_afterwards(app: App) -> None:
     with app.test_client() as client:
         client.get("/set/1")
@@ -159,6 +184,22 @@ def test_a_stream_is_kept_while_it_is_read(app: App, ended: list[Any]) -> None:
         assert g.value == "streamed"
         assert ended == []
     assert [what for what, *_ in ended] == ["request", "app"]
+
+
+def test_a_stream_is_not_spared_what_it_meets_without_the_block(app: App) -> None:
+    @app.get("/late")
+    def late() -> Iterator[str]:
+        yield "a"
+        for look in (lambda: session.get("value"), get_flashed_messages):
+            with pytest.raises(SessionClosedError):
+                look()
+        yield "b"
+
+    with app.test_client() as client:
+        response = client.get("/late")
+        assert response.text == "ab"
+        response.close()
+        assert session.get("value") is None
 
 
 def test_a_stream_that_outlives_the_block_ends_by_itself(app: App, ended: list[Any]) -> None:
