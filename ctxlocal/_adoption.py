@@ -16,8 +16,6 @@ from typing import Any
 from .session.errors import UnstorableValueError
 from .session.model import Session
 
-_said: set[str] = set()
-
 
 def values_of(found: object) -> Mapping[Any, Any] | None:
     """Return the values that stand in a session's place; None if they are not for us to save."""
@@ -57,37 +55,43 @@ def _holds(session: Session, key: str, value: Any) -> bool:
     return type(held) is type(value) and session._encode(key, held) == session._encode(key, value)
 
 
-def warn_of_another(
-    log: logging.Logger, place: str, found: object, sender: str | None = None
-) -> None:
-    """Log, once for each make, that a session in our place is not saved."""
-    name = _name(found)
-    if (sender or name) in _said:
-        return
-    _said.add(sender or name)
-    log.warning(
-        "%s is a %s object%s when the response starts, not the session that ContextMiddleware "
-        "has put there, and ContextMiddleware saves nothing of what it holds. If a session "
-        "middleware was left inside, it sends a cookie of its own: take it out. To fill the "
-        "session, assign its keys, or put a plain dict there. This is said once.",
-        place,
-        name,
-        f", put there by {sender}," if sender else "",
-    )
+class Lost:
+    """Logs, each once for an application, what is not saved of that which stands in the place.
 
+    :param place: the place, as its application writes it.
+    """
 
-def warn_of_late(log: logging.Logger, place: str) -> None:
-    """Log, once, that what was put there after the response's header is lost."""
-    if place in _said:
-        return
-    _said.add(place)
-    log.warning(
-        "%s was replaced after the response had started, so what was put there is lost: the "
-        "session is saved with the header (of a WebSocket, when it is accepted). Fill it before, "
-        "or open a session for that moment, with sessions.open(cookies), under ASGI open_async, "
-        "and save() it. This is said once.",
-        place,
-    )
+    def __init__(self, log: logging.Logger, place: str) -> None:
+        self._log = log
+        self._place = place
+        self._said: set[str] = set()
+
+    def another(self, found: object, sender: str | None = None) -> None:
+        """Say that another session stands there; ``sender`` is the middleware it belongs to."""
+        self._say(
+            sender or _name(found),
+            "%s is a %s object%s when the response starts, not the session that ContextMiddleware "
+            "has put there, and ContextMiddleware saves nothing of what it holds. If a session "
+            "middleware was left inside, it sends a cookie of its own: take it out. To fill the "
+            "session, assign its keys, or put a plain dict there. This is said once.",
+            _name(found),
+            f", put there by {sender}," if sender else "",
+        )
+
+    def late(self) -> None:
+        """Say that it was replaced when the session was saved already."""
+        self._say(
+            "late",
+            "%s was replaced after the response had started, so what was put there is lost: the "
+            "session is saved with the header (of a WebSocket, when it is accepted). Fill it "
+            "before, or open a session for that moment, with sessions.open(cookies), under ASGI "
+            "open_async, and save() it. This is said once.",
+        )
+
+    def _say(self, once: str, text: str, *arguments: object) -> None:
+        if once not in self._said:
+            self._said.add(once)
+            self._log.warning(text, self._place, *arguments)
 
 
 def _name(found: object) -> str:
@@ -104,11 +108,12 @@ class ScopeSession:
     did, our session stays, as with Starlette's own middleware: access logs may read it.
     """
 
-    __slots__ = ("_outer", "_scope", "_seen", "_session")
+    __slots__ = ("_lost", "_outer", "_scope", "_seen", "_session")
 
     _KEYS = ("session", "ctxlocal.session")
 
-    def __init__(self, scope: MutableMapping[str, Any], session: Session) -> None:
+    def __init__(self, scope: MutableMapping[str, Any], session: Session, lost: Lost) -> None:
+        self._lost = lost
         self._scope = scope
         self._session = session
         self._seen: object = None  # what stood there when the response started
@@ -126,7 +131,7 @@ class ScopeSession:
             return mine
         return ours if session is mine else session
 
-    def settle(self, log: logging.Logger) -> Mapping[Any, Any] | None:
+    def settle(self) -> Mapping[Any, Any] | None:
         """Return the values that the session has to take over before it is saved."""
         self._seen = found = self.found()
         if found is self._session:
@@ -135,7 +140,7 @@ class ScopeSession:
         if values is not None and sender is None:
             self._scope["session"] = self._scope["ctxlocal.session"] = self._seen = self._session
             return values
-        warn_of_another(log, "scope['session']", found, sender)
+        self._lost.another(found, sender)
         return None
 
     def pass_on(self, send: Any, message: Any) -> Awaitable[None]:
@@ -150,12 +155,12 @@ class ScopeSession:
         finally:
             self._scope.update(mine)
 
-    def close(self, log: logging.Logger) -> None:
+    def close(self) -> None:
         """End it: nothing that is put there from here on is looked at."""
         found = self.found()
         is_late = self._seen is not None and found is not self._seen and found is not self._session
         if is_late and values_of(found) is not None:
-            warn_of_late(log, "scope['session']")
+            self._lost.late()
         self._scope.update(self._outer)
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
-from ._adoption import ScopeSession, adopt
+from ._adoption import Lost, ScopeSession, adopt
 from ._frame import drive_call, frame_here
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
@@ -93,6 +93,7 @@ class ContextMiddleware(Host):
         self.app = app
         self.sessions = sessions
         self._inheritance = Inheritance(inherit)
+        self._lost = Lost(_log, "scope['session']")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
@@ -111,7 +112,7 @@ class ContextMiddleware(Host):
         self, sessions: SessionInterface, scope: Scope, receive: Receive, send: Send
     ) -> None:
         context = RequestContext(self, scope)
-        response = _Response(sessions, scope, send)
+        response = _Response(sessions, scope, send, self._lost)
         try:
             context.session = response.open(await sessions.open_async(cookies_of(scope)))
             await _serve_in(context, self.app, scope, receive, response.send)
@@ -159,9 +160,10 @@ def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
 class _Response:
     """The response that an application sends, on its way to the server."""
 
-    def __init__(self, sessions: SessionInterface, scope: Scope, send: Send) -> None:
+    def __init__(self, sessions: SessionInterface, scope: Scope, send: Send, lost: Lost) -> None:
         self._session: Session | None = None  # until it is saved
         self._place: ScopeSession | None = None
+        self._lost = lost
         self.is_started = False  # the header is passed on, or about to be
         self._is_refused = False  # by a response of ours; what the application sends is dropped
         self._if_not_saved = NOTHING
@@ -172,13 +174,13 @@ class _Response:
 
     def open(self, session: Session) -> Session:
         """Put the session where the application looks for it."""
-        self._session, self._place = session, ScopeSession(self._scope, session)
+        self._session, self._place = session, ScopeSession(self._scope, session, self._lost)
         return session
 
     def close(self) -> None:
         """Learn that the application has ended."""
         if self._place is not None:
-            self._place.close(_log)
+            self._place.close()
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the session is saved before the first one with a header."""
@@ -215,7 +217,7 @@ class _Response:
         self._if_not_saved = ACCESSED if session._accessed else NOTHING
         if message.get("status") != 500:
             try:
-                if (values := self._place.settle(_log)) is not None:
+                if (values := self._place.settle()) is not None:
                     await session.load()
                     adopt(session, values)
                 return await self._sessions.save_async(session)

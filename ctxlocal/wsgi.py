@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
-from ._adoption import adopt, values_of, warn_of_another, warn_of_late
+from ._adoption import Lost, adopt, values_of
 from ._frame import fresh_frame
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
@@ -45,6 +45,13 @@ _log = logging.getLogger("ctxlocal.wsgi")
 _PLACE = "ctxlocal.session"  # in the environ
 _END: Any = object()
 _TAKEN: Any = object()
+
+
+def _new_lost() -> Lost:
+    return Lost(_log, f"environ[{_PLACE!r}]")
+
+
+_lost = _new_lost()  # of applications that call serve() themselves
 
 
 class ContextMiddleware(Host):
@@ -95,12 +102,14 @@ class ContextMiddleware(Host):
         self.app = app
         self.sessions = sessions
         self._inheritance = Inheritance(inherit)
+        self._lost = _new_lost()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""
         context = RequestContext(self, environ)
         frame = self._inheritance.frame()
-        return serve(context, self.app, start_response, self.sessions, frame)
+        exchange = _Exchange(context, start_response, self.sessions, self._lost)
+        return frame.run(exchange.begin, self.app, frame)
 
     def open_session(self, context: RequestContext) -> Session | None:
         """Return the session that the request's cookie names."""
@@ -126,7 +135,8 @@ def serve(
     :return: what the server has to iterate and close.
     """
     frame = frame or fresh_frame()
-    return frame.run(_Exchange(context, start_response, sessions).begin, application, frame)
+    exchange = _Exchange(context, start_response, sessions, _lost)
+    return frame.run(exchange.begin, application, frame)
 
 
 class _Exchange:
@@ -135,14 +145,28 @@ class _Exchange:
     Everything here runs inside the frame.
     """
 
-    __slots__ = ("_is_started", "_seen", "_sessions", "_start", "_status", "_write", "context")
+    __slots__ = (
+        "_is_started",
+        "_lost",
+        "_seen",
+        "_sessions",
+        "_start",
+        "_status",
+        "_write",
+        "context",
+    )
 
     def __init__(
-        self, context: RequestContext, start: StartResponse, sessions: SessionInterface | None
+        self,
+        context: RequestContext,
+        start: StartResponse,
+        sessions: SessionInterface | None,
+        lost: Lost,
     ) -> None:
         self.context = context
         self._start = start  # the server's
         self._sessions = sessions
+        self._lost = lost
         self._status: tuple[str, Headers, ExcInfo | None] | None = None  # not given to it yet
         self._is_started = False
         self._write: Write | None = None
@@ -235,7 +259,7 @@ class _Exchange:
         if isinstance(found, Session):  # or that of a ContextMiddleware inside, which has saved it
             return
         if (values := values_of(found)) is None:
-            warn_of_another(_log, f"environ[{_PLACE!r}]", found)
+            self._lost.another(found)
             return
         adopt(session, values)
         self._seen = environ[_PLACE] = session
@@ -251,7 +275,7 @@ class _Exchange:
         if self._seen is not None:
             found = self.context.environ.get(_PLACE, self._seen)
             if found is not self._seen and values_of(found) is not None:
-                warn_of_late(_log, f"environ[{_PLACE!r}]")
+                self._lost.late()
         try:
             self.context.pop(error)
         except Exception:

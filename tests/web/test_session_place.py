@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from werkzeug.test import Client
 
-from ctxlocal import _adoption, asgi, wsgi
+from ctxlocal import asgi, wsgi
 from ctxlocal import context as contexts
 from ctxlocal.session.cookie import Cookie
 from ctxlocal.session.errors import SessionClosedError, UnstorableValueError
@@ -29,11 +29,6 @@ from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
-
-
-@pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_adoption, "_said", set())
 
 
 @pytest.fixture
