@@ -156,11 +156,12 @@ class ScopeSession:
             self._scope.update(mine)
 
     def close(self) -> None:
-        """End it: nothing that is put there from here on is looked at."""
+        """End it: what is put there, or into the session, from here on would be kept nowhere."""
         found = self.found()
         is_late = self._seen is not None and found is not self._seen and found is not self._session
         if is_late and values_of(found) is not None:
             self._lost.late()
+        self._session._closed = True  # also if it was not saved
         self._scope.update(self._outer)
 
 

@@ -262,8 +262,10 @@ class RequestContext:
     def _set_aside(self, error: BaseException | None) -> None:
         self.error = error or self.error
         self._leave()
-        if self.session is not None and self.session._closed:
-            self.session._accessed = True  # a first look misses no Vary: the response was seen
+        session = self.session
+        if session is not None and not session.is_null:
+            session._closed = True  # also if it was not saved
+            session._accessed = True  # a first look misses no Vary: the response was seen
 
     # A test client looks at a request that is over; see TestClient.
 

@@ -280,6 +280,9 @@ class _Exchange:
             self.context.pop(error)
         except Exception:
             _log.exception("A teardown of %r failed", self.context)
+        session = self.context.session
+        if session is not None and self._sessions is not None:
+            session._closed = True  # also if it was not saved
 
 
 def _close(body: object) -> None:

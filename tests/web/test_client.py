@@ -159,6 +159,8 @@ def test_a_request_that_raised_is_kept_too(app: App, ended: list[Any]) -> None:
             client.get("/fail")
         assert (request.path, g.value) == ("/fail", "failed")
         assert ended == []
+        with pytest.raises(SessionClosedError):
+            session["value"] = "lost"
     path, error = ended[0][1:]
     assert (path, type(error)) == ("/fail", KeyError)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import gc
 import logging
@@ -147,6 +148,34 @@ def test_a_scope_that_the_server_uses_again_brings_no_earlier_session(
 
     asyncio.run(main())
     assert seen == [{}, {}]
+
+
+@pytest.mark.parametrize("status", [200, 500, None], ids=["200", "500", "raises"])
+@pytest.mark.parametrize("protocol", ["asgi", "wsgi"])
+def test_a_change_after_the_request_is_refused_however_it_ended(
+    sessions: StoredSessions[Any], protocol: str, status: int | None
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["n"] = 1
+        if status is None:
+            raise ZeroDivisionError
+        await answer(send, status=status)
+
+    def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
+        environ["ctxlocal.session"]["n"] = 1
+        if status is None:
+            raise ZeroDivisionError
+        start_response(f"{status} X", [])
+        return []
+
+    place: Any = http_scope()
+    with contextlib.suppress(ZeroDivisionError):
+        if protocol == "asgi":
+            asyncio.run(Exchange(asgi.ContextMiddleware(app, sessions), place).run())
+        else:
+            wsgi.ContextMiddleware(wsgi_app, sessions)(place, lambda *head: print)
+    with pytest.raises(SessionClosedError):
+        place["ctxlocal.session"]["n"] = 2
 
 
 class Around:
