@@ -30,7 +30,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ._asgi_environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
 from ._asgi_stream import close, send_response
 from ._asgi_thread import Caller
-from ._frame import fresh_frame
 from .asgi import Receive, Scope, Send, outside
 from .context import RequestContext, call_now
 from .session.errors import StoreUnavailableError
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
+    from ._inherit import Inheritance
     from ._message import Request, Response
     from .context import AppContext
     from .session.interface import SessionInterface
@@ -52,6 +52,7 @@ class Application(Protocol):
 
     request_class: type[Request]
     session_interface: SessionInterface
+    _inheritance: Inheritance
     _startups: list[Callable[..., Any]]
     _shutdowns: list[Callable[..., Any]]
     _request_teardowns: list[Callable[..., Any]]
@@ -96,7 +97,7 @@ class _Request:
         self._app = app
         self._scope = scope
         self._receive, self._send = outside(receive, send)
-        self._frame = fresh_frame()
+        self._frame = app._inheritance.frame()
         self._caller = Caller(app.executor)
         self._call: Callable[..., Awaitable[Any]] = self._caller
         self._ends: list[Callable[[BaseException | None], Awaitable[None]]] = []
@@ -229,7 +230,7 @@ def _run_to_first_wait(coroutine: Any) -> None:
 
 async def _lifespan(app: Application, receive: Receive, send: Send) -> None:
     receive, send = outside(receive, send)
-    await fresh_frame().drive(_live(app, receive, send))
+    await app._inheritance.frame().drive(_live(app, receive, send))
 
 
 async def _live(app: Application, receive: Receive, send: Send) -> None:

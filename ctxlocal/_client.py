@@ -1,24 +1,73 @@
-"""TestClient: werkzeug's, with a way into the session."""
+"""TestClient: werkzeug's, with a way into the session, and into a request that is over."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .context import RequestContext
 from .errors import MissingDependencyError
 from .session.model import Session
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 try:
     from werkzeug.test import Client, EnvironBuilder
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
 
+KEEP = "ctxlocal.keep"  #: in an environ: what an App gives the request's context to
+
 
 class TestClient(Client):
-    """werkzeug's test client, whose cookie jar can be looked into."""
+    """werkzeug's test client, whose cookie jar can be looked into, and whose last request.
+
+    In a ``with`` block ``request``, ``session``, ``g`` and ``current_app`` are those of the
+    last request, also if it raised, until the next one or the end of the block; its
+    teardowns run then. The session is saved by that time: it can be read, not changed, and
+    ``get_flashed_messages()`` takes none away. What the view has set in Locals is gone with
+    the request.
+
+    :raises RuntimeError: the block is entered a second time, inside itself.
+    """
 
     __test__ = False  # for pytest: no class of tests
+
+    _kept: list[RequestContext] | None = None  # in a with block: those of the last request
+
+    def __enter__(self) -> Self:
+        if self._kept is not None:
+            raise RuntimeError(
+                f"{self!r} is in a with block already, and shows one request at a time. Make "
+                "another with app.test_client()."
+            )
+        self._kept = []
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        kept, self._kept = self._kept, None
+        _let_go(kept or [])
+
+    def run_wsgi_app(self, environ: dict[str, Any], buffered: bool = False) -> Any:
+        """Send one request; a redirect that is followed is one too."""
+        kept = self._kept
+        if kept is None:
+            return super().run_wsgi_app(environ, buffered)
+        _let_go(kept)
+
+        def keep(context: RequestContext) -> None:
+            context.keep()
+            kept.append(context)
+
+        environ[KEEP] = keep
+        try:
+            return super().run_wsgi_app(environ, buffered)
+        finally:
+            del environ[KEEP]
+            for context in kept:
+                context.show()
 
     @contextmanager
     def session_transaction(self, *args: Any, **kwargs: Any) -> Iterator[Session]:
@@ -36,3 +85,13 @@ class TestClient(Client):
             app.session_interface.save_session(app, context.session, response)
         cookies = response.headers.getlist("Set-Cookie")
         self._update_cookies_from_response(context.request.host, context.request.path, cookies)
+
+
+def _let_go(kept: list[RequestContext]) -> None:
+    while kept:
+        context = kept.pop()
+        try:
+            context.let_go()
+        except BaseException:
+            _let_go(kept)
+            raise

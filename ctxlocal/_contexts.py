@@ -168,6 +168,7 @@ class RequestContext:
     __slots__ = (
         "__weakref__",
         "_app_context",
+        "_is_kept",
         "_life",
         "_teardowns",
         "after_functions",
@@ -194,6 +195,7 @@ class RequestContext:
         self._teardowns: list[Teardown] = []
         self._app_context = AppContext(app)
         self._life: list[None] = []
+        self._is_kept = False
 
     @property
     def is_pushed(self) -> bool:
@@ -232,6 +234,9 @@ class RequestContext:
         """
         if not _end(self._life):
             return
+        if self._is_kept:
+            self._set_aside(error)
+            return
         error, self.error = error or self.error, None
         app_context = self._app_context
         try:
@@ -249,6 +254,49 @@ class RequestContext:
             run_all(self._teardowns, error)
         finally:
             self.app.do_teardown_request(error)
+
+    def _leave(self) -> None:
+        _remove(request_stack, self)
+        _remove(app_stack, self._app_context)
+
+    def _set_aside(self, error: BaseException | None) -> None:
+        self.error = error or self.error
+        self._leave()
+        session = self.session
+        if session is not None and not session.is_null:
+            session._closed = True  # also if it was not saved
+            session._accessed = True  # a first look misses no Vary: the response was seen
+
+    # A test client looks at a request that is over; see TestClient.
+
+    def keep(self) -> None:
+        """Let whoever serves the request only take it away: it ends with :meth:`let_go`."""
+        self._is_kept = True
+
+    def show(self) -> None:
+        """Put what was kept in place for the running owner."""
+        app_stack.push(self._app_context)
+        request_stack.push(self)
+
+    def take_flashes(self) -> list[tuple[str, str]]:
+        """Take the messages out of the session; of a request that is over they stay there."""
+        session: Any = self.session
+        was_closed = session._closed
+        if self._is_kept and not self.is_pushed:
+            session._closed = False
+        try:
+            return session.get_flashed()  # type: ignore[no-any-return]
+        finally:
+            session._closed = was_closed
+
+    def let_go(self) -> None:
+        """Take it away where it was shown, and run its teardowns; its body, if it still streams."""
+        self._is_kept = False
+        if self.is_pushed:
+            self._leave()
+        else:
+            self._life.append(None)
+            self.pop()
 
     def on_teardown(self, function: Teardown) -> None:
         """Call ``function(error)`` when this is popped; the last one registered first."""

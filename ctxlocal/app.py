@@ -33,7 +33,9 @@ from urllib.parse import quote
 
 from . import _plain_http as plain_http
 from . import signals
-from ._client import TestClient
+from ._client import KEEP, TestClient
+from ._contexts import app_stack, request_stack
+from ._inherit import Inherit, Inheritance
 from ._message import Request, Response, jsonify, response_of
 from ._refusal import is_answer, log_refusal
 from ._registry import Registry
@@ -49,7 +51,7 @@ from .context import (
     run_all,
     session,
 )
-from .errors import MissingDependencyError
+from .errors import MissingDependencyError, UnboundError
 from .session.errors import RETRY_AFTER, SessionError
 from .session.interface import SessionHeaders, SessionInterface, refuse_no_interface
 from .session.model import NullSession, Session
@@ -150,7 +152,12 @@ class App(Registry):
     :param name: names it, mostly ``__name__``.
     :param sessions: how sessions are opened and saved; with None the session is empty and
         refuses every change.
+    :param inherit: the foreign context variables that a request sees, with the values of
+        whoever calls the App: True for all, False for none, or an iterable of ContextVars.
+        What is set inside is not seen outside. A variable that was set outside and is hidden
+        is logged once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
+    :raises TypeError: ``inherit`` is something else.
 
     Safe for any number of requests at once, in threads, greenlets and tasks.
     """
@@ -160,12 +167,20 @@ class App(Registry):
     test_client_class: type[TestClient] = TestClient
     testing = False  #: let unhandled exceptions pass instead of making a 500 of them
 
-    def __init__(self, name: str, sessions: SessionInterface | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        sessions: SessionInterface | None = None,
+        *,
+        inherit: Inherit = False,
+    ) -> None:
         super().__init__()
         self.name = name
         refuse_no_interface(sessions)
         self.session_interface: SessionInterface = sessions or _NoSessions()
-        self.config: dict[str, Any] = {}  #: the application's own settings; nothing here reads it
+        self._inheritance = Inheritance(inherit)
+        #: the application's own settings; of them only url_for() reads any, outside of requests
+        self.config: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -192,7 +207,10 @@ class App(Registry):
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve a request; see :func:`ctxlocal.wsgi.serve` for how the body streams and ends."""
-        return serve(self.request_context(environ), self._answer, start_response)
+        context = self.request_context(environ)
+        if (keep := environ.get(KEEP)) is not None:
+            keep(context)
+        return serve(context, self._answer, start_response, frame=self._inheritance.frame())
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an ASGI scope; see :mod:`ctxlocal.asgi`."""
@@ -237,7 +255,10 @@ class App(Registry):
         return self.request_context(EnvironBuilder(*args, **kwargs).get_environ())
 
     def test_client(self, **kwargs: Any) -> TestClient:
-        """Return werkzeug's test client, with a cookie jar; the arguments are its own."""
+        """Return werkzeug's test client, with a cookie jar; the arguments are its own.
+
+        In ``with app.test_client() as client:`` the last request can still be looked at.
+        """
         return self.test_client_class(self, **kwargs)
 
     def create_request(self, environ: Any) -> Request:
@@ -245,7 +266,13 @@ class App(Registry):
         return self.request_class(environ)
 
     def create_url_adapter(self, request: Any) -> MapAdapter | None:
-        """Bind the URL map to the request, and match it; what fails is raised by the dispatch."""
+        """Bind the URL map to the request, and match it; what fails is raised by the dispatch.
+
+        Without a request bind it to what ``config`` says, or return None where that names
+        no ``SERVER_NAME``.
+        """
+        if request is None:
+            return self._adapter_by_config()
         adapter = None
         try:
             adapter = self.url_map.bind_to_environ(request.environ)
@@ -253,6 +280,13 @@ class App(Registry):
         except HTTPException as error:
             request.routing_exception = error
         return adapter
+
+    def _adapter_by_config(self) -> MapAdapter | None:
+        host = self.config.get("SERVER_NAME")
+        if host is None:
+            return None
+        scheme = self.config.get("PREFERRED_URL_SCHEME") or "http"
+        return self.url_map.bind(host, self.config.get("APPLICATION_ROOT"), url_scheme=scheme)
 
     def open_session(self, context: RequestContext) -> Session:
         """Open the request's session, or stand in for it where there is none."""
@@ -437,7 +471,7 @@ def _send(signal: Any, app: App, **arguments: Any) -> None:
 def url_for(
     endpoint: str,
     *,
-    _external: bool = False,
+    _external: bool | None = None,
     _anchor: str | None = None,
     _scheme: str | None = None,
     _method: str | None = None,
@@ -445,13 +479,55 @@ def url_for(
 ) -> str:
     """Return the URL of a view; values that its rule does not have become the query.
 
+    In a request it is seen from there. In an application context alone, of a script or a
+    job, it is that of ``app.config``: ``SERVER_NAME`` is the host, with its port if it is no
+    usual one; ``PREFERRED_URL_SCHEME`` is "http" and ``APPLICATION_ROOT`` "/" if not set.
+
     :param endpoint: the view's name.
-    :param _external: with the scheme and the host of the current request.
+    :param _external: with the scheme and the host. By default if there is no request, or a
+        ``_scheme``.
+    :param _scheme: the scheme of an external URL.
+    :param _anchor: what follows ``#``.
+    :param _method: chooses among rules that differ in their methods.
     :raises werkzeug.routing.BuildError: no rule of that name fits.
-    :raises UnboundError: there is no request.
+    :raises UnboundError: there is neither; or no request, and no ``SERVER_NAME``.
+    :raises ValueError: a ``_scheme``, and ``_external=False``.
     """
-    adapter = current_request_context("url_for").url_adapter
+    adapter, is_request = _adapter()
+    if _external is None:
+        _external = _scheme is not None or not is_request
+    if _scheme is not None and not _external:
+        raise ValueError("url_for: _scheme is for an external URL; leave out _external=False")
     url: str = adapter.build(
         endpoint, values, method=_method, force_external=_external, url_scheme=_scheme
     )
-    return url if _anchor is None else f"{url}#{quote(_anchor)}"
+    return url if _anchor is None else f"{url}#{quote(_anchor, safe=_SAFE_IN_ANCHORS)}"
+
+
+_SAFE_IN_ANCHORS = "%!#$&'()*+,/:;=?@"  # RFC 3986, 3.5
+
+
+def _adapter() -> tuple[MapAdapter, bool]:
+    """Return what builds the URLs of the application at work, and whether a request gave it."""
+    at_work, context = app_stack.top, request_stack.top
+    if at_work is None:
+        context = current_request_context("url_for")  # which raises
+    elif context is None or context.app is not at_work.app:
+        adapter = at_work.app.create_url_adapter(None)
+        if adapter is None:
+            raise UnboundError(_NO_SERVER_NAME, proxy="url_for")
+        return adapter, False
+    if context.url_adapter is None:
+        raise UnboundError(_NO_URLS, proxy="url_for")
+    return context.url_adapter, True
+
+
+_NO_SERVER_NAME = (
+    "url_for was called outside of a request, and nothing says for which host. Set "
+    "app.config['SERVER_NAME'], and 'PREFERRED_URL_SCHEME' and 'APPLICATION_ROOT' as needed; in a "
+    "test or script that plays a request use `with app.test_request_context():`."
+)
+_NO_URLS = (
+    "url_for finds no URLs: the request is served by a middleware, which has none (use your "
+    "framework's own), or its host or path cannot be bound."
+)

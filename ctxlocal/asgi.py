@@ -16,10 +16,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
-from ._frame import drive_call, frame_here, fresh_frame
+from ._adoption import Lost, ScopeSession, adopt
+from ._frame import drive_call, frame_here
+from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import AppContext, Host, RequestContext
-from .flow import Frame
 from .session.errors import SessionError
 from .session.interface import (
     ACCESSED,
@@ -50,27 +51,33 @@ class ContextMiddleware(Host):
     Every Local that follows the application's default starts empty, under each identity
     strategy; so does every other context variable: nothing that the server, the connection
     or an earlier request left is seen, and nothing that is set inside is seen outside. Put
-    it outermost, or pass ``inherit=True`` if variables that middleware around it has set
-    are to be seen. Tasks that the application starts keep a copy of what they were started
-    with, as tasks do. What was registered with :func:`ctxlocal.context.on_teardown` runs
-    once, when the application has ended, however it does; what it raises is logged.
+    it outermost, or name in ``inherit`` the variables of middleware around it that are to
+    be seen. Tasks that the application starts keep a copy of what they were started with, as
+    tasks do. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    application has ended, however it does; what it raises is logged.
 
     With ``sessions``, ``scope["session"]`` and ``scope["ctxlocal.session"]`` are the
     :class:`~ctxlocal.session.model.Session`, opened before the application is called and
     saved once, before the response's header is passed on; ``ctxlocal.context.session`` finds the
-    same. Afterwards a change raises
-    SessionClosedError. The header of a WebSocket is its ``websocket.accept`` (or a denial
-    response; one closed before it is accepted saves nothing): what lives for hours should
-    not hold what it loaded at its start, so a socket that writes later opens a session for
-    that moment, with ``open_async`` and ``await session.save()``. An exception that leaves
-    the application saves nothing, nor does a response with status 500, which is how
-    frameworks answer one. If no header was sent, a store that is down is a 503, and other
-    errors of the session layer have the ``status`` of their class.
+    same. Afterwards a change raises SessionClosedError. A plain mapping that the application
+    puts there instead becomes the session; see docs/sessions.md. The scope is the server's
+    own, so that middleware around sees what routing puts into it. The header of a WebSocket
+    is its ``websocket.accept`` (or a denial response; one closed before it is accepted saves
+    nothing): what lives for hours should not hold what it loaded at its start, so a socket
+    that writes later opens a session for that moment, with ``open_async`` and ``await
+    session.save()``. An exception that leaves the application saves nothing, nor does a
+    response with status 500, which is how frameworks answer one. If no header was sent, a
+    store that is down is a 503, and other errors of the session layer have the ``status`` of
+    their class.
 
     :param app: any ASGI 3.0 application, on asyncio or trio.
     :param sessions: how sessions are opened and saved; None for contexts alone.
-    :param inherit: let foreign context variables start as a copy of the caller's.
+    :param inherit: the foreign context variables that are seen inside, with the values of
+        the caller: True for all, False for none, or an iterable of ContextVars. What is set
+        inside is not seen outside. A variable that was set outside and is hidden is logged
+        once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
+    :raises TypeError: ``inherit`` is something else.
 
     Safe for any number of requests at once.
     """
@@ -80,18 +87,19 @@ class ContextMiddleware(Host):
         app: ASGIApplication,
         sessions: SessionInterface | None = None,
         *,
-        inherit: bool = False,
+        inherit: Inherit = False,
     ) -> None:
         refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
-        self.inherit = inherit
+        self._inheritance = Inheritance(inherit)
+        self._lost = Lost(_log, "scope['session']")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
         receive, send = outside(receive, send)
-        frame = Frame() if self.inherit else fresh_frame()
-        await frame.drive(self._serve({**scope}, receive, send))
+        frame = self._inheritance.frame()
+        await frame.drive(self._serve(scope, receive, send))
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
@@ -104,16 +112,16 @@ class ContextMiddleware(Host):
         self, sessions: SessionInterface, scope: Scope, receive: Receive, send: Send
     ) -> None:
         context = RequestContext(self, scope)
-        response = _Response(sessions, scope, send)
+        response = _Response(sessions, scope, send, self._lost)
         try:
-            session = await sessions.open_async(cookies_of(scope))
-            context.session = response.session = session
-            scope["session"] = scope["ctxlocal.session"] = session
+            context.session = response.open(await sessions.open_async(cookies_of(scope)))
             await _serve_in(context, self.app, scope, receive, response.send)
         except SessionError as error:
             if response.is_started or not is_answer(error):
                 raise
             await response.refuse(error)
+        finally:
+            response.close()
 
 
 async def _serve_in(
@@ -152,8 +160,10 @@ def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
 class _Response:
     """The response that an application sends, on its way to the server."""
 
-    def __init__(self, sessions: SessionInterface, scope: Scope, send: Send) -> None:
-        self.session: Session | None = None
+    def __init__(self, sessions: SessionInterface, scope: Scope, send: Send, lost: Lost) -> None:
+        self._session: Session | None = None  # until it is saved
+        self._place: ScopeSession | None = None
+        self._lost = lost
         self.is_started = False  # the header is passed on, or about to be
         self._is_refused = False  # by a response of ours; what the application sends is dropped
         self._if_not_saved = NOTHING
@@ -161,6 +171,16 @@ class _Response:
         self._scope = scope
         self._send = send
         self._handled = sys.exc_info()[1]  # by whoever called us: none of the application's
+
+    def open(self, session: Session) -> Session:
+        """Put the session where the application looks for it."""
+        self._session, self._place = session, ScopeSession(self._scope, session, self._lost)
+        return session
+
+    def close(self) -> None:
+        """Learn that the application has ended."""
+        if self._place is not None:
+            self._place.close()
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the session is saved before the first one with a header."""
@@ -178,6 +198,8 @@ class _Response:
                 if asked.cookies and plain_http.is_suspect(self._scope):
                     plain_http.warn_of(asked.cookies, self._scope)
                 message = with_headers(message, asked)
+            if self._place is not None:
+                return await self._place.pass_on(self._send, message)
         await self._send(message)
 
     async def refuse(self, error: SessionError) -> None:
@@ -189,12 +211,15 @@ class _Response:
                 await self._send(message)
 
     async def _end_session(self, message: Message) -> SessionHeaders:
-        session, self.session = self.session, None
-        if session is None:
+        session, self._session = self._session, None
+        if session is None or self._place is None:
             return self._if_not_saved
         self._if_not_saved = ACCESSED if session._accessed else NOTHING
         if message.get("status") != 500:
             try:
+                if (values := self._place.settle()) is not None:
+                    await session.load()
+                    adopt(session, values)
                 return await self._sessions.save_async(session)
             except SessionError as failure:
                 # Answered here, because frameworks would make a 500 of it.

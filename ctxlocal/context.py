@@ -6,6 +6,7 @@ has on top of its stacks; see :class:`RequestContext` and :class:`AppContext`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
@@ -21,7 +22,7 @@ from ._contexts import (
     request_stack,
     run_all,
 )
-from ._impl import LocalProxy, LocalStack, proxy
+from ._impl import LocalProxy, LocalStack, proxy, unwrap
 from .errors import UnboundError
 
 if TYPE_CHECKING:
@@ -79,13 +80,39 @@ def _outside(kind: str, wanted: str, stack: LocalStack[Any]) -> UnboundError:
     owner = strategy.describe()
     return UnboundError(
         f"Working outside of {kind} context: {wanted} needs one, and there is none in {owner} "
-        f"(identity strategy {strategy.name!r}). {_REMEDY[kind]}",
+        f"(identity strategy {strategy.name!r}). {_remedy(kind)}",
         proxy=wanted,
         ident=strategy.name,
         owner=owner,
     )
 
 
+def _remedy(kind: str) -> str:
+    for framework, remedy in _REMEDY_INSIDE.items():
+        has_context = getattr(sys.modules.get(framework), "has_app_context", None)
+        if has_context is not None and has_context():  # a request has one too
+            return remedy
+    return _REMEDY[kind]
+
+
+def _remedy_inside(framework: str, entry: str, or_else: str = "") -> str:
+    return (
+        f"A context of {framework} is active here, but that is another one: {framework}'s own "
+        f"test_request_context(), app_context() and shell do not pass app.{entry}, where the "
+        f"ContextMiddleware stands. In a test send requests by app.test_client(){or_else}. To "
+        f"serve requests, wrap app.{entry} with ContextMiddleware. In a thread use "
+        f"copy_current_request_context() of ctxlocal.context, not {framework}'s."
+    )
+
+
+_REMEDY_INSIDE = {
+    "flask": _remedy_inside(
+        "Flask",
+        "wsgi_app",
+        ", or enter RequestContext(app.wsgi_app, request.environ) of ctxlocal.context as well",
+    ),
+    "quart": _remedy_inside("Quart", "asgi_app"),
+}
 _REMEDY = {
     "request": "In a thread, greenlet or job that a request starts, wrap the function in "
     "copy_current_request_context(); in a test or script use `with app.test_request_context():`; "
@@ -118,15 +145,22 @@ def _lookup_app_object(name: str, shown: str) -> Any:
     return getattr(context, name)
 
 
-request: Request = LocalProxy(partial(_lookup_req_object, "request"))
+class ContextProxy(LocalProxy[Any]):
+    """A proxy for what is never awaited, and does not claim to be: ``mock.patch`` looks at that."""
+
+    __slots__ = ()
+    __await__ = None
+
+
+request: Request = ContextProxy(partial(_lookup_req_object, "request"))
 # Typed and shaped as a Mapping, so that it can be matched; no session module is loaded for it.
 session: Session = proxy(  # type: ignore[assignment]
     partial(_lookup_req_object, "session"),
     like=MutableMapping,  # type: ignore[type-abstract]
 )
-g: Globals = LocalProxy(partial(_lookup_app_object, "g", "g"))
+g: Globals = ContextProxy(partial(_lookup_app_object, "g", "g"))
 # An App, as Flask types it; around another application it is the middleware, which has less.
-current_app: App = LocalProxy(partial(_lookup_app_object, "app", "current_app"))
+current_app: App = ContextProxy(partial(_lookup_app_object, "app", "current_app"))
 
 
 def has_request_context() -> bool:
@@ -196,7 +230,8 @@ def get_flashed_messages(
     """
     context = current_request_context("get_flashed_messages")
     if context.flashes is None:
-        context.flashes = session.get_flashed()
+        unwrap(session)  # which says what is missing, if there is none
+        context.flashes = context.take_flashes()
     wanted = set(category_filter)
     found = [pair for pair in context.flashes if not wanted or pair[0] in wanted]
     return found if with_categories else [message for _, message in found]

@@ -19,7 +19,9 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
+from ._adoption import Lost, adopt, values_of
 from ._frame import fresh_frame
+from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from .context import Host, RequestContext
 from .errors import FrameBusyError
@@ -43,8 +45,16 @@ WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
 _log = logging.getLogger("ctxlocal.wsgi")
+_PLACE = "ctxlocal.session"  # in the environ
 _END: Any = object()
 _TAKEN: Any = object()
+
+
+def _new_lost() -> Lost:
+    return Lost(_log, f"environ[{_PLACE!r}]")
+
+
+_lost = _new_lost()  # of applications that call serve() themselves
 
 
 class ContextMiddleware(Host):
@@ -53,18 +63,20 @@ class ContextMiddleware(Host):
     Every Local that follows the application's default starts empty, under each identity
     strategy; so does every other context variable: nothing that the server, its worker or an
     earlier request left is seen, and nothing that is set inside is seen outside. Put it
-    outermost, or pass ``inherit=True`` if variables that middleware around it has set are to
-    be seen. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    outermost, or name in ``inherit`` the variables of middleware around it that are to be
+    seen. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
     body is closed, dropped, or complete; what it raises is logged and changes no response.
 
     With ``sessions``, ``environ["ctxlocal.session"]`` is the
     :class:`~ctxlocal.session.model.Session`, which ``ctxlocal.context.session`` finds too. It
     is loaded at the first touch and saved once, before the status goes to the server:
     when the application has returned a complete body, or produced its first chunk, or
-    called ``write``. Nothing is saved if an exception leaves the application before, if it
-    calls ``start_response`` with an ``exc_info``, or if the status is 500, which is how
-    frameworks answer an exception. If no status went to the server yet, a store that is
-    down is a 503, and other errors of the session layer have the ``status`` of their class.
+    called ``write``. A plain mapping that the application puts in its place in the environ
+    becomes the session; see docs/sessions.md. Nothing is saved if an exception leaves the
+    application before, if it calls ``start_response`` with an ``exc_info``, or if the status
+    is 500, which is how frameworks answer an exception. If no status went to the server yet,
+    a store that is down is a 503, and other errors of the session layer have the ``status``
+    of their class.
 
     A body has to be iterated by one thread at a time, any thread. Under the strategy
     "thread" two greenlets of one thread cannot serve requests at once: the second gets a
@@ -72,8 +84,12 @@ class ContextMiddleware(Host):
 
     :param app: any WSGI application.
     :param sessions: how sessions are opened and saved; None for contexts alone.
-    :param inherit: let foreign context variables start as a copy of the caller's.
+    :param inherit: the foreign context variables that are seen inside, with the values of
+        the caller: True for all, False for none, or an iterable of ContextVars. What is set
+        inside is not seen outside. A variable that was set outside and is hidden is logged
+        once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
+    :raises TypeError: ``inherit`` is something else.
 
     Safe for any number of requests at once.
     """
@@ -83,18 +99,20 @@ class ContextMiddleware(Host):
         app: AnyWSGIApplication,
         sessions: SessionInterface | None = None,
         *,
-        inherit: bool = False,
+        inherit: Inherit = False,
     ) -> None:
         refuse_no_interface(sessions)
         self.app = app
         self.sessions = sessions
-        self.inherit = inherit
+        self._inheritance = Inheritance(inherit)
+        self._lost = _new_lost()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""
         context = RequestContext(self, environ)
-        frame = Frame() if self.inherit else fresh_frame()
-        return serve(context, self.app, start_response, self.sessions, frame)
+        frame = self._inheritance.frame()
+        exchange = _Exchange(context, start_response, self.sessions, self._lost)
+        return frame.run(exchange.begin, self.app, frame)
 
     def open_session(self, context: RequestContext) -> Session | None:
         """Return the session that the request's cookie names."""
@@ -102,7 +120,7 @@ class ContextMiddleware(Host):
             return None
         environ: Environ = context.environ
         session = self.sessions.open(environ.get("HTTP_COOKIE", ""))
-        environ["ctxlocal.session"] = session
+        environ[_PLACE] = session
         return session
 
 
@@ -120,7 +138,8 @@ def serve(
     :return: what the server has to iterate and close.
     """
     frame = frame or fresh_frame()
-    return frame.run(_Exchange(context, start_response, sessions).begin, application, frame)
+    exchange = _Exchange(context, start_response, sessions, _lost)
+    return frame.run(exchange.begin, application, frame)
 
 
 class _Exchange:
@@ -129,17 +148,32 @@ class _Exchange:
     Everything here runs inside the frame.
     """
 
-    __slots__ = ("_is_started", "_sessions", "_start", "_status", "_write", "context")
+    __slots__ = (
+        "_is_started",
+        "_lost",
+        "_seen",
+        "_sessions",
+        "_start",
+        "_status",
+        "_write",
+        "context",
+    )
 
     def __init__(
-        self, context: RequestContext, start: StartResponse, sessions: SessionInterface | None
+        self,
+        context: RequestContext,
+        start: StartResponse,
+        sessions: SessionInterface | None,
+        lost: Lost,
     ) -> None:
         self.context = context
         self._start = start  # the server's
         self._sessions = sessions
+        self._lost = lost
         self._status: tuple[str, Headers, ExcInfo | None] | None = None  # not given to it yet
         self._is_started = False
         self._write: Write | None = None
+        self._seen: object = None  # what stood in the session's place when it was saved
 
     def begin(self, application: WSGIApplication, frame: Frame) -> Iterable[bytes]:
         context = self.context
@@ -214,11 +248,24 @@ class _Exchange:
         if session is None or self._sessions is None:
             return NOTHING
         if exc_info is None and not str(status).startswith("500"):
+            self._take_over(session)
             return self._sessions.save(session)
         reason = behind(exc_info[1] if exc_info else None, session)
         if reason is not None:
             raise reason
         return SessionHeaders(vary=session.accessed)
+
+    def _take_over(self, session: Session) -> None:
+        """Look whether the application has put something in the session's place."""
+        environ = self.context.environ
+        self._seen = found = environ.get(_PLACE, session)
+        if isinstance(found, Session):  # or that of a ContextMiddleware inside, which has saved it
+            return
+        if (values := values_of(found)) is None:
+            self._lost.another(found)
+            return
+        adopt(session, values)
+        self._seen = environ[_PLACE] = session
 
     def _refuse(self, error: SessionError) -> Iterable[bytes]:
         log_refusal(_log, error)
@@ -228,10 +275,17 @@ class _Exchange:
 
     def end(self, error: BaseException | None) -> None:
         """Run the teardowns; what they raise is logged, for the response is made by now."""
+        if self._seen is not None:
+            found = self.context.environ.get(_PLACE, self._seen)
+            if found is not self._seen and values_of(found) is not None:
+                self._lost.late()
         try:
             self.context.pop(error)
         except Exception:
             _log.exception("A teardown of %r failed", self.context)
+        session = self.context.session
+        if session is not None and self._sessions is not None:
+            session._closed = True  # also if it was not saved
 
 
 def _close(body: object) -> None:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Generator, Iterator
+from contextvars import copy_context
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from ctxlocal import _inherit
 from ctxlocal import ident as ident_module
 
 from .twins import IMPLEMENTATIONS
@@ -71,6 +73,12 @@ def _default_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ident_module.set_default(None, discard=True)
     yield
     ident_module.set_default(None, discard=True)
+
+
+@pytest.fixture(autouse=True)
+def _variables_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no log speak of what earlier tests have set in the Context of all tests."""
+    monkeypatch.setattr(_inherit, "_said", set(copy_context()))
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

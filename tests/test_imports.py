@@ -60,6 +60,7 @@ ORDER = (
     ("ctxlocal.testing",),
     # Requests.
     ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._plain_http"),
+    ("ctxlocal._inherit", "ctxlocal._adoption"),
     ("ctxlocal._contexts",),
     ("ctxlocal.context", "ctxlocal.signals"),
     ("ctxlocal._once", "ctxlocal._message", "ctxlocal._client", "ctxlocal._asgi_environ"),

@@ -4,7 +4,8 @@ It knows neither WSGI nor ASGI: what goes in is the text of the Cookie header, w
 comes out are header fields. ``open_session`` and ``save_session`` do the same for
 requests and responses of an App. They bear Flask's names, but Flask cannot use them: it sets
 ``accessed`` and saves after an exception too; there, wrap ``app.wsgi_app`` with
-:class:`ctxlocal.wsgi.ContextMiddleware`.
+:class:`ctxlocal.wsgi.ContextMiddleware`. Nor can Quart: wrap ``app.asgi_app`` with
+:class:`ctxlocal.asgi.ContextMiddleware`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,12 @@ class SessionInterface(ABC):
         """Return an empty session that refuses every change: for when there can be none."""
 
     def open_session(self, app: Any, request: Any) -> Session:
-        """Open the session of a werkzeug ``request``."""
+        """Open the session of a werkzeug ``request``.
+
+        :raises SessionConfigError: it is none: Quart calls this under Flask's name.
+        """
+        if not hasattr(request, "environ"):
+            raise _refusal(self, app)
         return self.open(request.environ.get("HTTP_COOKIE", ""))
 
     def save_session(self, app: Any, session: Session, response: Any) -> None:
@@ -111,6 +117,16 @@ class SessionInterface(ABC):
     def is_null_session(self, obj: object) -> bool:
         """Whether ``obj`` is such a stand-in."""
         return getattr(obj, "is_null", False) is True
+
+
+def _refusal(sessions: SessionInterface, app: object) -> SessionConfigError:
+    kind, framework = type(sessions).__name__, type(app).__name__
+    return SessionConfigError(
+        "session_interface",
+        f"{kind} cannot be that of a {framework}, whose requests are not werkzeug's. Wrap the "
+        "application instead, app.asgi_app = ContextMiddleware(app.asgi_app, sessions=...) of "
+        "ctxlocal.asgi, and use ctxlocal.context.session.",
+    )
 
 
 def refuse_no_interface(sessions: object) -> None:

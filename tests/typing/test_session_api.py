@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from typing_extensions import assert_type
 
-from ctxlocal.app import App
+from ctxlocal import asgi, wsgi
+from ctxlocal.app import App, TestClient
 from ctxlocal.context import copy_current_request_context, current_app, g, request, session
 from ctxlocal.session import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.session.model import Results
@@ -106,3 +108,18 @@ def test_app() -> None:
     with app.test_request_context():
         job: Callable[[int], str] = copy_current_request_context(view)
         assert job(1) == "1"
+    with app.test_client() as client:
+        assert_type(client, TestClient)
+
+
+def test_what_is_inherited() -> None:
+    request_id: ContextVar[str] = ContextVar("request_id")
+    numbers: list[ContextVar[int]] = []
+
+    async def service(scope: Any, receive: Any, send: Any) -> None:
+        """Serve nothing."""
+
+    assert App("typed", inherit=[request_id])
+    assert App("typed", inherit=True)
+    assert wsgi.ContextMiddleware(lambda environ, start_response: [], inherit=(request_id,))
+    assert asgi.ContextMiddleware(service, inherit=numbers)

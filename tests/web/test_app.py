@@ -27,6 +27,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from ctxlocal import UnboundError, ident, signals
 from ctxlocal.app import App, Request, Response, abort, jsonify, redirect, url_for
 from ctxlocal.context import (
+    RequestContext,
     after_this_request,
     current_app,
     current_request_context,
@@ -50,6 +51,7 @@ from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.model import Session
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.wsgi import ContextMiddleware
 
 STRATEGIES = ("context", "thread", "greenlet", "task")
 
@@ -265,6 +267,53 @@ def test_url_for_builds_the_urls_of_views(app: App) -> None:
             url_for("item")
     with pytest.raises(UnboundError, match=r"^Working outside of request context: url_for needs"):
         url_for("item", number=3)
+
+
+def test_url_for_in_an_application_context_builds_external_urls(app: App) -> None:
+    app.add_url_rule("/reset/<token>", "reset", lambda token: token)
+    app.config.update(SERVER_NAME="shop.example:8000")
+    with app.app_context():
+        assert url_for("reset", token="t") == "http://shop.example:8000/reset/t"
+        assert url_for("reset", token="t", _external=True, _scheme="https") == (
+            "https://shop.example:8000/reset/t"
+        )
+        assert url_for("reset", token="t", _external=False) == "/reset/t"
+        app.config.update(
+            SERVER_NAME="shop.example", PREFERRED_URL_SCHEME="https", APPLICATION_ROOT="/eu"
+        )
+        assert url_for("reset", token="t", page=2) == "https://shop.example/eu/reset/t?page=2"
+        with pytest.raises(BuildError):
+            url_for("none")
+
+
+def test_url_for_in_a_request_knows_nothing_of_the_server_name(app: App) -> None:
+    app.add_url_rule("/reset/<token>", "reset", lambda token: token)
+    app.config.update(SERVER_NAME="shop.example", PREFERRED_URL_SCHEME="https")
+    with app.test_request_context("/", base_url="http://other.example"):
+        assert url_for("reset", token="t") == "/reset/t"
+        assert url_for("reset", token="t", _scheme="https") == "https://other.example/reset/t"
+        with app.app_context():
+            assert url_for("reset", token="t") == "/reset/t"
+
+
+def test_url_for_is_of_the_application_at_work(app: App) -> None:
+    app.add_url_rule("/a", "view", lambda: "")
+    other = App("other")
+    other.add_url_rule("/b", "view", lambda: "")
+    other.config["SERVER_NAME"] = "other.example"
+    with app.test_request_context("/"), other.app_context():
+        assert url_for("view") == "http://other.example/b"
+
+
+def test_url_for_says_what_is_missing(app: App) -> None:
+    with app.app_context(), pytest.raises(UnboundError, match=r"Set app.config\['SERVER_NAME'\]"):
+        url_for("index")
+    middleware = ContextMiddleware(lambda environ, start_response: [])
+    context = RequestContext(middleware, {})
+    with context, pytest.raises(UnboundError, match=r"^url_for finds no URLs"):
+        url_for("index")
+    with app.test_request_context("/"), pytest.raises(ValueError, match="_scheme is for an ext"):
+        url_for("index", _scheme="https", _external=False)
 
 
 def test_a_missing_slash_redirects_past_the_error_handlers(app: App) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal import Local, UnboundError, flow, ident, is_bound
+from ctxlocal import Local, LocalProxy, UnboundError, flow, ident, is_bound, wsgi
 from ctxlocal.app import App
 from ctxlocal.context import (
     AppContext,
@@ -37,6 +37,7 @@ from ctxlocal.context import (
     session,
     stream_with_context,
 )
+from ctxlocal.session.cookie import Cookie
 from ctxlocal.session.errors import SessionClosedError
 from ctxlocal.session.model import Session
 from ctxlocal.session.stored import StoredSessions
@@ -596,3 +597,64 @@ def test_the_types_are_those_of_what_is_found(app: App) -> None:
     with app.test_request_context():
         found: Mapping[str, Any] = session
         assert found == {}
+
+
+# In the contexts of a framework
+
+
+def test_inside_flasks_own_context_the_error_advises_something_else() -> None:
+    import flask
+
+    flask_app = flask.Flask("shop")
+    middleware = wsgi.ContextMiddleware(
+        flask_app.wsgi_app, StoredSessions(MemoryStore(), cookie=Cookie.for_development())
+    )
+    flask_app.wsgi_app = middleware  # type: ignore[method-assign]
+    advice = re.escape(
+        "A context of Flask is active here, but that is another one: Flask's own "
+        "test_request_context(), app_context() and shell do not pass app.wsgi_app, where the "
+        "ContextMiddleware stands. In a test send requests by app.test_client(), or enter "
+        "RequestContext(app.wsgi_app, request.environ) of ctxlocal.context as well. "
+    )
+    with flask_app.test_request_context("/"):
+        with pytest.raises(UnboundError, match=advice):
+            session["x"] = 1
+        with pytest.raises(UnboundError, match=advice):
+            current_request_context()
+        with RequestContext(middleware, flask.request.environ):
+            session["x"] = 1
+            assert session["x"] == 1
+    with flask_app.app_context(), pytest.raises(UnboundError, match=advice):
+        g.x = 1
+    with pytest.raises(UnboundError, match=r"Use `with app\.app_context\(\):`"):
+        g.x = 1
+
+
+# Mocks
+
+
+@pytest.mark.parametrize("name", ["request", "session", "g", "current_app"])
+def test_mock_takes_no_proxy_for_something_async(run_python: Callable[..., str], name: str) -> None:
+    assert run_python(f"""
+        import inspect
+        from unittest import mock
+        from ctxlocal import context
+        from ctxlocal.app import App
+
+        def look():
+            proxy = context.{name}
+            with mock.patch("ctxlocal.context.{name}") as mocked:
+                print(type(mocked).__name__, inspect.isawaitable(proxy))
+            assert context.{name} is proxy
+
+        look()
+        with App("shop").test_request_context("/"):
+            look()
+    """).splitlines() == ["MagicMock False", "MagicMock False"]
+
+
+def test_the_proxies_are_still_proxies() -> None:
+    assert repr(request) == repr(g) == repr(current_app) == "<ContextProxy unbound>"
+    for proxy in (request, g, current_app):
+        assert issubclass(type(proxy), LocalProxy)
+        assert not is_bound(proxy)

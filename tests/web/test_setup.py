@@ -55,6 +55,31 @@ class TestSessions:
         assert make(SignedCookieSessions(["k" * 32]))
 
 
+class Quart:
+    """Calls a session interface as the framework of this name does."""
+
+    def __init__(self, session_interface: Any) -> None:
+        self.session_interface = session_interface
+
+    async def handle_request(self) -> None:
+        request = object()  # it has a scope, and no environ
+        self.session_interface.open_session(self, request)
+
+
+@pytest.mark.parametrize(
+    "sessions",
+    [StoredSessions(MemoryStore()), SignedCookieSessions(["k" * 32])],
+    ids=["stored", "signed"],
+)
+def test_a_session_interface_of_quart_is_refused_with_what_to_do(sessions: Any) -> None:
+    with pytest.raises(
+        SessionConfigError,
+        match=rf"^session_interface: {type(sessions).__name__} cannot be that of a Quart, .*"
+        r"app\.asgi_app = ContextMiddleware\(app\.asgi_app, sessions=\.\.\.\) of ctxlocal\.asgi",
+    ):
+        asyncio.run(Quart(sessions).handle_request())
+
+
 class TestDecorators:
     @pytest.mark.parametrize("name", ["route", "get", "post"])
     def test_the_path_is_missing(self, name: str) -> None:

@@ -1,0 +1,186 @@
+"""What an application has put where its session stood, and what becomes of it.
+
+Code that was written for other sessions assigns a dict there, and some frameworks do so
+for it (Litestar's ``set_session``). A session middleware that was left inside puts its own
+session there, and sends a cookie of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Mapping, MutableMapping
+from types import FrameType
+from typing import Any
+
+from .session.errors import UnstorableValueError
+from .session.model import Session
+
+
+def values_of(found: object) -> Mapping[Any, Any] | None:
+    """Return the values that stand in a session's place; None if they are not for us to save."""
+    if found is None or _name(found).startswith("litestar.types.empty."):  # its clear_session()
+        return {}
+    is_plain = isinstance(found, Mapping) and "session" not in _name(found).lower()
+    return found if is_plain else None  # type: ignore[return-value]
+
+
+def adopt(session: Session, values: Mapping[Any, Any]) -> None:
+    """Let the session hold ``values`` and no others.
+
+    What is equal stays untouched, so that it merges with what other requests do. The user
+    and the flashed messages stay, unless there are no values at all: that is ``clear()``.
+
+    :raises UnstorableValueError: a key or a value cannot be kept; nothing is saved then.
+    """
+    if not values:
+        if not session.new or session.modified:
+            session.clear()
+        return
+    for key in [key for key in session if key not in values]:
+        del session[key]
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise UnstorableValueError(repr(key), "a session's keys are str")
+        if not _holds(session, key, value):
+            session[key] = value
+
+
+def _holds(session: Session, key: str, value: Any) -> bool:
+    if key not in session:
+        return False
+    held = session[key]
+    if held is value or (isinstance(held, frozenset) and held == value):  # of add_to_set()
+        return True
+    return type(held) is type(value) and session._encode(key, held) == session._encode(key, value)
+
+
+class Lost:
+    """Logs, each once for an application, what is not saved of that which stands in the place.
+
+    :param place: the place, as its application writes it.
+    """
+
+    def __init__(self, log: logging.Logger, place: str) -> None:
+        self._log = log
+        self._place = place
+        self._said: set[str] = set()
+
+    def another(self, found: object, sender: str | None = None) -> None:
+        """Say that another session stands there; ``sender`` is the middleware it belongs to."""
+        self._say(
+            sender or _name(found),
+            "%s is a %s object%s when the response starts, not the session that ContextMiddleware "
+            "has put there, and ContextMiddleware saves nothing of what it holds. If a session "
+            "middleware was left inside, it sends a cookie of its own: take it out. To fill the "
+            "session, assign its keys, or put a plain dict there. This is said once.",
+            _name(found),
+            f", put there by {sender}," if sender else "",
+        )
+
+    def late(self) -> None:
+        """Say that it was replaced when the session was saved already."""
+        self._say(
+            "late",
+            "%s was replaced after the response had started, so what was put there is lost: the "
+            "session is saved with the header (of a WebSocket, when it is accepted). Fill it "
+            "before, or open a session for that moment, with sessions.open(cookies), under ASGI "
+            "open_async, and save() it. This is said once.",
+        )
+
+    def _say(self, once: str, text: str, *arguments: object) -> None:
+        if once not in self._said:
+            self._said.add(once)
+            self._log.warning(text, self._place, *arguments)
+
+
+def _name(found: object) -> str:
+    kind = found if isinstance(found, type) else type(found)
+    return kind.__qualname__ if kind is dict else f"{kind.__module__}.{kind.__qualname__}"
+
+
+class ScopeSession:
+    """The place of the session in an ASGI scope, for the length of a request.
+
+    The application's scope is the server's, so that middleware around sees what routing
+    has put into it. What stood in the session's place before, of a middleware around us,
+    stands there again while the header is passed on to it, and in the end. Where nothing
+    did, our session stays, as with Starlette's own middleware: access logs may read it.
+    """
+
+    __slots__ = ("_lost", "_outer", "_scope", "_seen", "_session")
+
+    _KEYS = ("session", "ctxlocal.session")
+
+    def __init__(self, scope: MutableMapping[str, Any], session: Session, lost: Lost) -> None:
+        self._lost = lost
+        self._scope = scope
+        self._session = session
+        self._seen: object = None  # what stood there when the response started
+        self._outer = {k: scope[k] for k in self._KEYS if k in scope and not _is_over(scope[k])}
+        scope["session"] = scope["ctxlocal.session"] = session
+
+    def found(self) -> object:
+        """Return what stands there: the session itself, or what the application put there.
+
+        A session that a ContextMiddleware inside has put there was saved by it.
+        """
+        mine, scope = self._session, self._scope
+        session, ours = scope.get("session", mine), scope.get("ctxlocal.session", mine)
+        if session is ours and (session is mine or isinstance(session, Session)):
+            return mine
+        return ours if session is mine else session
+
+    def settle(self) -> Mapping[Any, Any] | None:
+        """Return the values that the session has to take over before it is saved."""
+        self._seen = found = self.found()
+        if found is self._session:
+            return None
+        values, sender = values_of(found), _session_middleware_inside()
+        if values is not None and sender is None:
+            self._scope["session"] = self._scope["ctxlocal.session"] = self._seen = self._session
+            return values
+        self._lost.another(found, sender)
+        return None
+
+    def pass_on(self, send: Any, message: Any) -> Awaitable[None]:
+        """Send a header; middleware around us looks for its own session then."""
+        return self._among_others(send, message) if self._outer else send(message)
+
+    async def _among_others(self, send: Any, message: Any) -> None:
+        mine = {key: self._scope[key] for key in self._KEYS if key in self._scope}
+        self._scope.update(self._outer)
+        try:
+            await send(message)
+        finally:
+            self._scope.update(mine)
+
+    def close(self) -> None:
+        """End it: what is put there, or into the session, from here on would be kept nowhere."""
+        found = self.found()
+        is_late = self._seen is not None and found is not self._seen and found is not self._session
+        if is_late and values_of(found) is not None:
+            self._lost.late()
+        self._session._closed = True  # also if it was not saved
+        self._scope.update(self._outer)
+
+
+def _is_over(found: object) -> bool:
+    """Whether an earlier request left it, on a scope that its server uses again."""
+    return isinstance(found, Session) and found._closed
+
+
+def _session_middleware_inside() -> str | None:
+    """Name the middleware that passes the header on and looks after a session of its own.
+
+    Many put a plain dict into the scope, which cannot be told from an application's.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_serve_in":
+        code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
+        if "message" in code.co_varnames[: code.co_argcount] and "ctxlocal" not in module:
+            texts = [text.lower() for text in code.co_consts if isinstance(text, str)]
+            if "session" in module or ("session" in texts and "set-cookie" in texts):
+                return f"{module}.{code.co_name}"
+        frame = frame.f_back
+    return None

@@ -1,0 +1,128 @@
+"""What a request sees of the context variables of whoever calls the application.
+
+Nothing, unless it is asked for: a server's worker, or a connection, keeps what it set for
+the request before. What is hidden in this way is said once, for it may have been meant to
+be seen: a tracing span, a correlation id, the settings of ``decimal``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeAlias
+
+from ._frame import Frame, fresh_frame
+from ._pure.storage import Label
+
+Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
+
+_log = logging.getLogger("ctxlocal.context")
+_said: set[ContextVar[Any]] = set()
+
+MOST = 256  #: variables that are looked at; who makes more of them makes them at run time
+
+# Of libraries that find what they need without them: sniffio, asgiref, warnings (Python 3.14).
+_PLUMBING = frozenset(
+    (
+        "current_async_library_cvar",
+        "async_single_thread_context",
+        "thread_sensitive_context",
+        "deadlock_context",
+        "warnings_context",
+    )
+)
+
+
+class Inheritance:
+    """Makes the frames of an application's requests, with what they inherit.
+
+    :param inherit: True for every foreign context variable; False for none; or those to
+        be seen. They start with the caller's values; what is set inside is not seen outside.
+    :raises TypeError: it is nothing of that.
+    """
+
+    def __init__(self, inherit: Inherit) -> None:
+        self._all = inherit is True
+        self._chosen = () if isinstance(inherit, bool) else _variables(inherit)
+        self._known: set[ContextVar[Any]] = set(self._chosen)  # nothing is to be said of them
+
+    def frame(self) -> Frame:
+        """Return the frame of a request that is served from here."""
+        if self._all:
+            return _with_decimals_of_its_own(Frame())
+        outside = copy_context()
+        frame = fresh_frame()
+        if outside and not self._known.issuperset(outside):
+            self._look_at(outside)
+        if self._chosen:
+            for var in self._chosen:
+                if var in outside:
+                    frame._context.run(var.set, outside[var])
+            _with_decimals_of_its_own(frame)
+        return frame
+
+    def _look_at(self, outside: Context) -> None:
+        """Say which variables are hidden, each once in this process."""
+        if len(self._known) > MOST:
+            return
+        for var, value in outside.items():
+            if var in self._known:
+                continue
+            self._known.add(var)
+            if var not in _said and not _is_noise(var, value):
+                _said.add(var)
+                _log.warning(
+                    "The context variable %r was set outside and is hidden from the application: "
+                    "a request starts without what its caller, or an earlier request on the same "
+                    "worker, has set. If it is to be seen, name it: inherit=[the variable]; "
+                    "inherit=True lets all of them in. This is said once for each variable.",
+                    var.name,
+                )
+
+
+def _is_noise(var: ContextVar[Any], value: object) -> bool:
+    """Whether nobody misses it: it is ours, a library's own, or holds what it would hold anyway."""
+    is_plumbing = type(var.name) is Label or var.name in _PLUMBING
+    return is_plumbing or (_is_decimal(value) and _is_default(value))
+
+
+def _variables(inherit: Any) -> tuple[ContextVar[Any], ...]:
+    if isinstance(inherit, ContextVar):
+        raise TypeError(f"inherit takes an iterable of ContextVars: inherit=[{inherit.name}]")
+    try:
+        variables = tuple(inherit)
+    except TypeError:
+        variables = (inherit,)
+    for var in variables:
+        if not isinstance(var, ContextVar):
+            raise TypeError(f"inherit takes True, False or an iterable of ContextVars; got {var!r}")
+    return variables
+
+
+# A decimal context is changed in place; without a copy, getcontext().prec = 9 would reach the
+# caller, and the worker's next request.
+
+
+def _with_decimals_of_its_own(frame: Frame) -> Frame:
+    context = frame._context
+    for var, value in list(context.items()):
+        if _is_decimal(value):
+            context.run(var.set, value.copy())
+    return frame
+
+
+def _is_decimal(value: object) -> bool:
+    decimal = sys.modules.get("decimal")
+    return decimal is not None and isinstance(value, decimal.Context)
+
+
+def _is_default(value: Any) -> bool:
+    """Whether a decimal context has the settings that each thread begins with."""
+    default = sys.modules["decimal"].DefaultContext
+    return _settings(value) == _settings(default)
+
+
+def _settings(context: Any) -> tuple[Any, ...]:
+    return context.prec, context.rounding, context.Emin, context.Emax, *context.traps.values()
