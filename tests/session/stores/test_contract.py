@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.protocol import Answer, AsyncStore, Clear, Incr, Op, Record, Store
+from ctxlocal.session.protocol import USER, Answer, AsyncStore, Clear, Incr, Op, Record, Store
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.threaded import ThreadedStore
 from ctxlocal.testing import StoreContractError, check_async_store, check_store
@@ -201,15 +201,17 @@ class Immortal(MemoryStore):
 class Merciless(MemoryStore):
     """Revokes the record that is to be spared too."""
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
-        return super().revoke(user)
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        return super().revoke(user, None, handle)
 
 
 class Unlisted(MemoryStore):
     """Loses the user when a record is moved."""
 
-    def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        return [item for item in super().list(user) if item[1].generation == 0]
+    def move(
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
+    ) -> bool:
+        return super().move(old, new, {**sets, USER: b""}, ttl, grace)
 
 
 class Replacing(MemoryStore):
