@@ -199,7 +199,7 @@ class Store(Protocol):
         """
 
     def revoke_everyone(self) -> int:
-        """Remove every record; return how many. What is moved meanwhile is removed, as by revoke."""
+        """Remove every record, also what is moved meanwhile, as revoke does; return how many."""
 
     def purge(self) -> int:
         """Remove what has expired, where the store does not do so itself; return how many."""
