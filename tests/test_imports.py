@@ -36,6 +36,7 @@ ORDER = (
     # Sessions: they know nothing of requests, and no concrete store.
     ("ctxlocal.session.errors", "ctxlocal.session.token"),
     ("ctxlocal.session.protocol", "ctxlocal.session.lifetime", "ctxlocal.session.event"),
+    ("ctxlocal.session.handle",),
     ("ctxlocal.session.codec", "ctxlocal.session.cookie", "ctxlocal.session.keyring"),
     ("ctxlocal.session.fields", "ctxlocal.session.envelope", "ctxlocal.session.threaded"),
     ("ctxlocal.session.model", "ctxlocal.session.sealing", "ctxlocal.session.signing"),
@@ -56,6 +57,7 @@ ORDER = (
     ("ctxlocal.session.stores.url",),
     ("ctxlocal.testing._trial",),
     ("ctxlocal.testing._rules",),
+    ("ctxlocal.testing._renewals",),
     ("ctxlocal.testing.store",),
     ("ctxlocal.testing",),
     # Requests.

@@ -1,12 +1,13 @@
 """``ctxlocal sessions``: what an operator asks of a session store, and may end in it.
 
-A session is named by its handle, the store's key: SHA-256 of the id, of which the id
-cannot be had. Values are shown only when asked for; ids are nowhere in the store.
+A session is named by its handle, which stays the same when its id is renewed, and of which
+no id can be had. Values are shown only when asked for; ids are nowhere in the store.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
@@ -29,7 +30,7 @@ R = TypeVar("R")
 SHORT = 12  # characters of a handle that a table shows
 NARROW = 56  # columns that the table needs for all but the user
 FEWEST = 6  # that have to be given
-_GONE = "There is no such session, or it has just ended"
+_is_handle = re.compile(rf"[0-9a-f]{{{FEWEST},64}}|[0-9a-f]{{32}}_[0-9a-f]*").fullmatch
 
 
 @click.group()
@@ -119,9 +120,7 @@ def show(url: str, handle: str, with_values: bool, as_json: bool) -> None:
     def found(store: Store) -> SessionInfo:
         from ..session.stored import session_info
 
-        key = _key(store, handle)
-        record = store.load(key)
-        return session_info(key, record) if record is not None else _fail(_GONE, 1)
+        return session_info(*_find(store, handle))
 
     info = _ask(url, found)
     if as_json:
@@ -150,9 +149,7 @@ def show(url: str, handle: str, with_values: bool, as_json: bool) -> None:
 @_with_json
 def revoke(url: str, handle: str, as_json: bool) -> None:
     """End one session. HANDLE is what `list` shows, or as much of it as is unique."""
-    ended = _ask(url, lambda store: store.delete(_key(store, handle)))
-    if not ended:
-        _fail(_GONE, 1)
+    _ask(url, lambda store: _end(store, handle))
     _print_count(1, "ended", as_json)
 
 
@@ -208,20 +205,36 @@ def _fail(problem: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _key(store: Store, handle: str) -> str:
-    """Return the key that begins so. O(1) for a whole handle, otherwise O(sessions)."""
+def _find(store: Store, handle: str) -> tuple[str, Record]:
+    """Return the session whose handle begins so, with its key. O(sessions), or those of a user."""
+    from ..session.handle import handle_of, read_handle
+
     handle = handle.lower()
-    if not FEWEST <= len(handle) <= 64 or handle.strip("0123456789abcdef"):
+    if _is_handle(handle) is None:
         # Without saying what was given: it may be a cookie's value.
-        _fail(f"HANDLE has to be {FEWEST} to 64 hexadecimal digits, as `list` shows them", 2)
-    if len(handle) == 64:
-        return handle
-    found = [key for key, _ in store.scan() if key.startswith(handle)]
+        _fail(f"HANDLE has to be {FEWEST} or more hexadecimal digits, as `list` shows them", 2)
+    named = read_handle(handle)
+    records = store.scan() if named is None else store.list(named.user)
+    found = [each for each in records if handle in (each[0], handle_of(*each)[: len(handle)])]
     if len(found) > 1:
         _fail(f"{len(found)} sessions in {store.name} have a handle that begins so; say more", 2)
     return (
         found[0] if found else _fail(f"No session in {store.name} has a handle that begins so", 1)
     )
+
+
+def _end(store: Store, handle: str) -> None:
+    """End the session, also if its id is being renewed."""
+    from ..session.handle import handle_of, read_handle
+
+    is_ended = False
+    while not is_ended:
+        key, record = _find(store, handle)  # until it is gone, which ends this command
+        named = read_handle(handle_of(key, record))
+        if named is None:
+            is_ended = store.delete(key)
+        else:
+            is_ended = store.revoke(named.user, None, named.name) > 0
 
 
 def _as_dict(info: SessionInfo, *, with_values: bool = False) -> dict[str, Any]:

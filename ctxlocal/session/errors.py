@@ -18,6 +18,7 @@ __all__ = [
     "SessionClosedError",
     "SessionConfigError",
     "SessionConflictError",
+    "SessionEndedError",
     "SessionError",
     "SessionLimitError",
     "SessionNotLoadedError",
@@ -114,6 +115,25 @@ class SessionConflictError(SessionError, RuntimeError):
             f"Another request changed {', '.join(map(repr, keys))} of this session since it was "
             "loaded, and they cannot be merged: same_key='raise', or a counter is none any more. "
             "Nothing was stored; repeat the request, or give same_key a function that merges."
+        )
+
+
+class SessionEndedError(SessionConflictError):
+    """The session was ended, or cleared, by another request, and this one did not do as it said.
+
+    Raised for ``session.save()``, ``regenerate()``, ``clear()`` and a new ``authenticated_at``. A
+    login begins a new session instead, and what was just set, and is saved when the request
+    ends, is dropped. ``reason`` is ``"revoked"``, ``"cleared"`` or ``"corrupt"``.
+    """
+
+    answer = "This session has ended meanwhile. Look again, and repeat it."
+
+    def __init__(self, reason: str) -> None:
+        self.keys = ()
+        self.reason = reason
+        super(SessionConflictError, self).__init__(
+            f"This session was {reason} since it was loaded, as by a logout or a login of another "
+            "request. Nothing of this request's changes was stored; load the page again."
         )
 
 

@@ -118,14 +118,18 @@ class Fields(MutableMapping[str, Any]):
             return MISSING
 
     def _give_up(self, error: ValueError) -> None:
-        """Go on without the record, with what this request assigned and added alone."""
+        """Go on without the record, which cannot be read."""
+        self._keep_own()
+        self._void(error)
+
+    def _keep_own(self) -> None:
+        """Forget what was loaded; what this request assigned, added and counted itself stays."""
         self._ops = {key: op for key, op in self._ops.items() if isinstance(op, Incr)}
         counted = {key: op.amount for key, op in self._ops.items() if isinstance(op, Incr)}
         self._values = {key: self._values[key] for key in self._assigned} | counted
         self._baselines = {}
         self._dropped = set()
         self._fields = {}
-        self._void(error)
 
     def _void(self, error: ValueError) -> None:
         """Give up the record, which cannot be read: from here on the session is a new one."""

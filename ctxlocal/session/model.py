@@ -16,10 +16,11 @@ from typing import Any
 from .codec import encode
 from .errors import FreshLoginRequiredError, SessionError
 from .fields import MISSING, Fields, plain_key
-from .protocol import FLASH, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
+from .protocol import FLASH, HANDLE, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
 
 AUTHENTICATED = "\0auth"  #: when the user logged in
 BORN = "\0born"  #: when the session began: what the absolute limit counts from
+CURRENT = "\0id"  #: the beginning of the record's key, by which an old id knows that it is one
 PERMANENT = "\0keep"  #: the cookie outlives the browser
 
 _flash_number = count()
@@ -57,18 +58,21 @@ class Session(Fields):
         """Drop every value, also those that other requests set meanwhile, and the user.
 
         No delta, but a new generation: requests that loaded the former one store nothing.
+        If the record is gone when that is to be done, the save raises SessionEndedError;
+        of a session with a user the record ends, and what is set begins a new one.
         """
         self._write("session.clear()")
         was_login = self.user is not None or self._own(AUTHENTICATED) is not None
         regenerate = 0.0 if was_login else self._regenerate
-        born = self._own(BORN)
+        kept = {name: self._own(name) for name in (BORN, CURRENT, HANDLE)}
         self._values, self._baselines = {}, {}
         self._drop_changes()
         self._dropped.update(self._fields or ())
         self._is_cleared = True
         self._regenerate = regenerate
-        if born is not None and regenerate is None:  # the record stays, and its absolute limit
-            self._set_own(BORN, born)
+        for name, raw in kept.items():
+            if raw is not None and regenerate is None:  # the record stays, and its absolute limit
+                self._set_own(name, raw)
 
     # What a store does where the record lies.
 
@@ -169,8 +173,9 @@ class Session(Fields):
         """The id of the user who is logged in, None for nobody.
 
         Setting it logs in: the session gets a new id at once, ``authenticated_at`` is now,
-        and a session that was another user's is cleared first. None logs out; what is kept
-        beyond that is for :meth:`destroy`.
+        and a session that was another user's is cleared first. Where the record is gone when
+        this is saved, a new one begins with what this request set. None logs out; what is
+        kept beyond that is for :meth:`destroy`.
         """
         self._read()
         raw = self._own(USER)
@@ -236,8 +241,11 @@ class Session(Fields):
     def regenerate(self, grace: float = 0) -> None:
         """Give the session a new id when it is saved; the old one ends then.
 
-        :param grace: seconds for which the old id still reads the record, for requests under
-            way when an id is renewed by time. Ignored where the user changes.
+        If the record is gone by then the save raises SessionEndedError.
+
+        :param grace: seconds for which the old id still leads to the record, and all it
+            does is merged, for requests under way when an id is renewed by time. Of two that
+            renew it at once the second goes on by the old id. Ignored where the user changes.
         """
         self._write("session.regenerate()")
         if not 0 <= grace < float("inf"):

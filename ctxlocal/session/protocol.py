@@ -1,14 +1,22 @@
 """What a session store has to do: the contract between sessions and stores.
 
 A record is a set of fields, each a ``str`` name and ``bytes``. A store never looks into
-the bytes, with two exceptions: an integer is stored as ASCII decimal, so that
-:class:`Incr` can be done where the record lies; and the field :data:`USER` holds the
-user's id, so that a store can list the sessions of a user.
+the bytes, with three exceptions: an integer is stored as ASCII decimal, so that
+:class:`Incr` can be done where the record lies; the field :data:`USER` holds the user's
+id, so that a store can list and revoke the sessions of a user; and :data:`HANDLE` names
+one of them for :meth:`Store.revoke`.
 
 Keys are SHA-256 of session ids in hexadecimal (64 characters), never the ids. Times are
 seconds since the epoch, lengths of time are seconds. Each method is atomic in the store
 and safe from many threads, greenlets and processes at once. A store that cannot be
 reached raises :class:`~ctxlocal.session.errors.StoreUnavailableError`.
+
+A record is one from its creation to its end, whatever its keys. It has one key of its own.
+:meth:`Store.move` gives it another, and with a grace the key before becomes an *old key*:
+until its own grace ends it leads to the record, wherever later moves take that, and can do
+there all that the record's own key can, but one thing: move it on with a grace. No answer
+to an old key tells a newer one. A move without a grace ends every grace before it, and so
+does the record's end.
 
 ``ctxlocal.testing.check_store(factory)`` tells whether an object fulfils it.
 """
@@ -24,6 +32,10 @@ FLASH = "\0f"  #: and what sorts messages by time: one message
 MEMBER = "\0m"  #: key, NUL, digest: one member of a set
 ADDITIONS = (FLASH, MEMBER)  #: fields that begin so are each one request's own: none is set twice
 USER = "\0user"  #: the user's id, UTF-8; only set by create and move, or dropped by Clear
+#: The record's lasting name, 32 random hexadecimal digits: a field like any other, carried along
+#: by move, and dropped by a Clear whose ``sets`` do not hold it. It is no id, and may be shown. A
+#: record may lack it: it then has no such name.
+HANDLE = "\0handle"
 
 KEPT_COMMITS = 16  #: how many commit ids a record remembers at least
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1  #: what a counter can hold
@@ -33,7 +45,7 @@ class Record(NamedTuple):
     """What a store keeps of a session."""
 
     values: dict[str, bytes]  #: field to value; the caller's own
-    generation: int  #: 0 when created, one more with each Clear and each move
+    generation: int  #: 0 when created, one more with each Clear and each move without a grace
     touched: float  #: when it was last created, committed, moved or touched
     expires: float  #: ``touched`` plus the ``ttl`` given then; a load after that returns None
     version: object = None  #: the store's own mark of this state, for ``commit(base=...)``
@@ -107,7 +119,7 @@ class Store(Protocol):
     def load(self, key: str) -> Record | None:
         """Return the record; None if there is none, it is revoked or its ``expires`` is past.
 
-        A key that was moved with a grace still loads the record it was moved to.
+        An old key loads the record too, after any number of moves, and as fast.
         """
 
     def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
@@ -130,9 +142,7 @@ class Store(Protocol):
         nothing (any other answer is not remembered: a repetition is evaluated anew); no record
         (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an Expect
         that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take. A commit
-        renews ``touched`` and ``expires``. By a key that was moved with a grace, Incr, Take and
-        ``sets`` of :data:`ADDITIONS` alone reach the record (whatever its generation), all
-        else is ``"revoked"``.
+        renews ``touched`` and ``expires``. By an old key it is the same, in all of this.
 
         :param commit_id: at most 64 characters, new for each commit, the same when it is
             repeated because its answer was lost. At least the last 16 that were
@@ -144,27 +154,52 @@ class Store(Protocol):
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
     ) -> bool:
-        """Give the record a new key, the next generation, and ``sets`` merged into it.
+        """Give the record a new key, and ``sets`` merged into it; renew it as a commit does.
 
-        The old key is dead at once, except that for ``grace`` seconds it still loads the
-        record. False, with nothing changed, if there is no record (a key that was moved
-        itself has none). Where old and new cannot change together, the old is dead first.
+        Without a grace every key before is dead at once, for every method, and the record
+        begins its next generation; the call may come by an old key. With one, ``old`` is
+        an old key for ``grace`` seconds, whatever the graces of others; the generation stays.
+
+        Who watches sees the record by ``old`` as it was, or the move done, and nothing
+        between, however slow the caller is or if it dies: no request by ``old`` finds
+        nothing, and no commit that was answered is lost. ``new`` is told to nobody
+        before this returns True.
+
+        False, with nothing changed, if there is no record, if there is one by the key ``new``,
+        or if ``old`` is an old key and a grace is asked for: another move was first, and the
+        caller goes on by ``old``. The same move again, because its answer was lost, is True.
         """
 
     def touch(self, key: str, ttl: float) -> bool:
-        """Renew ``touched`` and ``expires``; False if there is no record (or only a moved one)."""
+        """Renew ``touched`` and ``expires``, by an old key too; False if there is no record."""
 
     def delete(self, key: str) -> bool:
-        """Remove the record; by a key that was moved with a grace too. False: there is none."""
+        """Remove the record, by an old key too. False: there was none when this was called.
+
+        A move that is under way is done before, and the record removed where it went, or is
+        not done at all.
+        """
 
     def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        """Return the keys and live records whose :data:`USER` is ``user``, oldest touch first."""
+        """Return the live records whose :data:`USER` is ``user``, oldest touch first.
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
-        """Remove every record of ``user`` but that of ``except_key``; return how many."""
+        Each comes once, with its own key.
+        """
+
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        """Remove the records of ``user``; return how many, each counted once.
+
+        On return no key loads that led to such a record when this was called, nor any key that
+        one was moved to since: whoever moves it meanwhile, again and again, with or without
+        a grace, also in a move that began before the call and ends after it.
+
+        :param except_key: a key, or an old key, of a record that stays, also if it is moved
+            meanwhile.
+        :param handle: only the record whose :data:`HANDLE` is this.
+        """
 
     def revoke_everyone(self) -> int:
-        """Remove every record; return how many."""
+        """Remove every record, also what is moved meanwhile, as revoke does; return how many."""
 
     def purge(self) -> int:
         """Remove what has expired, where the store does not do so itself; return how many."""
@@ -204,7 +239,9 @@ class AsyncStore(Protocol):
     async def touch(self, key: str, ttl: float) -> bool: ...  # noqa: D102
     async def delete(self, key: str) -> bool: ...  # noqa: D102
     async def list(self, user: str) -> Sequence[tuple[str, Record]]: ...  # noqa: D102
-    async def revoke(self, user: str, except_key: str | None = None) -> int: ...  # noqa: D102
+    async def revoke(  # noqa: D102
+        self, user: str, except_key: str | None = None, handle: str | None = None
+    ) -> int: ...
     async def revoke_everyone(self) -> int: ...  # noqa: D102
     async def purge(self) -> int: ...  # noqa: D102
     async def close(self) -> None: ...  # noqa: D102

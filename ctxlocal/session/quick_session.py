@@ -49,12 +49,16 @@ class QuickSession(StoredSession):
         if sets or deletes:
             base = None if version is None else record
             ttl = sessions.ttl(self._limit)
-            answer = sessions._sync.commit(
-                self._key, generation, sets, deletes, (), ttl, commit_id(), base
-            )
+            guard = self._guard(record) if PERMANENT in values else ()  # to renew the cookie too
+            try:
+                answer = sessions._sync.commit(
+                    self._key, generation, sets, deletes, guard, ttl, commit_id(), base
+                )
+            except CorruptRecordError:
+                return None
             if type(answer) is not Answer or answer.outcome != "committed":
                 return None
-            self._send = True if PERMANENT in values else None  # renew the cookie too
+            self._send = True if guard else None
         elif sessions.clock() - touched >= sessions.touch_interval:
             return None
         self._closed = True

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 from . import event
 from .errors import SessionConfigError, StoreUnavailableError
+from .handle import handle_of, read_handle
 from .interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from .model import BORN, NullSession, Session
-from .protocol import MEMBER, RESERVED, USER, AsyncStore, Record, Store
+from .protocol import HANDLE, MEMBER, RESERVED, USER, AsyncStore, Record, Store
 from .quick_session import QuickSession
 from .settings import Flow, StoredSettings
 from .stored_session import AsyncStoredSession, StoredSession, value_of
@@ -45,7 +46,9 @@ T = TypeVar("T")
 class SessionInfo(NamedTuple):
     """One of a user's sessions, as the user may see it."""
 
-    handle: str  #: what :meth:`StoredSessions.revoke` takes; no id, and none can be had from it
+    #: What :meth:`StoredSessions.revoke` takes: it names the session for its life, whatever its id
+    #: is. It is no id and none can be had from it; the user's id can.
+    handle: str
     user: str | None
     began: float  #: seconds since the epoch
     last_seen: float  #: to within ``touch_interval``
@@ -186,6 +189,8 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
     def revoke(self, handle: str, *, user: str | None = None) -> bool:
         """End the session that a SessionInfo's ``handle`` names; False if it is gone already.
 
+        Its id may have been renewed since it was listed, or be renewed just now.
+
         :param user: end it only if it is this user's: what a form sends back is not to be
             trusted.
         """
@@ -226,22 +231,27 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         return await self.run_async(_ask("purge"))
 
     def _list(self, user: str, current: Session | None) -> Flow[list[SessionInfo]]:
-        current_key = _key_of(current)
+        current_key, name = _key_of(current), _name_of(current)
         records = yield "list", (user,)
-        found = [session_info(key, record, key == current_key) for key, record in records]
-        return found[::-1]
+        return [
+            session_info(key, record, key == current_key or record.values.get(HANDLE, b"") == name)
+            for key, record in reversed(records)
+        ]
 
     def _revoke(self, handle: str, user: str | None) -> Flow[bool]:
-        if not is_key(handle):  # it may come from a form
-            return False
-        if user is not None:
-            record = yield "load", (handle,)
-            if record is None or record.values.get(USER) != user.encode():
+        if is_key(handle):  # of a record without a name, or what a form made up
+            record = None if user is None else (yield "load", (handle,))
+            if user is not None and (record is None or record.values.get(USER) != user.encode()):
                 return False
-        removed: bool = yield "delete", (handle,)
+            removed = yield "delete", (handle,)
+        else:
+            named = read_handle(handle)
+            if named is None or user not in (None, named.user):
+                return False
+            removed = yield "revoke", (named.user, None, named.name)
         if removed and event.destroyed.receivers:
             event.destroyed.send(self, session=None)
-        return removed
+        return bool(removed)
 
     def _revoke_all(self, user: str, except_current: Session | None) -> Flow[int]:
         removed: int = yield "revoke", (user, _key_of(except_current))
@@ -259,7 +269,9 @@ def session_info(key: str, record: Record, is_current: bool = False) -> SessionI
         began = record.touched
     name = None if user is None else user.decode("utf-8", "replace")
     values = _values_of(record)
-    return SessionInfo(key, name, began, record.touched, record.expires, values, is_current)
+    return SessionInfo(
+        handle_of(key, record), name, began, record.touched, record.expires, values, is_current
+    )
 
 
 def _values_of(record: Record) -> dict[str, Any]:
@@ -286,6 +298,12 @@ def _key_of(session: Session | None) -> str | None:
     session._read()  # the key is known once it is loaded
     key: str | None = getattr(session, "_key", None)
     return key
+
+
+def _name_of(session: Session | None) -> bytes | None:
+    """Return the lasting name of the record behind a session, None where there is none."""
+    record: Record | None = getattr(session, "_record", None)
+    return None if record is None else record.values.get(HANDLE)
 
 
 def _ask(method: str) -> Flow[int]:

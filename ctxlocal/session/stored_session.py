@@ -6,6 +6,7 @@ The flows are generators that :class:`~ctxlocal.session.settings.StoredSettings`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any
 
 from . import event
@@ -14,15 +15,16 @@ from .cookie import MAX_AGE, scan
 from .errors import (
     CorruptRecordError,
     SessionConflictError,
+    SessionEndedError,
     SessionLimitError,
     SessionNotLoadedError,
     StoreUnavailableError,
 )
 from .fields import Changes
 from .interface import ACCESSED, NOTHING, SessionHeaders
-from .model import AUTHENTICATED, BORN, PERMANENT, Results, Session
+from .model import AUTHENTICATED, BORN, CURRENT, PERMANENT, Results, Session
 from .protocol import (
-    ADDITIONS,
+    HANDLE,
     MAX_INT,
     MIN_INT,
     RESERVED,
@@ -42,15 +44,27 @@ MOST_MERGES = 16  # attempts to merge keys that others go on changing
 MOST_CREATES = 3  # attempts to create a record, whose id nobody can have
 
 _NO_CHANGES = Changes({}, [], [])
+_ABOUT = {AUTHENTICATED, BORN, CURRENT, HANDLE, PERMANENT}  # fields that alone make no record
 
 
 class StoredSession(Session):
     """A session whose record lies in a store."""
 
-    __slots__ = ("_doomed", "_id", "_is_lost", "_key", "_limit", "_record", "_send", "_unanswered")
+    __slots__ = (
+        "_doomed",
+        "_id",
+        "_is_lost",
+        "_key",
+        "_limit",
+        "_moving",
+        "_record",
+        "_send",
+        "_unanswered",
+    )
 
     _sessions: StoredSettings
-    _doomed: list[str]  # keys of records that destroy() ends
+    _doomed: list[tuple[str, Mapping[str, bytes]]]  # keys and fields of what destroy() ends
+    _moving: tuple[str, dict[str, bytes]] | None  # an id and fields whose move was not answered
     _unanswered: tuple[str, Changes] | None  # a commit's id, and what it was
     _is_lost: bool  # the record went, or was cleared: nothing more is stored
 
@@ -63,9 +77,10 @@ class StoredSession(Session):
     def destroy(self) -> None:
         """End the session: its record dies, its id too. What is set afterwards begins a new one."""
         self._write("session.destroy()")
-        doomed = self._doomed if self._key is None else [*self._doomed, self._key]
+        self._doom()
+        doomed = self._doomed
         super().destroy()
-        self._doomed, self._unanswered, self._is_lost = doomed, None, False
+        self._doomed, self._is_lost = doomed, False
         self._forget()
 
     def save(self) -> Results:
@@ -80,6 +95,8 @@ class StoredSession(Session):
             visits, code = session.save()
 
         What is returned may be awaited too; in a coroutine under ASGI it has to be.
+
+        :raises SessionEndedError: the record was ended or cleared meanwhile; nothing is stored.
         """
         self._write("session.save()")
         return self._sessions.run(self._store_changes())
@@ -87,12 +104,17 @@ class StoredSession(Session):
     def _void(self, error: ValueError) -> None:
         if self._key is not None:
             self._sessions.report_corrupt(self._key, error)
-            self._doomed.append(self._key)
+            self._doom()
         self._forget()
+
+    def _doom(self) -> None:
+        if self._key is not None and self._record is not None:
+            self._doomed = [*self._doomed, (self._key, self._record.values)]
 
     def _forget(self) -> None:
         self._key: str | None = None
         self._record: Record | None = None
+        self._moving = self._unanswered = None
 
     # Loading.
 
@@ -135,6 +157,7 @@ class StoredSession(Session):
     def _start(self, session_id: str, key: str, record: Record | None, limit: float) -> None:
         self._send: bool | None = None  # the cookie: with the id, or (False) its deletion
         self._doomed, self._unanswered, self._is_lost = [], None, False
+        self._moving = None
         self._record = record
         self._limit = limit  # when the record ends, however much it is used
         self._is_plain = True
@@ -188,138 +211,240 @@ class StoredSession(Session):
         return (self._sessions.cookie._line(self._id, max_age),)
 
     def _store_changes(self, is_last: bool = False) -> Flow[Results]:
+        """Store what changed. What was asked for is done, or raises; but a plain change that is
+        saved as the request ends, ``is_last``, is dropped if its record was ended or cleared.
+        """
         if self._destroyed:
             yield from self._end()
         changes = self._changes()
         if self._key is None:
-            yield from self._create(changes)
-            return Results(self._values[op.field] for op in changes.ops if isinstance(op, Incr))
-        if self._regenerate is not None:
-            changes = yield from self._renew_id(changes)
-        if changes and self._key is not None:
-            return (yield from self._commit(changes, is_last))
-        if self._key is not None and self._record is not None:
-            due = self._sessions.clock() - self._record.touched >= self._sessions.touch_interval
-            if due or self._renew:
-                yield from self._touch()
+            return (yield from self._create(changes, not is_last))
+        grace = self._regenerate
+        if grace is None:
+            return (yield from self._store(changes, is_last, not is_last))
+        if self._is_cleared:
+            return (yield from self._replace(changes))
+        if AUTHENTICATED in changes.sets or AUTHENTICATED in changes.deletes:
+            return (yield from self._log_in(changes, is_last))
+        results = yield from self._store(changes, is_last, True)
+        yield from self._change_id(grace)
+        return results
+
+    def _store(self, changes: Changes, is_last: bool, must: bool) -> Flow[Results]:
+        if changes:
+            return (yield from self._commit(changes, is_last, must))
+        assert self._record is not None
+        due = self._sessions.clock() - self._record.touched >= self._sessions.touch_interval
+        if due or self._renew:
+            yield from self._touch(must)
         return Results()
 
     def _end(self) -> Flow[None]:
         while self._doomed:
-            removed = yield "delete", (self._doomed[-1],)
+            removed = yield from self._end_record(*self._doomed[-1])
             self._doomed.pop()
             if removed and event.destroyed.receivers:
                 event.destroyed.send(self._sessions, session=self)
         self._destroyed = False
+        self._withdraw_id()
+
+    def _withdraw_id(self) -> None:
+        """Let the browser forget the id, if it has one."""
         self._send = False if self._has_cookie() else None
 
-    def _create(self, changes: Changes) -> Flow[None]:
+    def _end_record(self, key: str, fields: Mapping[str, bytes]) -> Flow[bool]:
+        """End a record, also if another request gave it a new key that nobody told this one."""
+        if (yield "delete", (key,)):
+            return True
+        user, handle = fields.get(USER), fields.get(HANDLE)
+        if user is None or handle is None:
+            return False
+        return bool((yield "revoke", (_text(user), None, _text(handle))))
+
+    def _create(self, changes: Changes, must: bool = False) -> Flow[Results]:
         """Store a new record under a new id, if there is anything to store (R6)."""
-        if self._is_lost:
-            return
+        if self._is_lost and USER not in changes.sets:
+            if must and changes:
+                raise SessionEndedError("revoked")
+            return Results()
         if not any(isinstance(op, Incr) for op in changes.ops) and not (
-            changes.sets.keys() - {AUTHENTICATED, BORN, PERMANENT}
+            changes.sets.keys() - _ABOUT
         ):
-            return
+            return Results()
         now = self._sessions.clock()
         fields = self._all_fields()
         fields.setdefault(BORN, repr(now).encode())
+        fields.setdefault(HANDLE, token_hex(16).encode())
         yield from self._refuse_when_full(fields)
         limit = self._sessions.live_until(fields, now)
         ttl = self._sessions.ttl(limit)
-        session_id = new_id()
         for _ in range(MOST_CREATES):
-            if (yield "create", (key_of(session_id), fields, ttl)):
+            session_id = new_id()
+            key = key_of(session_id)
+            fields[CURRENT] = _mark(key)
+            if (yield "create", (key, fields, ttl)):
                 break
-            session_id = new_id()  # a reply was lost: the first try is there, and nobody has its id
+            # A reply was lost: the first try is there, and nobody has its id.
         else:
             raise StoreUnavailableError(self._sessions.store.name, "create")
-        self._take_id(session_id, Record(fields, 0, now, now + ttl), limit)
+        self._take_id(session_id, key, Record(fields, 0, now, now + ttl), limit)
+        self._is_lost = False
         self._settle(fields, changes)
         if event.created.receivers:
             event.created.send(self._sessions, session=self)
         yield from self._evict()
+        return Results(self._values[op.field] for op in changes.ops if isinstance(op, Incr))
 
-    def _take_id(self, session_id: str, record: Record, limit: float) -> None:
-        self._id, self._key = session_id, key_of(session_id)
+    def _take_id(self, session_id: str, key: str, record: Record, limit: float) -> None:
+        self._id, self._key = session_id, key
         self._record, self._limit = record, limit
         self._send = True
 
-    def _renew_id(self, changes: Changes) -> Flow[Changes]:
-        """Give the session another id (R3), and return the changes that are still to be stored."""
+    # Another id (R3).
+
+    def _replace(self, changes: Changes) -> Flow[Results]:
+        """End the record, and begin another with what was set since it was cleared."""
+        assert self._key is not None
         assert self._record is not None
-        if self._is_cleared:
-            yield from self._refuse_when_full(changes.sets)
-            if not (yield "delete", (self._key,)):
-                self._lose("revoked")
-                return _NO_CHANGES
-            self._forget()
-            self._send = False
-            if event.destroyed.receivers:
-                event.destroyed.send(self._sessions, session=self)
-            yield from self._create(changes)
-            return _NO_CHANGES
-        if self._sessions.same_key != "last-wins":
+        yield from self._refuse_when_full(changes.sets)
+        removed = yield from self._end_record(self._key, self._record.values)
+        self._forget()
+        self._withdraw_id()
+        if removed and event.destroyed.receivers:
+            event.destroyed.send(self._sessions, session=self)
+        return (yield from self._create(changes))
+
+    def _change_id(self, grace: float) -> Flow[None]:
+        """Renew the id; with a grace, of two requests that do so the second goes on by the old."""
+        if (yield from self._move({}, grace)):
+            return
+        if grace and (yield from self._look()) is not None:
+            self._regenerate = self._send = None  # the new id is for its own request to send
+            return
+        self._lose("revoked", True)
+
+    def _log_in(self, changes: Changes, is_last: bool) -> Flow[Results]:
+        """Change the id and the user in one step; where the record is gone, begin another."""
+        is_quick = self._sessions.same_key == "last-wins"
+        is_disputed = not is_quick or any(isinstance(op, Incr) for op in changes.ops)
+        if is_disputed and self._moving is None:
             agreed = yield from self._agree(changes)
             if agreed is None:
-                return _NO_CHANGES
+                return (yield from self._begin_anew(changes))
             changes = agreed
-        is_login = AUTHENTICATED in changes.sets or AUTHENTICATED in changes.deletes
-        at_once = not changes.deletes and not changes.ops and self._sessions.same_key == "last-wins"
+        at_once = is_quick and not changes.deletes and not changes.ops
         sets = {k: v for k, v in changes.sets.items() if at_once or k[:1] == RESERVED}
-        fields = {**self._record.values, **sets}
         if USER in sets:
-            yield from self._refuse_when_full(fields)
-        session_id, now = new_id(), self._sessions.clock()
-        limit = self._sessions.live_until(fields, now)
-        ttl = self._sessions.ttl(limit)
-        grace = 0.0 if is_login else self._regenerate
-        if not (yield "move", (self._key, key_of(session_id), sets, ttl, grace)):
-            self._lose("revoked")
-            return _NO_CHANGES
-        record = Record(fields, self._record.generation + 1, now, now + ttl)
-        self._take_id(session_id, record, limit)
-        rest = {k: v for k, v in changes.sets.items() if k not in sets}
-        self._regenerate = None
+            yield from self._refuse_when_full(sets)
+        stored = yield from self._move(sets, 0.0)
+        if stored is None:
+            return (yield from self._begin_anew(changes))
         if at_once:
             self._settle(self._all_fields(), changes)
         else:
-            self._fields, self._added = {**(self._fields or {}), **sets}, {}
-        if event.regenerated.receivers:
-            event.regenerated.send(self._sessions, session=self)
+            self._fields = {**(self._fields or {}), **stored}
+            self._added = {k: v for k, v in self._added.items() if stored.get(k) != v}
         if USER in sets:
             yield from self._evict()
-        return Changes(rest, changes.deletes, changes.ops)
+        sets = {k: v for k, v in changes.sets.items() if stored.get(k) != v}
+        rest = Changes(sets, changes.deletes, changes.ops)
+        return (yield from self._commit(rest, is_last, not is_last, True)) if rest else Results()
+
+    def _begin_anew(self, changes: Changes) -> Flow[Results]:
+        """Log in though the record was revoked: with what this request set, and nothing of it."""
+        assert self._key is not None
+        if USER not in changes.sets:  # nothing else tells who that is
+            self._lose("revoked", True)
+        log.info("session %s was revoked: the login begins another", log_name(self._key))
+        self._keep_own()
+        self._forget()
+        self._regenerate = None
+        yield from self._create(self._changes())
+        return Results(
+            self._values[op.field] if isinstance(op, Incr) else None
+            for op in changes.ops
+            if not isinstance(op, Clear)
+        )
+
+    def _move(self, sets: dict[str, bytes], grace: float) -> Flow[dict[str, bytes] | None]:
+        """Give the record another key, and the session its id; return the fields set with it.
+
+        None: it was not there, or has a newer key. A move whose answer was lost is made again,
+        with the fields of then.
+        """
+        record = self._record
+        assert record is not None
+        if self._moving is None:
+            session_id = new_id()
+            self._moving = session_id, {**sets, CURRENT: _mark(key_of(session_id))}
+        session_id, sets = self._moving
+        key = key_of(session_id)
+        fields, now = {**record.values, **sets}, self._sessions.clock()
+        limit = self._sessions.live_until(fields, now)
+        ttl = self._sessions.ttl(limit)
+        moved = False
+        try:
+            moved = yield "move", (self._key, key, sets, ttl, grace)
+        except CorruptRecordError as error:
+            self._sessions.report_corrupt(self._key or "", error)
+        self._moving = None
+        if not moved:
+            return None
+        generation = record.generation + (0 if grace else 1)
+        self._take_id(session_id, key, Record(fields, generation, now, now + ttl), limit)
+        self._regenerate = None
+        if event.regenerated.receivers:
+            event.regenerated.send(self._sessions, session=self)
+        return sets
+
+    def _look(self) -> Flow[Record | None]:
+        """Load the record again."""
+        try:
+            return self._checked((yield "load", (self._key,)))
+        except CorruptRecordError as error:
+            self._sessions.report_corrupt(self._key or "", error)
+            return None
 
     def _agree(self, changes: Changes) -> Flow[Changes | None]:
         """Settle disputes while the old id is good: an error after the move would lose both."""
         assert self._record is not None
-        try:
-            theirs = self._checked((yield "load", (self._key,)))
-        except CorruptRecordError as error:
-            self._sessions.report_corrupt(self._key or "", error)
-            theirs = None
-        if theirs is None or theirs.generation != self._record.generation:
-            self._lose("revoked" if theirs is None else "cleared")
+        theirs = yield from self._look()
+        if theirs is None:
             return None
-        changes, _ = self._merge(changes, _expectations(self._record, changes), theirs)
+        if theirs.generation == self._record.generation:  # else nothing is left to dispute
+            changes, _ = self._merge(changes, self._expectations(changes), theirs)
         self._record = theirs
         return changes
 
-    def _commit(self, changes: Changes, is_last: bool) -> Flow[Results]:
+    # Changes.
+
+    def _commit(
+        self, changes: Changes, is_last: bool, must: bool, insists: bool = False
+    ) -> Flow[Results]:
+        """Merge the changes. If the record is gone or cleared they are lost: an error if it must.
+
+        A Clear, or a request that ``insists``, goes on with a record that was cleared.
+        """
         record = self._record
         assert record is not None
-        expects = [] if self._sessions.same_key == "last-wins" else _expectations(record, changes)
+        clears = Clear in map(type, changes.ops)
+        must, insists = must or clears, insists or clears
+        expects = self._expectations(changes)
         base = None if record.version is None else record
+        seen = record
         for _ in range(MOST_MERGES):
-            ops: list[Op] = [*expects, *changes.ops]
-            theirs: Record | None = None
             if BORN in changes.sets:
                 self._limit = self._sessions.live_until(changes.sets, self._sessions.clock())
             ttl = self._sessions.ttl(self._limit)
+            guard = self._guard(seen) if clears or self._is_permanent(changes) else ()
+            if clears and CURRENT in seen.values:
+                changes.sets[CURRENT] = seen.values[CURRENT]
+                guard = (Expect(CURRENT, seen.values[CURRENT]),)
+            ops: list[Op] = [*guard, *expects, *changes.ops]
             state = (self._key, record.generation)
             name = self._name_commit(changes)
             args = (*state, changes.sets, changes.deletes, ops, ttl, name, base)
+            theirs: Record | None = None
             try:
                 answer: Answer = yield "commit", args
                 self._unanswered = None
@@ -329,19 +454,48 @@ class StoredSession(Session):
                     theirs = self._checked((yield "load", (self._key,)))
             except CorruptRecordError as error:
                 self._sessions.report_corrupt(self._key or "", error)
-                self._lose("corrupt")
+                self._lose("corrupt", must)
                 return Results()
             if answer.outcome == "committed":
-                self._send_permanent(changes)
+                if self._is_permanent(changes) and self._guard(seen):
+                    self._send = True
                 if is_last:  # nobody looks at the results
                     return Results()
-                return self._settle_commit(changes, answer.results[len(expects) :], ttl)
-            if theirs is None or theirs.generation != record.generation:
-                self._lose("revoked" if theirs is None else "cleared")
+                asked = len(guard) + len(expects)
+                return self._settle_commit(changes, answer.results[asked:], ttl)
+            if theirs is None or (theirs.generation != record.generation and not insists):
+                self._lose("revoked" if theirs is None else "cleared", must)
                 return Results()
-            changes, expects = self._merge(changes, expects, theirs)
-            base = theirs
+            if theirs.generation == record.generation:
+                changes, expects = self._merge(changes, expects, theirs)
+            else:
+                self._record, record, expects = theirs, theirs, []
+            base = seen = theirs
         raise SessionConflictError(tuple(expect.field for expect in expects))
+
+    def _expectations(self, changes: Changes) -> list[Expect]:
+        """Return how the keys were that change, unless the last one wins."""
+        if self._sessions.same_key == "last-wins" or Clear in map(type, changes.ops):
+            return []
+        assert self._record is not None
+        keys = [key for key in (*changes.sets, *changes.deletes) if key[:1] != RESERVED]
+        return [Expect(key, self._record.values.get(key)) for key in keys]
+
+    def _guard(self, seen: Record) -> tuple[Expect, ...]:
+        """Return what holds as long as the cookie may be sent; nothing if it is an old id's (R3).
+
+        Another request may renew the id until this one's commit is there, and the browser
+        would go back to the old id, if it were sent after the new one.
+        """
+        current = seen.values.get(CURRENT)
+        if current is None or current == _mark(self._key or ""):
+            return (Expect(CURRENT, current),)
+        return ()
+
+    def _is_permanent(self, changes: Changes) -> bool:
+        """Whether the cookie outlives, or outlived, the browser: then it is renewed too."""
+        assert self._record is not None
+        return PERMANENT in self._record.values or PERMANENT in changes.sets
 
     def _name_commit(self, changes: Changes) -> str:
         """Return the commit's id: of one that was never answered, if it is tried again."""
@@ -366,18 +520,6 @@ class StoredSession(Session):
             )
         if not is_answer:
             raise StoreUnavailableError(self._sessions.store.name, "commit")
-
-    def _send_permanent(self, changes: Changes) -> None:
-        """Renew a cookie that outlives the browser, as the record was, or make it one or none.
-
-        What only adds may have reached the record by an old id, which must not be sent.
-        """
-        assert self._record is not None
-        if PERMANENT in changes.sets or (
-            PERMANENT in self._record.values
-            and (changes.deletes or not all(name.startswith(ADDITIONS) for name in changes.sets))
-        ):
-            self._send = True
 
     def _settle_commit(
         self,
@@ -440,32 +582,44 @@ class StoredSession(Session):
         seen = [Expect(e.field, theirs.values.get(e.field)) for e in expects]
         return Changes(sets, deletes, changes.ops), seen
 
-    def _lose(self, reason: str) -> None:
-        """Drop the changes: the record they were made to is not there any more (R7)."""
+    def _lose(self, reason: str, must: bool) -> None:
+        """Drop the changes: the record they were made to is not there any more (R7).
+
+        :raises SessionEndedError: they must be stored.
+        """
         assert self._key is not None
         log.info("session %s was %s: changes dropped", log_name(self._key), reason)
         if event.conflict.receivers:
             event.conflict.send(self._sessions, session=self, reason=reason)
-        doomed = [*self._doomed, self._key]
+        self._doom()  # to be removed by destroy(): it may be there, but cleared
         self._begin({})
-        self._unanswered = None
-        self._doomed = doomed  # to be removed by destroy(): it may be there, but cleared
         self._forget()
         self._is_lost = True
         if reason != "cleared":  # else the id is good, and this request may have made it
             self._send = None
+        if must:
+            raise SessionEndedError(reason)
 
-    def _touch(self) -> Flow[None]:
-        assert self._record is not None
+    def _touch(self, must: bool) -> Flow[None]:
+        record = self._record
+        assert record is not None
+        ttl = self._sessions.ttl(self._limit)
+        guard = self._guard(record) if self.permanent else ()
         try:
-            renewed = yield "touch", (self._key, self._sessions.ttl(self._limit))
+            if guard:
+                state = (self._key, record.generation)
+                answer = yield "commit", (*state, {}, (), guard, ttl, commit_id(), None)
+                if answer.outcome == "committed":
+                    self._send = True
+                    return
+            renewed = yield "touch", (self._key, ttl)
         except StoreUnavailableError as error:
             if self._sessions.when_down == "raise":
                 raise
             log.warning("session store down, a session was not renewed: %s", error)
             return
-        if renewed and self.permanent:
-            self._send = True
+        if must and not renewed:
+            self._lose("revoked", True)
 
     # How many sessions a user may have (R11).
 
@@ -473,21 +627,36 @@ class StoredSession(Session):
         limit = self._sessions.max_sessions
         if limit is None or self._sessions.when_full != "refuse" or USER not in fields:
             return
-        listed = yield "list", (fields[USER].decode(),)
-        if sum(key != self._key for key, _ in listed) >= limit:
+        others = yield from self._others(_text(fields[USER]))
+        if len(others) >= limit:
             raise SessionLimitError(limit)
 
     def _evict(self) -> Flow[None]:
-        user = self.user
-        if self._sessions.max_sessions is None or user is None:
+        user, limit = self.user, self._sessions.max_sessions
+        if limit is None or user is None or self._sessions.when_full != "evict":
             return
-        if self._sessions.when_full != "evict":
-            return
-        others = [key for key, _ in (yield "list", (user,)) if key != self._key]
-        for key in others[: max(0, len(others) + 1 - self._sessions.max_sessions)]:
-            removed = yield "delete", (key,)
+        others = yield from self._others(user)
+        for key, record in others[: max(0, len(others) + 1 - limit)]:
+            removed = yield from self._end_other(user, key, record)
             if removed and event.destroyed.receivers:
                 event.destroyed.send(self._sessions, session=None)
+
+    def _others(self, user: str) -> Flow[list[tuple[str, Record]]]:
+        """Return the user's other sessions, the one unused the longest first."""
+        mine = None if self._record is None else self._record.values.get(HANDLE)
+        listed = yield "list", (user,)
+        return [
+            (key, record)
+            for key, record in listed
+            if key != self._key and (mine is None or record.values.get(HANDLE) != mine)
+        ]
+
+    def _end_other(self, user: str, key: str, record: Record) -> Flow[bool]:
+        """End a session, also if its id was renewed since it was listed."""
+        handle = record.values.get(HANDLE)
+        if handle is None:
+            return bool((yield "delete", (key,)))
+        return bool((yield "revoke", (user, None, _text(handle))))
 
 
 class AsyncStoredSession(StoredSession):
@@ -532,11 +701,13 @@ class AsyncStoredSession(StoredSession):
         return await self._sessions.run_async(self._store_changes())
 
 
-def _expectations(record: Record, changes: Changes) -> list[Expect]:
-    if any(isinstance(op, Clear) for op in changes.ops):
-        return []
-    keys = [key for key in (*changes.sets, *changes.deletes) if key[:1] != RESERVED]
-    return [Expect(key, record.values.get(key)) for key in keys]
+def _mark(key: str) -> bytes:
+    """Return by what a record shows that ``key`` is its own; of it no key, nor id, can be had."""
+    return key[:16].encode()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _not_to_be_added_to(record: Record, changes: Changes) -> list[str]:

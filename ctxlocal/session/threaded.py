@@ -81,9 +81,11 @@ class ThreadedStore:
         """See :meth:`ctxlocal.session.protocol.Store.list`."""
         return await self._call(self.store.list, user)
 
-    async def revoke(self, user: str, except_key: str | None = None) -> int:
+    async def revoke(
+        self, user: str, except_key: str | None = None, handle: str | None = None
+    ) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.revoke`."""
-        return await self._call(self.store.revoke, user, except_key)
+        return await self._call(self.store.revoke, user, except_key, handle)
 
     async def revoke_everyone(self) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.revoke_everyone`."""

@@ -13,7 +13,7 @@ from .stored_session import AsyncStoredSession, StoredSession
 class TypedStoredSession(StoredSession):
     """A stored session whose keys and types are those of ``StoredSessions(schema=...)``."""
 
-    __slots__ = ()
+    __slots__ = ("_migrated",)
 
     @property
     def _schema(self) -> Schema[Any]:
@@ -29,6 +29,7 @@ class TypedStoredSession(StoredSession):
 
     def _begin(self, fields: Mapping[str, bytes]) -> None:
         super()._begin(fields)
+        self._migrated: set[str] = set()  # keys that migrate= set, and this request did not
         if not (misfits := self._schema.misfits(fields)):
             return
         values = self._schema.migrated(fields, misfits)
@@ -39,6 +40,16 @@ class TypedStoredSession(StoredSession):
                 self._remove(key)
                 self._values[key] = value
                 self._assigned[key] = raw if type(value) in IMMUTABLE else None
+                self._migrated.add(key)
+
+    def _keep_own(self) -> None:
+        for key in self._migrated:
+            self._assigned.pop(key, None)
+        super()._keep_own()
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self._migrated.discard(key)
 
     def __getitem__(self, key: str) -> Any:
         try:

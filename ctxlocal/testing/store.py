@@ -15,7 +15,8 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from ..session.protocol import AsyncStore, Store
-from ._rules import RULES, Rule
+from ._renewals import RULES  # all of them
+from ._rules import Rule
 from ._trial import Bridge, LoseReply, StoreContractError, Trial
 
 __all__ = ["StoreContractError", "check_async_store", "check_store"]

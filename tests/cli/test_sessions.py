@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from ctxlocal.cli.commands import ctxlocal
 from ctxlocal.session.cookie import Cookie, scan
+from ctxlocal.session.handle import handle_of
 from ctxlocal.session.protocol import USER
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.sqlite import SQLiteStore
@@ -61,9 +62,26 @@ def keep(url: str, user: str | None = None, **values: Any) -> Kept:
         session.user = user
     session.update(values or {"cart": ["lamp"]})
     (cookie,) = sessions.save(session).cookies
-    store.close()
     (session_id,) = scan(cookie, "ctxlocal-session")
-    return Kept(session_id, key_of(session_id))
+    record = store.load(key_of(session_id))
+    store.close()
+    assert record is not None
+    return Kept(session_id, handle_of(key_of(session_id), record))
+
+
+def renew(url: str, session_id: str, user: str | None = None) -> str:
+    """Give a session another id, as a request does, and return that."""
+    store = open_store(url)
+    sessions: StoredSessions[Any] = StoredSessions(store, cookie=Cookie.for_development())
+    session = sessions.open(f"ctxlocal-session={session_id}")
+    if user is None:
+        session.regenerate()
+    else:
+        session.user = user
+    (cookie,) = sessions.save(session).cookies
+    store.close()
+    (new_id,) = scan(cookie, "ctxlocal-session")
+    return new_id
 
 
 def handles(result: Result) -> set[str]:
@@ -208,7 +226,7 @@ class TestHandles:
         kept = keep(url)
         done = run("show", "--store", url, "--", kept.id, status=2)
         assert done.stderr == (
-            "Error: HANDLE has to be 6 to 64 hexadecimal digits, as `list` shows them\n"
+            "Error: HANDLE has to be 6 or more hexadecimal digits, as `list` shows them\n"
         )
 
     @pytest.mark.parametrize("command", ["show", "revoke"])
@@ -219,6 +237,27 @@ class TestHandles:
         done = run(command, handle, "--store", url, "--json", status=1)
         assert done.stdout == ""
         assert re.match("Error: (No session in|There is no such session)", done.stderr)
+
+    @pytest.mark.parametrize("length", [10, 32, None])
+    @pytest.mark.parametrize("user", ["ada", None])
+    def test_r8_it_names_the_session_after_its_id_was_renewed(
+        self, run: Run, url: str, user: str | None, length: int | None
+    ) -> None:
+        kept = keep(url, user)
+        renew(url, renew(url, kept.id))
+        handle = kept.handle[:length]
+        assert json.loads(run("show", handle, "--store", url, "--json").stdout)["user"] == user
+        assert run("revoke", handle, "--store", url).stdout == "1 session ended\n"
+        assert run("list", "--store", url).stdout == "No live sessions\n"
+        run("revoke", handle, "--store", url, status=1)
+
+    def test_r8_a_visitors_names_the_session_that_he_logged_in_with(
+        self, run: Run, url: str
+    ) -> None:
+        kept = keep(url)
+        renew(url, kept.id, "ada")
+        assert run("revoke", kept.handle, "--store", url).stdout == "1 session ended\n"
+        assert run("list", "--store", url).stdout == "No live sessions\n"
 
     def test_one_that_is_not_unique(self, run: Run, url: str) -> None:
         store = open_store(url)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ctxlocal.session.codec import MAX_BYTES
-from ctxlocal.session.errors import UnstorableValueError
+from ctxlocal.session.errors import SessionEndedError, UnstorableValueError
 from ctxlocal.session.protocol import FLASH, MEMBER, USER, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stored_session import StoredSession
@@ -34,6 +34,8 @@ class Kept:
 
     def __init__(self) -> None:
         self.token = object()
+        self.olds: list[object] = []  # that still lead to it
+        self.handle = object()
         self.generation = 0
         self.values: dict[str, Any] = {}
         self.members: set[str] = set()
@@ -41,18 +43,23 @@ class Kept:
         self.user: str | None = None
 
 
+def find(records: list[Kept], token: object) -> Kept | None:
+    return next((kept for kept in records if token in (kept.token, *kept.olds)), None)
+
+
 class Asked:
     """A request of the model: what it saw at its beginning, and what it did since."""
 
-    def __init__(self, kept: Kept | None) -> None:
+    def __init__(self, kept: Kept | None, token: object) -> None:
         self.has_cookie = False
         self.sent: bool | None = None  # the cookie with an id, or its deletion
-        self.doomed: list[object] = []
+        self.doomed: list[tuple[object, str | None, object]] = []  # token, user, handle
         self.is_lost = self.destroyed = False
-        self.start(kept)
+        self.start(kept, token)
 
-    def start(self, kept: Kept | None) -> None:
-        self.token = None if kept is None else kept.token
+    def start(self, kept: Kept | None, token: object = None) -> None:
+        self.token = None if kept is None else token
+        self.handle = None if kept is None else kept.handle
         self.generation = 0 if kept is None else kept.generation
         self.base = {} if kept is None else kept.values.copy()
         self.base_members = set() if kept is None else kept.members.copy()
@@ -69,7 +76,9 @@ class Asked:
         self.members_gone: set[str] = set()
         self.flashes: set[str] = set()
         self.flashes_gone: set[str] = set()
-        self.cleared = self.regenerate = False
+        self.nested: set[str] = set()  # of the sets: loaded values that were changed inside
+        self.cleared = False
+        self.regenerate: float | None = None  # the grace
         self.login: str | None = None
 
     # What it sees.
@@ -112,6 +121,7 @@ class Asked:
 
     def drop(self, key: str) -> None:
         self.sets.pop(key, None)
+        self.nested.discard(key)
         self.added.pop(key, None)
         self.taken.discard(key)
         if key in self.base and not self.cleared:
@@ -148,74 +158,108 @@ class Asked:
         self.flashes = set()
 
     def clear(self) -> None:
-        regenerate = self.regenerate or self.user is not None
+        regenerate = self.regenerate if self.user is None else 0.0
         self.forget_changes()
         self.cleared, self.regenerate = True, regenerate
 
     def log_in(self, user: str) -> None:
         if self.user not in (None, user):
             self.clear()
-        self.login, self.regenerate = user, True
+        self.login, self.regenerate = user, 0.0
+
+    def renew(self, grace: float) -> None:
+        self.regenerate = grace if self.regenerate is None else self.regenerate
 
     def destroy(self) -> None:
-        self.doomed += [] if self.token is None else [self.token]
+        self.doom()
         self.start(None)
         self.is_lost, self.destroyed = False, True
 
-    # What is stored of it.
+    # What is stored of it; True: it was not as the request was told, and that is an error.
 
-    def save(self, records: list[Kept]) -> None:
+    def save(self, records: list[Kept], must: bool) -> bool:
         if self.destroyed:
-            records[:] = [kept for kept in records if kept.token not in self.doomed]
+            for doomed in self.doomed:
+                self.end(records, *doomed)
             self.doomed, self.destroyed = [], False
             self.sent = False if self.has_cookie else None
         if self.token is None:
-            self.create(records)
-            return
-        kept = next((kept for kept in records if kept.token is self.token), None)
-        if self.regenerate:
-            self.renew(records, kept)
-        elif self.has_changes():
-            if kept is None or kept.generation != self.generation:
-                self.lose(kept)
-            else:
-                self.apply_own(kept)
-                self.apply_rest(kept)
-                self.go_on(kept)
-
-    def create(self, records: list[Kept]) -> None:
-        if self.is_lost or not (
-            self.sets or self.added or self.members or self.flashes or self.login
-        ):
-            return
-        kept = Kept()
-        self.cleared = False
-        self.apply_own(kept)
-        self.apply_rest(kept)
-        records.append(kept)
-        self.sent = True
-        self.go_on(kept)
-
-    def renew(self, records: list[Kept], kept: Kept | None) -> None:
-        if kept is None:
-            self.lose(None)
-            return
+            return self.create(records, must)
+        kept, grace = find(records, self.token), self.regenerate
+        if grace is None:
+            return self.store(kept, must)
         if self.cleared:
+            self.end(records, self.token, self.base_user, self.handle)
+            self.sent = False if self.has_cookie else None
+            return self.begin_anew(records)
+        if self.login:
+            return self.begin_anew(records) if kept is None else self.move_in(kept)
+        return self.store(kept, True) or self.change_id(find(records, self.token), grace)
+
+    def end(self, records: list[Kept], token: object, user: str | None, handle: object) -> None:
+        kept = find(records, token)
+        if kept is None and user is not None:  # it may have got another id
+            kept = next((k for k in records if k.handle is handle and k.user == user), None)
+        if kept is not None:
             records.remove(kept)
-            self.sent, self.token = False, None
-            self.base, self.base_user = {}, None
-            self.base_members, self.base_flashes = set(), set()
-            self.create(records)
-            return
-        is_current = kept.generation == self.generation
-        kept.token, kept.generation = object(), kept.generation + 1
-        self.sent, self.token, self.generation = True, kept.token, self.generation + 1
+
+    def create(self, records: list[Kept], must: bool) -> bool:
+        has_any = self.sets or self.added or self.members or self.flashes or self.login
+        if self.is_lost and not self.login:
+            return bool(must and (has_any or self.cleared))
+        if has_any:
+            kept = Kept()
+            self.cleared = self.is_lost = False
+            self.apply_own(kept)
+            self.apply_rest(kept)
+            records.append(kept)
+            self.sent = True
+            self.go_on(kept)
+        return False
+
+    def begin_anew(self, records: list[Kept]) -> bool:
+        """Create another record, with nothing of the one that is gone."""
+        self.token, self.base, self.base_user = None, {}, None
+        self.base_members, self.base_flashes = set(), set()
+        self.sets = {key: value for key, value in self.sets.items() if key not in self.nested}
+        self.deletes, self.taken, self.regenerate = set(), set(), None
+        self.members_gone, self.flashes_gone = set(), set()
+        return self.create(records, False)
+
+    def move_in(self, kept: Kept) -> bool:
+        """Log in: nothing that another request cleared is in the way."""
+        self.token = kept.token = object()
+        kept.olds, kept.generation = [], kept.generation + 1
+        generation = kept.generation if self.has_deltas() else self.generation + 1
+        self.sent = True
         self.apply_own(kept)
-        if self.has_deltas() and not is_current:
-            self.lose(kept)  # a login holds, what else it did is too late
-            return
         self.apply_rest(kept)
-        self.go_on(kept, self.generation)
+        self.go_on(kept, generation)
+        return False
+
+    def store(self, kept: Kept | None, must: bool) -> bool:
+        if not self.has_changes():
+            return False
+        if kept is None or (kept.generation != self.generation and not self.cleared):
+            return self.lose(kept, must or self.cleared)
+        self.apply_own(kept)
+        self.apply_rest(kept)
+        self.go_on(kept)
+        return False
+
+    def change_id(self, kept: Kept | None, grace: float) -> bool:
+        self.regenerate = None
+        if kept is None:
+            return self.lose(None, True)
+        if grace and kept.token is not self.token:
+            self.sent = None  # another renewed it first
+            return False
+        kept.olds = [*kept.olds, kept.token] if grace else []
+        kept.generation += not grace
+        self.generation += not grace
+        self.token = kept.token = object()
+        self.sent = True
+        return False
 
     def has_deltas(self) -> bool:
         gone = self.deletes - self.sets.keys()
@@ -244,18 +288,23 @@ class Asked:
     def go_on(self, kept: Kept, generation: int | None = None) -> None:
         """Go on from what it sees; it learns of others' changes to its counters alone."""
         own = Kept()
-        own.token = kept.token
+        own.handle = kept.handle
         own.generation = kept.generation if generation is None else generation
         own.values = self.values | {key: kept.values[key] for key in self.added}
         own.members, own.flashes, own.user = self.seen_members, self.seen_flashes, self.user
-        self.start(own)
+        self.start(own, self.token or kept.token)
 
-    def lose(self, kept: Kept | None) -> None:
-        self.doomed.append(self.token)
+    def doom(self) -> None:
+        if self.token is not None:
+            self.doomed.append((self.token, self.base_user, self.handle))
+
+    def lose(self, kept: Kept | None, must: bool) -> bool:
+        self.doom()
         self.start(None)
         self.is_lost = True
         if kept is None:
             self.sent = None
+        return must
 
 
 class Open:
@@ -285,8 +334,7 @@ class Requests(RuleBasedStateMachine):
     @precondition(lambda self: len(self.open) < 4)
     @rule(which=st.sampled_from([0, 0, 0, 1]), look=st.booleans())
     def begin(self, which: int, look: bool) -> None:
-        kept = next((k for k in self.records if k.token is self.jars[which]), None)
-        asked = Asked(kept)
+        asked = Asked(find(self.records, self.jars[which]), self.jars[which])
         asked.has_cookie = bool(self.browsers[which].cookie)
         request = Open(self.browsers[which], asked)
         assert request.session.get("nothing") is None  # loads it
@@ -323,6 +371,8 @@ class Requests(RuleBasedStateMachine):
     def mutate(self, data: st.DataObject) -> None:
         session, asked = self.pick(data)
         item = next(self.unique)
+        if "list" in asked.values and not asked.is_ours("list"):
+            asked.nested.add("list")
         session.setdefault("list", []).append(item)
         asked.sets["list"] = [*asked.values.get("list", []), item]
 
@@ -370,7 +420,7 @@ class Requests(RuleBasedStateMachine):
         asked.take_flashes()
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), change=st.sampled_from(["clear", "regenerate", "destroy"]))
+    @rule(data=st.data(), change=st.sampled_from(["clear", "regenerate", "renew", "destroy"]))
     def change_all(self, data: st.DataObject, change: str) -> None:
         session, asked = self.pick(data)
         if change == "clear":
@@ -378,7 +428,10 @@ class Requests(RuleBasedStateMachine):
             asked.clear()
         elif change == "regenerate":
             session.regenerate()
-            asked.regenerate = True
+            asked.renew(0.0)
+        elif change == "renew":
+            session.regenerate(10_000)
+            asked.renew(10_000)
         else:
             session.destroy()
             asked.destroy()
@@ -402,8 +455,11 @@ class Requests(RuleBasedStateMachine):
     @rule(data=st.data())
     def save(self, data: st.DataObject) -> None:
         session, asked = self.pick(data)
-        session.save()
-        asked.save(self.records)
+        if asked.save(self.records, must=True):
+            with pytest.raises(SessionEndedError):
+                session.save()
+        else:
+            session.save()
         assert dict(session) == asked.seen
         assert session.user == asked.user
 
@@ -413,8 +469,11 @@ class Requests(RuleBasedStateMachine):
         request = self.open.pop(data.draw(st.sampled_from(range(len(self.open)))))
         if fails:
             return
+        if request.asked.save(self.records, must=False):
+            with pytest.raises(SessionEndedError):
+                request.browser.save(request.session)
+            return
         headers = request.browser.save(request.session)
-        request.asked.save(self.records)
         sent = request.asked.sent
         assert len(headers.cookies) == (sent is not None)
         if sent is not None:
@@ -422,7 +481,7 @@ class Requests(RuleBasedStateMachine):
             which = self.browsers.index(request.browser)
             self.jars[which] = request.asked.token if sent else None
             if sent and request.asked.is_lost:
-                self.jars[which] = request.asked.doomed[-1]
+                self.jars[which] = request.asked.doomed[-1][0]
 
     @invariant()
     def the_store_holds_what_the_model_holds(self) -> None:
@@ -436,7 +495,7 @@ class Requests(RuleBasedStateMachine):
     @invariant()
     def each_browser_reaches_its_own(self) -> None:
         for browser, token in zip(self.browsers, self.jars, strict=True):
-            kept = next((k for k in self.records if k.token is token), None)
+            kept = find(self.records, token)
             session = browser.open()
             assert session.user == (None if kept is None else kept.user)
             assert session.get("a") == (None if kept is None else kept.values.get("a"))

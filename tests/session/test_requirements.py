@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from hashlib import sha256
 from typing import Any
 
@@ -20,11 +20,13 @@ from ctxlocal.context import session as current_session
 from ctxlocal.session.errors import (
     FreshLoginRequiredError,
     SessionClosedError,
+    SessionEndedError,
     SessionLimitError,
     StoreUnavailableError,
 )
+from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import Answer, Record
+from ctxlocal.session.protocol import USER, Answer, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stored_session import AsyncStoredSession, StoredSession
 from ctxlocal.session.stores.memory import MemoryStore
@@ -224,7 +226,7 @@ def test_r3_another_user_begins_with_nothing_of_the_former(browser: Browser) -> 
     assert browser.open().get_flashed() == []
 
 
-def test_r3_a_grace_reads_and_counts_but_sets_nothing(browser: Browser) -> None:
+def test_r3_through_a_grace_a_request_under_way_loses_nothing(browser: Browser) -> None:
     with browser.request() as session:
         session["a"], session["n"] = 1, 1
     late = Browser(browser.sessions, browser.cookie)
@@ -236,7 +238,39 @@ def test_r3_a_grace_reads_and_counts_but_sets_nothing(browser: Browser) -> None:
     assert late.values() == {"a": 1, "n": 1}
     late.save(under_way)
     late.save(counting)
-    assert browser.values() == {"a": 1, "n": 2}
+    assert late.headers.cookies == ()
+    assert browser.values() == late.values() == {"a": 2, "n": 2}
+
+
+def test_r3_of_two_renewals_at_once_the_second_adopts_the_first(browser: Browser) -> None:
+    with browser.request() as session:
+        session["a"] = 1
+    late = Browser(browser.sessions, browser.cookie)
+    first, second = browser.open(), late.open()
+    for number, session in enumerate((first, second)):
+        session[f"own{number}"] = True
+        session.incr("n")
+        session.regenerate(grace=30)
+    browser.save(first)
+    late.save(second)
+    assert len(browser.headers.cookies) == 1
+    assert late.headers.cookies == ()
+    assert browser.values() == late.values() == {"a": 1, "own0": True, "own1": True, "n": 2}
+
+
+def test_r3_a_login_by_an_id_in_its_grace_ends_every_id_before(browser: Browser) -> None:
+    with browser.request() as session:
+        session["a"] = 1
+    late = Browser(browser.sessions, browser.cookie)
+    under_way = late.open()
+    under_way.user = "alice"
+    with browser.request() as session:
+        session.regenerate(grace=30)
+    ids = [browser.cookie, late.cookie]
+    late.save(under_way)
+    assert (late.open().user, late.values()) == ("alice", {"a": 1})
+    assert late.cookie not in ids
+    assert [Browser(browser.sessions, cookie).values() for cookie in ids] == [{}, {}]
 
 
 def test_r3_no_response_to_an_old_id_carries_the_new_one(browser: Browser, clock: Clock) -> None:
@@ -357,10 +391,10 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "clear": lambda s: (s.clear(), s.update(a=3)),
     "regenerate": lambda s: s.regenerate(),
     "grace": lambda s: s.regenerate(60),
-    "login": lambda s: setattr(s, "user", "alice"),
     "refresh": lambda s: s.refresh(),
     "permanent": lambda s: setattr(s, "permanent", True),
 }
+TOLD = {"clear", "regenerate", "grace"}  # a view that was told so is told that it is not so
 
 
 @pytest.mark.parametrize("how", CHANGES)
@@ -381,11 +415,31 @@ def test_r7_a_save_after_the_end_recreates_nothing(
         assert sessions.revoke(browser.key)
     else:
         assert sessions.revoke_everyone() == 1
-    headers = browser.save(late)
+    headers = SessionHeaders()
+    with pytest.raises(SessionEndedError) if how in TOLD else nullcontext():
+        headers = browser.save(late)
     assert sessions.store.stats().sessions == 0  # type: ignore[union-attr]
     assert headers.cookies == ()
     assert browser.values() == {}
     assert ("conflict: revoked" in events) == (how != "refresh")
+
+
+def test_r7_a_login_after_the_end_begins_a_session_with_nothing_of_it(browser: Browser) -> None:
+    with browser.request() as session:
+        session["a"], session["list"], session["n"] = 1, [], 5
+        session.permanent = True
+    late = browser.open()
+    old = browser.cookie
+    late["list"].append(1)
+    late.incr("n")
+    late["own"] = 1
+    late.user = "alice"
+    browser.sessions.revoke_everyone()
+    browser.save(late)
+    assert browser.cookie != old
+    assert (browser.open().user, browser.values()) == ("alice", {"own": 1, "n": 1})
+    assert not browser.open().permanent
+    assert Browser(browser.sessions, old).values() == {}
 
 
 def test_r7_after_a_save_that_failed_the_request_stores_nothing_more(browser: Browser) -> None:
@@ -394,7 +448,8 @@ def test_r7_after_a_save_that_failed_the_request_stores_nothing_more(browser: Br
     late = browser.open()
     late["a"] = 2
     browser.sessions.revoke(browser.key)
-    assert late.save() == ()
+    with pytest.raises(SessionEndedError):
+        late.save()
     late["b"] = 1
     late.incr("n")
     assert browser.save(late).cookies == ()
@@ -409,7 +464,8 @@ def test_r7_destroy_also_ends_a_record_that_was_lost_to_a_clear(browser: Browser
     with browser.request() as session:
         session.clear()
         session["b"] = 1
-    late.save()
+    with pytest.raises(SessionEndedError):
+        late.save()
     late.destroy()
     late["fresh"] = 1
     Browser.save(browser, late)
@@ -446,6 +502,74 @@ def test_r8_revoke_all_keeps_a_session_that_was_not_looked_at_yet(browser: Brows
         session.user = "alice"
     assert browser.sessions.revoke_all("alice", browser.open()) == 0
     assert browser.open().user == "alice"
+
+
+@pytest.mark.parametrize("grace", [0, 60])
+@pytest.mark.parametrize("renewals", [1, 3])
+def test_r8_a_handle_names_the_session_whatever_its_id_is_by_now(
+    sessions: Sessions, grace: float, renewals: int, events: list[str]
+) -> None:
+    here, there = Browser(sessions), Browser(sessions)
+    for browser in (here, there):
+        with browser.request() as session:
+            session.user = "alice"
+    handles = {
+        info.is_current: info.handle for info in sessions.list_sessions("alice", here.open())
+    }
+    for _ in range(renewals):
+        with there.request() as session:
+            session.regenerate(grace)
+    assert {info.handle for info in sessions.list_sessions("alice")} == set(handles.values())
+    assert there.key not in "".join(handles.values())
+    assert not sessions.revoke(handles[False], user="mallory")
+    assert sessions.revoke(handles[False], user="alice")
+    assert events[-1] == "destroyed"
+    assert not sessions.revoke(handles[False], user="alice")
+    assert (here.open().user, there.open().user) == ("alice", None)
+
+
+def test_r8_a_handle_outlives_a_clear_and_a_login(browser: Browser) -> None:
+    with browser.request() as session:
+        session["a"] = 1
+    with browser.request() as session:
+        session.clear()
+        session["b"] = 2
+    with browser.request() as session:
+        session.user = "alice"
+    (before,) = browser.sessions.list_sessions("alice", browser.open())
+    with browser.request() as session:
+        session.user = "alice"
+    (after,) = browser.sessions.list_sessions("alice", browser.open())
+    assert before.handle == after.handle
+    assert before.is_current
+    assert browser.sessions.revoke(before.handle)
+    assert browser.values() == {}
+
+
+def test_r8_another_programs_record_is_named_by_its_key(sessions: Sessions) -> None:
+    key = "0" * 64
+    sessions.store.create(key, {USER: b"alice"}, 100)
+    (info,) = sessions.list_sessions("alice")
+    assert info.handle == key
+    assert not sessions.revoke(key, user="mallory")
+    assert sessions.revoke(key, user="alice")
+    assert sessions.list_sessions("alice") == []
+
+
+@pytest.mark.parametrize("user", ["é", "a.b", "\0", " ", "x" * 300])
+def test_r8_a_handle_is_plain_text_for_any_user(sessions: Sessions, user: str) -> None:
+    with Browser(sessions).request() as session:
+        session.user = user
+    (info,) = sessions.list_sessions(user)
+    assert info.handle.replace("_", "").isalnum()
+    assert sessions.revoke(info.handle, user=user)
+
+
+@pytest.mark.parametrize(
+    "handle", ["0" * 32, "0" * 32 + "_", "0" * 32 + "_ff", "0" * 32 + "_6", "0" * 32 + "_61_61"]
+)
+def test_r8_a_handle_of_no_user_ends_nothing(sessions: Sessions, handle: str) -> None:
+    assert not sessions.revoke(handle)
 
 
 @pytest.mark.parametrize("handle", ["", "x", "\0" * 64, "A" * 64, "é" * 64, None, 7, ["a"]])
@@ -557,6 +681,44 @@ def test_r11_the_session_unused_the_longest_gives_way(make: Make, clock: Clock) 
     clock.advance(1)
     third = login(sessions)
     assert [b.open().user for b in (first, second, third)] == ["alice", None, "alice"]
+
+
+@pytest.mark.parametrize("grace", [0, 60])
+def test_r11_who_has_to_give_way_may_be_renewed_at_that_moment(
+    make: Make, clock: Clock, grace: float
+) -> None:
+    class Overtaken(MemoryStore):
+        """Between a list and what is made of it another request renews the first."""
+
+        def list(self, user: str) -> Any:
+            listed = super().list(user)
+            if listed and first.cookie:
+                with first.request() as session:
+                    session.regenerate(grace)
+            return listed
+
+    store = Overtaken(clock=clock)
+    sessions = make(store, max_sessions=1)
+    first, second = Browser(make(store)), Browser(sessions)
+    for browser in (first, second):
+        clock.advance(1)
+        with browser.request() as session:
+            session.user = "alice"
+    assert (first.open().user, second.open().user) == (None, "alice")
+
+
+def test_r11_a_session_does_not_count_or_end_itself_after_a_renewal(
+    make: Make, clock: Clock
+) -> None:
+    browser = Browser(make(max_sessions=1, when_full="refuse"))
+    with browser.request() as session:
+        session.user = "alice"
+    late = browser.open()
+    with browser.request() as session:
+        session.regenerate(grace=60)
+    late.user = "alice"
+    browser.save(late)
+    assert browser.open().user == "alice"
 
 
 def test_r11_a_login_over_the_limit_is_refused(make: Make) -> None:
@@ -1174,7 +1336,7 @@ def test_several_threads_of_one_request_load_it_once(make: Make, clock: Clock) -
     assert first is second is session["list"]
 
 
-def test_r3_through_a_grace_what_is_added_counts_and_nothing_else(make: Make) -> None:
+def test_r3_through_a_grace_all_that_is_done_by_the_old_id_counts(make: Make) -> None:
     browser = Browser(make())
     with browser.request() as session:
         session["n"] = 1
@@ -1186,8 +1348,8 @@ def test_r3_through_a_grace_what_is_added_counts_and_nothing_else(make: Make) ->
         session.flash("hello")
         session.add_to_set("tags", "x")
     with old.request() as session:
-        session["n"] = 5
+        session["m"] = 5
     with browser.request() as session:
-        assert session["n"] == 2
+        assert (session["n"], session["m"]) == (2, 5)
         assert session["tags"] == {"x"}
         assert session.get_flashed() == [("message", "hello")]

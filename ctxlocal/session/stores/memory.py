@@ -4,10 +4,16 @@ No lock is held anywhere. A lock would have to be one that no monkey-patching re
 then a finaliser or a signal handler that runs under it, and uses the store or switches
 greenlets, would stop its thread for ever. Instead:
 
-A record's state is never changed. It has a successor, which the first to offer one
-decides by ``dict.setdefault``, one step that nothing can divide; who comes second looks
-again. The key's place (``_Place``) points to a state; the current one is at the end of the
-successors, whether or not the pointer has been moved on yet.
+A record is one place (``_Place``) from its creation to its end. Its state is never changed:
+it has a successor, which the first to offer one decides by ``dict.setdefault``, one step
+that nothing can divide; who comes second looks again. The place points to a state; the
+current one is at the end of the successors, whether or not the pointer has been moved on.
+
+The state tells which keys lead to it (``_Keys``), so a move is decided in that one step too.
+``_places`` and ``_old`` only find the place by its own key, or by one that was moved with a
+grace. They follow: the mover enters the new key before he takes the former one out, so
+that the place is found at every moment, and looks again when he is done, because others
+may have moved or ended the record meanwhile, and not found what he had not entered yet.
 
 Eviction is done by one at a time, whoever takes the turn from ``_turn``; the others do not
 wait. So the limits may be overshot by what is concurrent.
@@ -22,8 +28,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
 from ..errors import SessionConfigError
-from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record, Stats
-from .merge import clears, merge, reaches_moved
+from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Stats
+from .merge import clears, merge
 
 _STEPS = 64  # of eviction that one request does at most
 
@@ -33,19 +39,45 @@ _COMMITTED = Answer("committed")
 _new_tuple = tuple.__new__
 
 
-class _State:
-    """What a place holds, for ever so; ``next`` is its successor, None in one that can have none.
+class _Keys:
+    """Which keys lead to a record: its own, and old ones, each until its own grace ends.
 
-    With ``moved_to`` it is no record, but tells where the record went; ``expires`` is then
-    the end of the grace.
+    ``former`` is the key of the last move, until ``grace``. ``olds`` has the ones before it, with
+    their ends; the states between two moves without a grace share it. Only what such a
+    state says of itself is ever entered there, so an entry is true for each that has it.
     """
+
+    __slots__ = ("former", "grace", "key", "olds")
+
+    def __init__(self, key: str, former: str, grace: float, olds: dict[str, float]) -> None:
+        self.key = key
+        self.former = former
+        self.grace = grace
+        self.olds = olds
+
+    def has_old(self, key: str, now: float) -> bool:
+        """Whether ``key`` is an old one in its grace."""
+        end = self.grace if key == self.former else self.olds.get(key, 0.0)
+        return end > now
+
+    def moved(self, old: str, new: str, now: float, grace: float) -> _Keys:
+        """Return what they are after a move. Without a grace no old one is left."""
+        if not grace:
+            return _Keys(new, old, 0.0, {})
+        if self.grace > now:
+            self.olds[self.former] = self.grace
+        return _Keys(new, old, now + grace, self.olds)
+
+
+class _State:
+    """What a place holds, for ever so; ``next`` has its successor, None can have none."""
 
     __slots__ = (
         "answer",
         "commit_id",
         "expires",
         "generation",
-        "moved_to",
+        "keys",
         "next",
         "size",
         "touched",
@@ -54,6 +86,7 @@ class _State:
 
     def __init__(
         self,
+        keys: _Keys,
         values: dict[str, bytes],
         generation: int,
         touched: float,
@@ -62,6 +95,7 @@ class _State:
         commit_id: str | None,
         answer: Answer,
     ) -> None:
+        self.keys = keys
         self.values = values
         self.generation = generation
         self.touched = touched
@@ -69,40 +103,30 @@ class _State:
         self.size = size
         self.commit_id = commit_id  # of the last commit, and its answer
         self.answer = answer
-        self.moved_to: _Place | None = None
         self.next: dict[int, _State] | None = {}
 
-
-def _alias(state: _State, target: _Place, now: float, grace: float) -> _State:
-    alias = _State({}, 0, now, now + grace, 0, state.commit_id, state.answer)
-    alias.moved_to = target
-    return alias
-
-
-def _gone(moved_to: _Place | None = None) -> _State:
-    """Return a last state. It still tells where a record was moved, to who revokes it just now."""
-    state = _State({}, 0, 0.0, float("-inf"), 0, None, _REVOKED)
-    state.moved_to = moved_to
-    state.next = None
-    return state
+    def is_by(self, key: str, now: float) -> bool:
+        """Whether it is that of a live record to which ``key`` leads."""
+        keys = self.keys
+        return self.expires > now and (keys.key == key or keys.has_old(key, now))
 
 
-_GONE = _gone()
+_GONE = _State(_Keys("", "", 0.0, {}), {}, 0, 0.0, float("-inf"), 0, None, _REVOKED)
+_GONE.next = None
 
 
 class _Place:
-    """Where a key's record is, from its creation to its end; another record gets another place.
+    """Where a record is, from its creation to its end; another record gets another place.
 
     ``commits`` are the answers to the commits before the latest state's. Each commit enters
     its predecessor's there before it takes its place, so that none is ever missing.
     """
 
-    __slots__ = ("commits", "key", "state")
+    __slots__ = ("commits", "state")
 
-    def __init__(self, key: str, state: _State, commits: dict[str | None, Answer]) -> None:
-        self.key = key
+    def __init__(self, state: _State) -> None:
         self.state = state
-        self.commits = commits
+        self.commits: dict[str | None, Answer] = {}
 
     def latest(self) -> _State:
         state = self.state
@@ -124,6 +148,7 @@ class _Place:
 
 
 _Heap = list[tuple[float, int, _Place]]
+_Graces = list[tuple[float, int, str, _Place]]
 
 
 class MemoryStore:
@@ -159,34 +184,36 @@ class MemoryStore:
         self.max_bytes = max_bytes
         self._clock = clock
         self._places: dict[str, _Place] = {}
+        self._old: dict[str, _Place] = {}  # by keys that were moved with a grace
         self._new: deque[_Place] = deque()  # not in the heap yet
+        self._aged: deque[tuple[float, str, _Place]] = deque()  # not in that of graces yet
         self._growth: deque[int] = deque()  # not in the sum yet
         self._bytes = 0
         self._heap: _Heap = []  # by when a place may have expired
+        self._graces: _Graces = []  # by when an old key's grace ends
         self._pushed = 0
         self._turns: dict[int, list[None]] = {}
 
     def load(self, key: str) -> Record | None:
         """See :meth:`ctxlocal.session.protocol.Store.load`."""
         place = self._places.get(key)
-        if place is None:
+        if place is None and (place := self._old.get(key)) is None:
             return None
         state = place.state
         if state.next:
             state = place.latest()
         clock = self._clock
         now = clock()
-        while state.moved_to is not None and state.expires > now:
-            state = state.moved_to.latest()
-        if state.expires <= now:
+        if state.expires <= now or (state.keys.key != key and not state.keys.has_old(key, now)):
             return None
         return _record(state)
 
     def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.create`."""
         now = self._clock()
-        state = _State(dict(sets), 0, now, now + ttl, _size(sets), None, _COMMITTED)
-        place = _Place(key, state, {})
+        keys = _Keys(key, "", 0.0, {})
+        state = _State(keys, dict(sets), 0, now, now + ttl, _size(sets), None, _COMMITTED)
+        place = _Place(state)
         while (found := self._places.setdefault(key, place)) is not place:
             former = found.latest()
             if former.expires > now or not self._drop(found, former):
@@ -208,25 +235,23 @@ class MemoryStore:
     ) -> Answer:
         """See :meth:`ctxlocal.session.protocol.Store.commit`. ``base`` is not needed here."""
         place = self._places.get(key)
-        clock, by_old_key = self._clock, False
+        if place is None:
+            place = self._old.get(key)
+        clock = self._clock
         while place is not None:
             state = place.state
             if state.next:
                 state = place.latest()
             now = clock()
-            if state.expires <= now:
+            keys = state.keys
+            if state.expires <= now or (keys.key != key and not keys.has_old(key, now)):
                 break
             if commit_id == state.commit_id:
                 return state.answer
             commits = place.commits
             if commit_id in commits:
                 return commits[commit_id]
-            if state.moved_to is not None:
-                if not reaches_moved(sets, deletes, ops):
-                    break
-                place, by_old_key = state.moved_to, True
-                continue
-            if state.generation != generation and not by_old_key:
+            if state.generation != generation:
                 return _CONFLICT
             if deletes or ops:
                 new = _merged(state, sets, deletes, ops, now, ttl, commit_id)
@@ -238,7 +263,9 @@ class MemoryStore:
                     former = values.get(name)
                     size += len(value) - (-len(name) if former is None else len(former))
                     values[name] = value
-                new = _State(values, state.generation, now, now + ttl, size, commit_id, _COMMITTED)
+                new = _State(
+                    keys, values, state.generation, now, now + ttl, size, commit_id, _COMMITTED
+                )
             commits[state.commit_id] = state.answer
             if place.replace(state, new):
                 if len(commits) > 2 * KEPT_COMMITS:
@@ -252,45 +279,57 @@ class MemoryStore:
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
     ) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.move`."""
-        place = self._places.get(old)
-        while place is not None and new not in self._places:
-            state = place.latest()
-            now = self._clock()
-            if state.expires <= now or state.moved_to is not None:
+        if (taken := self._places.get(new)) is not None:
+            state = taken.latest()  # the same move again?
+            return state.is_by(new, self._clock()) and state.keys.former == old
+        place = self._find(old)
+        while place is not None:
+            state, now = place.latest(), self._clock()
+            if not state.is_by(old, now) or (grace and state.keys.key != old):
                 break
+            keys = state.keys.moved(old, new, now, grace)
             values = {**state.values, **sets}
-            size = _size(values)
             moved = _State(
-                values, state.generation + 1, now, now + ttl, size, state.commit_id, state.answer
+                keys,
+                values,
+                state.generation + (not grace),
+                now,
+                now + ttl,
+                _size(values),
+                state.commit_id,
+                state.answer,
             )
-            target = _Place(new, moved, place.commits)
-            alias = _alias(state, target, now, grace)
-            if place.replace(state, alias):
-                # From here on the old place leads to the record; so who revokes misses nothing.
-                self._settle(place, alias, target)
-                self._grow(size - state.size)
+            if place.replace(state, moved):
+                self._follow(place, state.keys, keys)
+                self._grow(moved.size - state.size)
                 return True
         return False
 
-    def _settle(self, place: _Place, alias: _State, target: _Place) -> None:
-        self._places[target.key] = target
-        if target.latest() is _GONE:  # ended before it was there to be removed
-            self._places.pop(target.key, None)
-        self._new.append(target)
-        if alias.expires > alias.touched:
-            self._new.append(place)  # once more, as it expires earlier now
+    def _follow(self, place: _Place, former: _Keys, keys: _Keys) -> None:
+        """Let the place be found as a move, decided before, would have it."""
+        self._places[keys.key] = place
+        if keys.grace:
+            self._old[keys.former] = place
+            self._aged.append((keys.grace, keys.former, place))
+            self._unlink(former.key, place)
         else:
-            self._drop(place, alias)
+            self._unlink_all(former, place)
+        state, now = place.latest(), self._clock()
+        if state.keys is not keys:  # moved or ended before it was found by this key
+            for key in (keys.key, keys.former):
+                if not state.is_by(key, now):
+                    self._unlink(key, place)
+                    self._unlink_old(key, place)
 
     def touch(self, key: str, ttl: float) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.touch`."""
-        place = self._places.get(key)
+        place = self._find(key)
         while place is not None:
-            state = place.latest()
-            now = self._clock()
-            if state.expires <= now or state.moved_to is not None:
+            state, now = place.latest(), self._clock()
+            if not state.is_by(key, now):
                 break
             touched = _State(
+                state.keys,
                 state.values,
                 state.generation,
                 now,
@@ -305,16 +344,8 @@ class MemoryStore:
 
     def delete(self, key: str) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.delete`."""
-        place = self._places.get(key)
-        now = self._clock()
-        while place is not None:
-            state = place.latest()
-            if state.expires <= now:
-                break
-            if state.moved_to is None:
-                return self._revoke(place)
-            place = state.moved_to
-        return False
+        place = self._leads(key)
+        return place is not None and self._end(place)
 
     def list(self, user: str) -> Sequence[tuple[str, Record]]:
         """See :meth:`ctxlocal.session.protocol.Store.list`. O(records)."""
@@ -322,18 +353,22 @@ class MemoryStore:
         found = [item for item in self.scan() if item[1].values.get(USER) == wanted]
         return sorted(found, key=lambda item: item[1].touched)
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.revoke`. O(records)."""
         wanted = user.encode()
+        name = None if handle is None else handle.encode()
+        spared = None if except_key is None else self._leads(except_key)
         return sum(
-            self._revoke(place, except_key)
+            self._end(place)
             for place, state in self._live()
             if state.values.get(USER) == wanted
+            and place is not spared
+            and (name is None or state.values.get(HANDLE) == name)
         )
 
     def revoke_everyone(self) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.revoke_everyone`."""
-        return sum(self._revoke(place) for place, _ in self._live())
+        return sum(self._end(place) for place, _ in self._live())
 
     def purge(self) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.purge`. O(records)."""
@@ -342,13 +377,13 @@ class MemoryStore:
         for place in list(self._places.values()):
             state = place.latest()
             if state.expires <= now and self._drop(place, state):
-                purged += state.moved_to is None
+                purged += 1
         return purged
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         """See :meth:`ctxlocal.session.protocol.Store.scan`."""
-        for place, state in self._live():
-            yield place.key, _record(state)
+        for _, state in self._live():
+            yield state.keys.key, _record(state)
 
     def stats(self) -> Stats:
         """See :meth:`ctxlocal.session.protocol.Store.stats`. O(records)."""
@@ -363,38 +398,54 @@ class MemoryStore:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self._places)} records at {id(self):#x}>"
 
+    def _find(self, key: str) -> _Place | None:
+        place = self._places.get(key)
+        return self._old.get(key) if place is None else place
+
+    def _leads(self, key: str) -> _Place | None:
+        """Return the place of the live record that ``key`` leads to."""
+        place = self._find(key)
+        return place if place is not None and place.latest().is_by(key, self._clock()) else None
+
     def _live(self) -> Iterator[tuple[_Place, _State]]:
-        """Yield each place that holds a live record, also one that is just being moved to."""
+        """Yield each place that holds a live record, with its state, once."""
         now = self._clock()
         seen = set()
         for place in list(self._places.values()):  # one step: no Python code runs in it
             state = place.latest()
-            while state.moved_to is not None:
-                place = state.moved_to
-                state = place.latest()
-            if state.expires > now and place not in seen:
+            if state.expires > now and place not in seen:  # by two keys in the midst of a move
                 seen.add(place)
                 yield place, state
 
-    def _revoke(self, place: _Place, except_key: str | None = None) -> bool:
-        """End the record that is in ``place``, or was moved on from there in this moment."""
-        while place.key != except_key:
-            state = place.latest()
-            if state.moved_to is not None:
-                place = state.moved_to
-            elif state is _GONE:
-                break
-            elif self._drop(place, state):
+    def _end(self, place: _Place) -> bool:
+        """End the record that is in ``place``, whatever its keys are by now."""
+        while (state := place.latest()) is not _GONE:
+            if self._drop(place, state):
                 return True
         return False
 
     def _drop(self, place: _Place, state: _State) -> bool:
         """End ``place`` if its state is still this one."""
-        if not place.replace(state, _gone(state.moved_to) if state.moved_to else _GONE):
+        if not place.replace(state, _GONE):
             return False
-        self._places.pop(place.key, None)  # by one only, so never a later place of this key
+        self._unlink_all(state.keys, place)
         self._growth.append(-state.size)
         return True
+
+    def _unlink_all(self, keys: _Keys, place: _Place) -> None:
+        """Let none of a place's former keys find it."""
+        self._unlink(keys.key, place)
+        for key in (keys.former, *list(keys.olds)):
+            self._unlink(key, place)  # whose mover is in the midst of it
+            self._unlink_old(key, place)
+
+    def _unlink(self, key: str, place: _Place) -> None:
+        if self._places.get(key) is place:
+            self._places.pop(key, None)
+
+    def _unlink_old(self, key: str, place: _Place) -> None:
+        if self._old.get(key) is place:
+            self._old.pop(key, None)
 
     # Limits.
 
@@ -419,6 +470,7 @@ class MemoryStore:
             place = self._new.popleft()
             heappush(heap, (place.latest().expires, self._pushed, place))
         now = self._clock()
+        self._sweep_graces(now)
         for _ in range(_STEPS):
             if not heap or (heap[0][0] > now and not self._is_over()):
                 break
@@ -426,6 +478,19 @@ class MemoryStore:
         if len(heap) > 2 * len(self._places) + _STEPS:  # most are of records that were deleted
             heap[:] = [item for item in heap if item[2].latest().next is not None]
             heapify(heap)
+
+    def _sweep_graces(self, now: float) -> None:
+        graces = self._graces
+        while self._aged:
+            self._pushed += 1
+            end, key, place = self._aged.popleft()
+            heappush(graces, (end, self._pushed, key, place))
+        for _ in range(_STEPS):
+            if not graces or graces[0][0] > now:
+                break
+            _, _, key, place = heappop(graces)
+            self._unlink_old(key, place)
+            place.latest().keys.olds.pop(key, None)
 
     def _is_over(self) -> bool:
         return len(self._places) > self.max_sessions or self._bytes > self.max_bytes
@@ -470,7 +535,8 @@ def _merged(
         return None
     generation = state.generation + clears(ops)
     answer = Answer("committed", results)
-    return _State(values, generation, now, now + ttl, _size(values), commit_id, answer)
+    size = _size(values)
+    return _State(state.keys, values, generation, now, now + ttl, size, commit_id, answer)
 
 
 def _size(values: Mapping[str, bytes]) -> int:

@@ -61,7 +61,7 @@ def add(raw: bytes | None, amount: int) -> int | None:
 
 def clears(ops: Sequence[Op]) -> bool:
     """Whether the commit begins a new generation."""
-    return any(type(op) is Clear for op in ops)
+    return Clear in map(type, ops)
 
 
 def reaches_moved(sets: Mapping[str, bytes], deletes: Sequence[str], ops: Sequence[Op]) -> bool:

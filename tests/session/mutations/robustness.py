@@ -69,7 +69,7 @@ MUTATIONS = (
         32,
         "a corrupt record goes on being used",
         FIELDS,
-        "        self._fields = {}\n        self._void(error)\n",
+        "        self._keep_own()\n        self._void(error)\n",
         "        self._void(error)\n",
     ),
     broken(

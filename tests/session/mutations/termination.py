@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .mutation import IN_COOKIE, MEMORY, MODEL, QUICK, RECORD, SETTINGS, STORED, broken
+from .mutation import HANDLES, IN_COOKIE, MEMORY, MODEL, QUICK, RECORD, SETTINGS, STORED, broken
 
 MUTATIONS = (
     broken(
@@ -17,7 +17,7 @@ MUTATIONS = (
         7,
         "the session makes a record anew",
         RECORD,
-        '                self._lose("revoked" if theirs is None else "cleared")\n'
+        '                self._lose("revoked" if theirs is None else "cleared", must)\n'
         "                return Results()\n",
         "                self._key = None\n"
         "                yield from self._create(changes)\n"
@@ -32,12 +32,24 @@ MUTATIONS = (
     ),
     broken(
         7,
-        "a login after the end makes a record",
+        "a login after the end brings back what was there",
         RECORD,
-        '            self._lose("revoked")\n            return _NO_CHANGES\n        record =',
-        "            self._key = None\n"
-        "            yield from self._create(changes)\n"
-        "            return _NO_CHANGES\n        record =",
+        "        self._keep_own()\n        self._forget()\n",
+        "        self._forget()\n",
+    ),
+    broken(
+        7,
+        "a login after the end is none",
+        RECORD,
+        "        yield from self._create(self._changes())\n",
+        "",
+    ),
+    broken(
+        7,
+        "what was told and not done is no error",
+        RECORD,
+        "        if must:\n            raise SessionEndedError(reason)\n",
+        "",
     ),
     broken(
         7,
@@ -57,22 +69,36 @@ MUTATIONS = (
         8,
         "the session that asks is not told apart",
         STORED,
-        "session_info(key, record, key == current_key)",
+        'session_info(key, record, key == current_key or record.values.get(HANDLE, b"") == name)',
         "session_info(key, record)",
     ),
     broken(
         8,
         "revoke() ends nothing",
         STORED,
-        '        removed: bool = yield "delete", (handle,)\n',
-        '        removed: bool = bool((yield "load", (handle,)))\n',
+        'removed = yield "revoke", (named.user, None, named.name)',
+        'removed = len((yield "list", (named.user,)))',
+    ),
+    broken(
+        8,
+        "a handle is that of the id of the moment",
+        HANDLES,
+        "    if name is None:\n        return key\n",
+        "    if True:\n        return key\n",
+    ),
+    broken(
+        8,
+        "a handle ends all of the user's sessions",
+        STORED,
+        'removed = yield "revoke", (named.user, None, named.name)',
+        'removed = yield "revoke", (named.user, None)',
     ),
     broken(
         8,
         "a user revokes another user's session",
         STORED,
-        "if record is None or record.values.get(USER) != user.encode():",
-        "if record is None:",
+        "if named is None or user not in (None, named.user):",
+        "if named is None:",
     ),
     broken(
         8,
@@ -92,8 +118,8 @@ MUTATIONS = (
         8,
         "revoke_everyone() spares visitors",
         MEMORY,
-        "return sum(self._revoke(place) for place, _ in self._live())",
-        "return sum(self._revoke(place) for place, s in self._live() if USER in s.values)",
+        "return sum(self._end(place) for place, _ in self._live())",
+        "return sum(self._end(place) for place, s in self._live() if USER in s.values)",
     ),
     broken(
         9,
@@ -120,15 +146,15 @@ MUTATIONS = (
         9,
         "a clear moves the absolute limit",
         MODEL,
-        "        if born is not None and regenerate is None:",
-        "        if False and born is not None:",
+        "            if raw is not None and regenerate is None:",
+        "            if name != BORN and raw is not None and regenerate is None:",
     ),
     broken(
         9,
         "every read is a write",
         RECORD,
-        "            if due or self._renew:\n",
-        "            if True:\n",
+        "        if due or self._renew:\n",
+        "        if True:\n",
         QUICK,
         "elif sessions.clock() - touched >= sessions.touch_interval:",
         "else:",
@@ -172,23 +198,30 @@ MUTATIONS = (
         11,
         "nobody gives way",
         RECORD,
-        "others[: max(0, len(others) + 1 - self._sessions.max_sessions)]",
+        "others[: max(0, len(others) + 1 - limit)]",
         "others[:0]",
     ),
     broken(
         11,
         "the session used last gives way",
         RECORD,
-        "for key in others[: max(",
-        "for key in others[::-1][: max(",
+        "for key, record in others[: max(",
+        "for key, record in others[::-1][: max(",
     ),
-    broken(11, "one more than allowed", RECORD, ") >= limit:", ") > limit:"),
+    broken(11, "one more than allowed", RECORD, "len(others) >= limit", "len(others) > limit"),
     broken(
         11,
         "who logs in again counts twice",
         RECORD,
-        "sum(key != self._key for key, _ in listed)",
-        "len(listed)",
+        "if key != self._key and (mine is None or record.values.get(HANDLE) != mine)",
+        "if True",
+    ),
+    broken(
+        11,
+        "who was renewed meanwhile does not give way",
+        RECORD,
+        "        if handle is None:\n            return bool((yield",
+        "        if True:\n            return bool((yield",
     ),
     broken(
         12,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.protocol import Answer, AsyncStore, Clear, Incr, Op, Record, Store
+from ctxlocal.session.protocol import HANDLE, Answer, AsyncStore, Clear, Incr, Op, Record, Store
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.threaded import ThreadedStore
 from ctxlocal.testing import StoreContractError, check_async_store, check_store
-from ctxlocal.testing._rules import RULES
+from ctxlocal.testing._renewals import CLIENTS, RULES
 
 from .conftest import KEY, Clock, Kind
 
@@ -76,6 +76,12 @@ def test_no_update_is_lost(store: Store, requests: int) -> None:
 
 
 # That the check can fail: each of these stores is broken in one way.
+
+
+def named(record: Record) -> str | None:
+    """Return a record's lasting name."""
+    name = record.values.get(HANDLE)
+    return None if name is None else name.decode()
 
 
 class Broken(MemoryStore):
@@ -201,15 +207,71 @@ class Immortal(MemoryStore):
 class Merciless(MemoryStore):
     """Revokes the record that is to be spared too."""
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
-        return super().revoke(user)
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        return super().revoke(user, None, handle)
 
 
 class Unlisted(MemoryStore):
-    """Loses the user when a record is moved."""
+    """Loses a record from its user's list when it is moved."""
 
     def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        return [item for item in super().list(user) if item[1].generation == 0]
+        found = super().list(user)
+        return [item for item in found if not self._places[item[0]].latest().keys.former]
+
+
+class Nameless(MemoryStore):
+    """Revokes all of a user's records where one is named."""
+
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        return super().revoke(user, except_key)
+
+
+class Overtaken(MemoryStore):
+    """Revokes what it listed, by the keys that the records had then."""
+
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        spared = None if except_key is None else self._find(except_key)
+        found = [item for item in self.list(user) if handle in (None, named(item[1]))]
+        listed = [key for key, _ in found if self._find(key) is not spared]
+        if threading.active_count() > CLIENTS:  # whoever renews them does so now
+            while listed and all(key in self._places for key in listed):
+                threading.Event().wait(0.001)
+        return sum(map(self.delete, listed))
+
+
+class Cutting(MemoryStore):
+    """Lets a later move's grace shorten those before."""
+
+    def move(
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
+    ) -> bool:
+        moved = super().move(old, new, sets, ttl, grace)
+        olds = self._places[new].latest().keys.olds if moved else {}
+        for key in olds:
+            olds[key] = min(olds[key], self._clock() + grace)
+        return moved
+
+
+class Shortsighted(MemoryStore):
+    """Follows 64 moves."""
+
+    def move(
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
+    ) -> bool:
+        moved = super().move(old, new, sets, ttl, grace)
+        olds = self._places[new].latest().keys.olds if moved else {}
+        if len(olds) > 64:
+            del olds[next(iter(olds))]
+        return moved
+
+
+class Timid(Broken):
+    """Takes from an old key nothing but what cannot collide."""
+
+    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
+        if args[0] in self._old and (args[2] or args[3]):
+            return Answer("revoked")
+        return commit(*args)
 
 
 class Replacing(MemoryStore):
@@ -246,7 +308,12 @@ SABOTAGE = {
     Lingering: "one_alone_moves_a_record",
     Immortal: "a_record_expires",
     Merciless: "revoke_removes_a_users_records",
-    Unlisted: "the_user_follows_a_move",
+    Unlisted: "an_old_key_moves_without_a_grace",
+    Nameless: "a_handle_names_one_record",
+    Overtaken: "a_revoke_ends_what_is_renewed_meanwhile",
+    Cutting: "each_grace_ends_at_its_own_time",
+    Shortsighted: "a_grace_bears_any_number_of_moves",
+    Timid: "an_old_key_commits_like_the_new_one",
     Replacing: "create_leaves_what_is_there",
     Stripping: "any_bytes_and_names_come_back",
     Failing: "a_missing_record_is_none",

@@ -118,6 +118,58 @@ def test_old_commits_are_forgotten() -> None:
     assert len(store._places[KEY].commits) <= 33
 
 
+def test_thousands_of_renewals_within_a_grace_cost_nothing_later() -> None:
+    store = MemoryStore(max_sessions=2)
+    store.create("other", {}, 10_000)
+    store.create("0", {USER: b"ann"}, 1000)
+    for number in range(8000):
+        assert store.move(f"{number}", f"{number + 1}", {}, 1000, 500)
+    assert keys(store) == {"other", "8000"}, "old keys are no sessions, and drive none out"
+    for number in range(8000):
+        assert store.commit(f"{number}", 0, {"a": b"1"}, (), (), 1000, f"{number}")
+        assert store.load(f"{number}") is not None
+    assert [key for key, _ in store.list("ann")] == ["8000"]
+    assert store.stats().sessions == 2
+    assert store.delete("0")
+    assert not store._old
+    assert set(store._places) == {"other"}
+
+
+def test_old_keys_are_swept_when_their_grace_ends() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    store.create("0", {}, 10_000)
+    for number in range(300):
+        assert store.move(f"{number}", f"{number + 1}", {}, 10_000, 1 if number % 3 else 500)
+        clock.advance(2)
+    store.create("other", {}, 100)
+    assert len(store._old) < 100
+    assert len(store._places["300"].latest().keys.olds) < 100
+    assert len(store._graces) < 100
+
+
+def test_a_login_by_an_old_key_meets_a_renewal_in_the_midst() -> None:
+    class Stalled(MemoryStore):
+        """A mover that was decided waits here before the new key finds the place."""
+
+        def _follow(self, *args: Any) -> None:
+            if meanwhile:
+                meanwhile.pop()()
+            super()._follow(*args)
+
+    meanwhile: list[Callable[[], object]] = []
+    store = Stalled()
+    for ended in (lambda: store.move("0", "login", {}, 100), lambda: store.delete("0")):
+        store.create("0", {USER: b"ann"}, 100)
+        meanwhile.append(ended)
+        store.move("0", "1", {}, 100, 50)
+        assert store.load("0") is store.load("1") is None
+        assert keys(store) == {"login"} & set(store._places)
+        store.revoke_everyone()
+        assert not store._places
+        assert not store._old
+
+
 def test_a_revoke_misses_no_record_that_is_being_moved() -> None:
     for _ in range(200):
         store = MemoryStore()
