@@ -282,3 +282,8 @@ def number_of(key: str, pairs: Pairs) -> bytes:
 def generation_of(pairs: Pairs) -> bytes:
     """Return the generation in which a record was moved."""
     return pairs[lua.TO].split(b" ")[2]
+
+
+def had_grace(pairs: Pairs) -> bool:
+    """Whether a record was moved with a grace."""
+    return not pairs[lua.TO].startswith(b"0 ")

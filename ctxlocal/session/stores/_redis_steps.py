@@ -22,6 +22,7 @@ from ._redis_records import (
     Pairs,
     Records,
     generation_of,
+    had_grace,
     number_of,
     pairs_of,
     target_of,
@@ -100,26 +101,12 @@ class RedisSteps(Records):
             if not found or (grace and at != old):
                 return False
             owner = found[1]
-            user = sets.get(USER, owner)
-            if not (yield from self._announce(new, at, user, ttl)):
+            if not (yield from self._announce(new, at, sets.get(USER, owner), ttl)):
                 return False
             left = yield from self._leave(at, new, sets, ttl, grace)
             if left:
-                break
+                return (yield from self._arrive(at, left, owner))
             yield from self._discard(new, at)  # somebody was faster: look where it is now
-        kept = yield from self._carry(at, left)
-        if not kept:  # it was removed in between
-            yield from self._discard(new, at)
-            return False
-        tidy: list[tuple[Argument, ...]] = []
-        if user is not None:
-            tidy.append(in_batch(lua.INDEX, self._index_key(user), new))
-        if owner is not None:
-            tidy.append(("ZREM", self._index_key(owner), at))
-        if grace:
-            trail = self._trail(number_of(at, left), generation_of(left))
-            tidy.append(("SET", trail, new, "PX", kept))
-        return (yield from self._confirm(new, *tidy))
 
     def _leave(
         self, at: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float
@@ -143,8 +130,25 @@ class RedisSteps(Records):
             yield from self._heal_at_times(index, count[0])
         return True
 
+    def _arrive(self, at: str, left: Pairs, owner: bytes | None) -> Steps[bool]:
+        """Finish a move, and tidy up; False if the record was removed in between."""
+        new, user = target_of(left), left.get(USER.encode())
+        kept = yield from self._carry(at, left)
+        if not kept:
+            yield from self._discard(new, at)
+            return False
+        tidy: list[tuple[Argument, ...]] = []
+        if user is not None:  # again: the index may have been healed of it
+            tidy.append(in_batch(lua.INDEX, self._index_key(user), new))
+        if owner is not None:
+            tidy.append(("ZREM", self._index_key(owner), at))
+        if had_grace(left):
+            trail = self._trail(number_of(at, left), generation_of(left))
+            tidy.append(("SET", trail, new, "PX", kept))
+        return (yield from self._confirm(new, *tidy))
+
     def _confirm(self, new: str, *tidy: tuple[Argument, ...]) -> Steps[bool]:
-        """Let the new key stand for itself, and tidy up; whatever comes of that, it is moved."""
+        """Let the new key stand for itself; whatever comes of the rest, the record is moved."""
         calls = [in_batch(lua.CONFIRM, self._record_prefix + new), *tidy]
         confirmed, *_ = yield from ask(Batch(calls))
         return not is_wrong_type(confirmed) and bool(confirmed)

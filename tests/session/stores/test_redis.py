@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import hiredis
@@ -194,6 +195,11 @@ class TestExactness:
             assert taken == Answer("committed", (bytes(range(256)), -1))
             assert [key for key, _ in store.list("anna")] == [KEY]
             assert [key for key, _ in store.scan()] == [KEY]
+            moves = [KEY, OTHER, "2" * 64, "3" * 64]
+            for old, new in pairwise(moves):
+                assert store.move(old, new, {}, TTL, 60)
+            assert records(store) == {"n": b"-1", "": b"", **ANNA}
+            assert [key for key, _ in store.list("anna")] == moves[-1:]
             assert store.revoke("anna") == 1
 
     @pytest.mark.parametrize(
