@@ -50,6 +50,8 @@ ORDER = (
     ("ctxlocal.session.stores", "ctxlocal.session.stores.merge"),
     ("ctxlocal.session.stores._unreadable",),
     ("ctxlocal.session.stores._sqlite_file", "ctxlocal.session.stores._redis_scripts"),
+    ("ctxlocal.session.stores._redis_calls",),
+    ("ctxlocal.session.stores._redis_records",),
     ("ctxlocal.session.stores._redis_steps", "ctxlocal.session.stores._sql_steps"),
     ("ctxlocal.session.stores.memory", "ctxlocal.session.stores.sqlite"),
     ("ctxlocal.session.stores._redis_direct",),

@@ -19,7 +19,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from ._redis_steps import Argument, Batch, Call
+from ._redis_calls import Argument, Batch, Call
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout

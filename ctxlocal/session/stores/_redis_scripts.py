@@ -4,17 +4,41 @@ A session is one hash. Names of an application's fields are UTF-8; the store's o
 with the byte 255, which UTF-8 never holds, so the two cannot meet:
 
 ==========  ==========================================================================
-``\255m``   meta: generation, epoch, touched, expires (milliseconds), blank between
+``\255m``   meta: generation, birth (microseconds), touched, expires (milliseconds)
 ``\255c``   the last 16 to 32 commits: 12 bytes of the id's digest, length, ``:``, answer
-``\255n``   who made it, so that a create that is repeated knows its own record
-``\255t``   an alias: the key the record was moved to; such a hash is no live record
-``\255h``   the move is not finished; holds whether the alias will be followed then
-``\255f``   an alias that loads and atomic operations follow until it expires
+``\255n``   the session's number, 12 random bytes that stay with it through every move; a
+            create that is repeated knows its own record by it
+``\255g``   until when a key it had before may lead here (milliseconds)
+``\255t``   link: end of this key's grace (0: none), time of the move (both microseconds),
+            generation, and the key the record was moved to
+``\255p``   pending: the key that has yet to leave its record here
 ==========  ==========================================================================
 
-An answer is one string: C and each result (``i<digits>;``, ``b<length>:<bytes>`` or ``n``),
-R revoked, X conflict, M and the key it was moved to, W a move under way that can be waited
-for. Sums are done by HINCRBY and read back as text: Lua's numbers lose what is over 2**53.
+How a record moves from the key A to B, which lie on two nodes of a cluster, without a lock
+and without an instant in which it is nowhere:
+
+1. STUB: B becomes *pending*, a hash that says no more than to ask A.
+2. LEAVE: A gets the link to B, and holds the record as B is to have it. In this instant the
+   record is moved: it is B's. A's copy cannot change any more (A is *left*).
+3. WRITE: the copy goes to B, if B still waits for it.
+4. FINISH: A drops the copy (A is an *alias*). If A was removed, B has nothing to wait for.
+5. CONFIRM: B no longer asks A.
+
+Whoever meets a key that is left does steps 3 and 4 himself, so nobody waits for a mover that
+stalls or died. A record is removed where it lies: A before the fourth step, where that then
+fails, B after it. Until the fifth B counts for nothing on its own, only if A leads to it.
+
+A key whose grace runs leads to the next one, and that one on, by links that live as long as
+any grace that needs them; so each grace ends at its own time. Each renewal also leaves the
+newest key in a *trail*, a key of its own named for the session and its generation: who has
+passed two links jumps there. The next generation has another trail, so none passes a move
+without a grace. An alias without one is kept a while for those who want the record removed.
+
+An answer of COMMIT is one string: C and each result (``i<digits>;``, ``b<length>:<bytes>`` or
+``n``), R revoked, X conflict. Sums are done by HINCRBY and read back as text: Lua's numbers lose
+what is over 2**53. A list tells where to go on: ``pending`` and the key to ask, ``left`` and
+the hash, ``alias`` and the next key, the number and the generation; the last two with when
+the walk began. That, the *way*, goes into the next script, blank by the first key.
 
 A script cannot be rolled back, so COMMIT first works out what every field will hold, the
 sums in a scratch field, and only then writes. HSET comes before what a full server would
@@ -28,8 +52,8 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-META, MEMORY, MAKER = b"\xffm", b"\xffc", b"\xffn"
-TO, MOVING, FOLLOW = b"\xfft", b"\xffh", b"\xfff"
+META, MEMORY, NUMBER = b"\xffm", b"\xffc", b"\xffn"
+GRACES, TO, PENDING = b"\xffg", b"\xfft", b"\xffp"
 
 
 class Script:
@@ -42,20 +66,50 @@ class Script:
 
 _COMMON = r"""
 local key = KEYS[1]
-local META, MEMORY, MAKER, TO, MOVING, FOLLOW =
-  '\255m', '\255c', '\255n', '\255t', '\255h', '\255f'
+local META, MEMORY, NUMBER, GRACES, TO, PENDING =
+  '\255m', '\255c', '\255n', '\255g', '\255t', '\255p'
 
--- generation and epoch that a meta field holds, or nil
-local function parse(meta) return string.match(meta, '^(%d+) (%d+) %d+ %d+$') end
+local function digits(number) return string.format('%.0f', number) end
 
--- generation, epoch and commits of the live record, or nil
-local function live(epoch)
-  local got = redis.call('HMGET', key, META, TO, MEMORY)
-  if not got[1] or got[2] then return nil end
-  local generation, born = parse(got[1])
-  if generation and tonumber(born) >= tonumber(epoch) then
-    return generation, born, got[3] or ''
+-- microseconds
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+-- generation and birth that a meta field holds, if that is later than everyone's end
+local function alive(meta, epoch)
+  local generation, born = string.match(meta or '', '^(%d+) (%d+) %d+ %d+$')
+  if generation and tonumber(born) > tonumber(epoch) then return generation, born end
+end
+
+-- generation, birth and commits of the live record, or nil
+local function live(epoch, way)
+  local got = redis.call('HMGET', key, META, TO, PENDING, MEMORY)
+  if got[2] or got[3] and way == '' then return nil end
+  local generation, born = alive(got[1], epoch)
+  return generation, born, got[4] or ''
+end
+
+-- end of the grace, time of the move, generation and next key that a link holds, or nil
+local function parse(link) return string.match(link or '', '^(%d+) (%d+) (%d+) (.*)$') end
+
+-- where to go on if there is no record here, or nil; who is chasing passes what was moved
+-- without a grace since he began
+local function elsewhere(way, chasing)
+  local got = redis.call('HMGET', key, TO, PENDING, META, NUMBER)
+  local till, moved, generation, to = parse(got[1])
+  if not to then return got[2] and way == '' and {'pending', got[2]} or nil end
+  local is_open
+  if way == '' then
+    local time = now()
+    way, is_open = digits(time), tonumber(till) > time
+  else
+    is_open = till ~= '0' or chasing and tonumber(moved) >= tonumber(way)
   end
+  if not is_open then return nil end
+  if got[3] then return {'left', way, redis.call('HGETALL', key)} end
+  return {'alias', way, to, got[4] or '', generation}
 end
 
 -- Lua passes no more than some thousand values at once
@@ -67,48 +121,51 @@ end
 
 -- writes meta and what else is given; returns when the record expires. That is set last: a
 -- time that has come by then removes the key, and a later write would make another, for ever
-local function renew(generation, epoch, ttl, ...)
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local expires = string.format('%.0f', now + ttl)
+local function renew(generation, born, ttl, ...)
+  local time = math.floor(now() / 1000)
+  local expires = digits(time + ttl)
   redis.call('HSET', key, META,
-    generation .. ' ' .. epoch .. ' ' .. string.format('%.0f', now) .. ' ' .. expires, ...)
+    generation .. ' ' .. born .. ' ' .. digits(time) .. ' ' .. expires, ...)
   return expires
 end
 """
 
-#: epoch, generation, ttl in ms, maker, then fields and values -> 1, or 0 if there is another
+#: epoch, ttl in ms, number, then fields and values -> 1, or 0 if there is another
 CREATE = Script(r"""
 if redis.call('EXISTS', key) == 1 then
-  return redis.call('HGET', key, MAKER) == ARGV[4] and 1 or 0
+  return redis.call('HGET', key, NUMBER) == ARGV[3] and 1 or 0
 end
-local expires = renew(ARGV[2], ARGV[1], ARGV[3], MAKER, ARGV[4])
-each('HSET', 5, #ARGV)
+local born = digits(math.max(now(), ARGV[1] + 1))
+local expires = renew('0', born, ARGV[2], NUMBER, ARGV[3])
+each('HSET', 4, #ARGV)
 redis.call('PEXPIREAT', key, expires)
 return 1
 """)
 
-#: epoch, ttl in ms -> 1, or 0 if there is no live record
+#: epoch, way -> record and the hash
+READ = Script(r"""
+local found = elsewhere(ARGV[2])
+if found and found[1] == 'left' then return {'record', found[3]} end
+if found or redis.call('HEXISTS', key, TO) == 1 then return found end
+return {'record', redis.call('HGETALL', key)}
+""")
+
+#: epoch, way, ttl in ms -> 1, or 0 if there is no live record
 TOUCH = Script(r"""
-local generation, born = live(ARGV[1])
-if not generation then return 0 end
-redis.call('PEXPIREAT', key, renew(generation, born, ARGV[2]))
+local generation, born = live(ARGV[1], ARGV[2])
+if not generation then return elsewhere(ARGV[2]) or 0 end
+redis.call('PEXPIREAT', key, renew(generation, born, ARGV[3]))
 return 1
 """)
 
-#: epoch, generation (by an alias * if any will do, - if none), ttl in ms, id, how many
-#: arguments the deleted take and the set (field, value), these; if there are operations:
-#: clear, and counts and what they count: expected (field, is there, value), operations (kind,
-#: field, amount) -> an answer
+#: epoch, way, generation, ttl in ms, id, how many arguments the deleted take and the set (field,
+#: value), these; if there are operations: clear, and counts and what they count: expected
+#: (field, is there, value), operations (kind, field, amount) -> an answer
 COMMIT = Script(r"""
-local generation, born, memory = live(ARGV[1])
-if not generation then
-  local to = redis.call('HMGET', key, TO, MOVING, FOLLOW)
-  if to[2] == '1' then return 'W' end
-  return to[1] and to[3] and 'M' .. to[1] or 'R'
-end
+local generation, born, memory = live(ARGV[1], ARGV[2])
+if not generation then return elsewhere(ARGV[2]) or 'R' end
 
-local id = ARGV[4]
+local id = ARGV[5]
 if #memory > 480 or string.find(memory, id, 1, true) then
   local position, count, keep = 1, 0, #memory
   while position <= #memory do
@@ -125,14 +182,13 @@ if #memory > 480 or string.find(memory, id, 1, true) then
   memory = string.sub(memory, 1, keep)
 end
 
-if ARGV[2] == '-' then return 'R' end
-if ARGV[2] ~= '*' and ARGV[2] ~= generation then return 'X' end
-local sets = 7 + ARGV[5]
-local at = sets + ARGV[6]
+if ARGV[3] ~= generation then return 'X' end
+local sets = 8 + ARGV[6]
+local at = sets + ARGV[7]
 if at > #ARGV then
-  local expires = renew(generation, born, ARGV[3], MEMORY, id .. '1:C' .. memory)
+  local expires = renew(generation, born, ARGV[4], MEMORY, id .. '1:C' .. memory)
   each('HSET', sets, at - 1)
-  each('HDEL', 7, sets - 1)
+  each('HDEL', 8, sets - 1)
   redis.call('PEXPIREAT', key, expires)
   return 'C'
 end
@@ -150,8 +206,8 @@ local function held(field)
   if value == nil then value = not clear and redis.call('HGET', key, field) end
   return value
 end
-for i = 7, sets - 1 do after[ARGV[i]] = false end
-for i = sets, sets + ARGV[6] - 1, 2 do after[ARGV[i]] = ARGV[i + 1] end
+for i = 8, sets - 1 do after[ARGV[i]] = false end
+for i = sets, sets + ARGV[7] - 1, 2 do after[ARGV[i]] = ARGV[i + 1] end
 for _ = 1, take() do
   local kind, field, amount, result = take(), take(), take(), 'n'
   if kind == 'i' then
@@ -171,11 +227,14 @@ end
 
 answer = table.concat(answer)
 if clear then
+  for _, field in ipairs({NUMBER, GRACES, PENDING}) do
+    after[field] = redis.call('HGET', key, field)
+  end
   redis.call('DEL', key)
-  generation = string.format('%.0f', generation + 1)
+  generation = digits(generation + 1)
 end
 local expires =
-  renew(generation, born, ARGV[3], MEMORY, id .. #answer .. ':' .. answer .. memory)
+  renew(generation, born, ARGV[4], MEMORY, id .. #answer .. ':' .. answer .. memory)
 for field, value in pairs(after) do
   if value then redis.call('HSET', key, field, value) else redis.call('HDEL', key, field) end
 end
@@ -183,52 +242,113 @@ redis.call('PEXPIREAT', key, expires)
 return answer
 """)
 
-#: epoch, new key, whether it will be followed, ms to keep what is left -> the hash; nil if none
-LEAVE = Script(r"""
-if redis.call('HGET', key, TO) == ARGV[2] then return redis.call('HGETALL', key) end
-if not live(ARGV[1]) then return nil end
-redis.call('HSET', key, TO, ARGV[2], MOVING, ARGV[3])
-redis.call('PEXPIRE', key, ARGV[4])
-return redis.call('HGETALL', key)
+#: epoch, way, new key -> record and its user; moved, if it went to that key
+FIND = Script(r"""
+local _, _, _, to = parse(redis.call('HGET', key, TO))
+if to == ARGV[3] then
+  if redis.call('HEXISTS', key, META) == 0 then return {'moved'} end
+  return {'left', '0', redis.call('HGETALL', key)}
+end
+if live(ARGV[1], ARGV[2]) then return {'record', redis.call('HGET', key, '\0user')} end
+return elsewhere(ARGV[2])
 """)
 
-#: new key, whether it will be followed, ms to keep -> 1; 0 if it was removed in between
-SETTLE = Script(r"""
-if redis.call('HGET', key, TO) ~= ARGV[1] then return 0 end
-redis.call('DEL', key)
-redis.call('HSET', key, TO, ARGV[1])
-if ARGV[2] == '1' then redis.call('HSET', key, FOLLOW, '1') end
-redis.call('PEXPIRE', key, ARGV[3])
+#: old key, ms to live -> 1, or 0 if there is something else
+STUB = Script(r"""
+if redis.call('EXISTS', key) == 1 then
+  return redis.call('HGET', key, PENDING) == ARGV[1] and 1 or 0
+end
+redis.call('HSET', key, PENDING, ARGV[1])
+redis.call('PEXPIRE', key, ARGV[2])
 return 1
 """)
 
-#: epoch -> 1 if there was a live record, one on the move, or a hash that is none; M and a key
-#: if the record lies there now
+#: epoch, new key, ttl in ms, grace in ms, then fields and values -> left, - and the hash
+LEAVE = Script(r"""
+local _, _, _, to = parse(redis.call('HGET', key, TO))
+if to ~= ARGV[2] then
+  local generation, born = live(ARGV[1], '0')
+  if not generation then return nil end
+  local moved, till, graces = now(), 0, 0
+  if ARGV[4] == '0' then
+    generation = digits(generation + 1)
+  else
+    till = moved + ARGV[4] * 1000
+    graces = math.max(till / 1000, tonumber(redis.call('HGET', key, GRACES) or 0))
+  end
+  local expires = renew(generation, born, ARGV[3], GRACES, digits(graces),
+    TO, digits(till) .. ' ' .. digits(moved) .. ' ' .. generation .. ' ' .. ARGV[2])
+  each('HSET', 5, #ARGV)
+  redis.call('HDEL', key, PENDING)
+  redis.call('PEXPIREAT', key, expires)
+end
+return {'left', '0', redis.call('HGETALL', key)}
+""")
+
+#: old key, then fields and values -> 1, or 0 if there is nothing that waits for them, or ever did.
+#: HDEL lets a full server pass the rest: what was left has to come here
+WRITE = Script(r"""
+local got = redis.call('HMGET', key, PENDING, META)
+if got[1] == ARGV[1] and not got[2] then
+  redis.call('HDEL', key, META)
+  each('HSET', 2, #ARGV)
+  local expires = string.match(redis.call('HGET', key, META), '%d+$')
+  redis.call('PEXPIREAT', key, expires)
+end
+return redis.call('EXISTS', key)
+""")
+
+#: new key, ms to keep the alias -> how long it is kept; 0 if the record was removed
+FINISH = Script(r"""
+local link, meta, number, graces = unpack(redis.call('HMGET', key, TO, META, NUMBER, GRACES))
+local _, _, _, to = parse(link)
+if to ~= ARGV[1] then return 0 end
+if meta then
+  redis.call('DEL', key)
+  redis.call('HSET', key, TO, link, NUMBER, number or '')
+  local last = math.max(math.floor(now() / 1000), tonumber(graces))
+  redis.call('PEXPIREAT', key, digits(last + ARGV[2]))
+end
+return redis.call('PTTL', key)
+""")
+
+#: -> 1; 0 if the record was removed
+CONFIRM = Script(r"""
+redis.call('HDEL', key, PENDING)
+return redis.call('EXISTS', key)
+""")
+
+#: old key -> 1 if it was pending for that one
+DISCARD = Script(r"""
+return redis.call('HGET', key, PENDING) == ARGV[1] and redis.call('DEL', key) or 0
+""")
+
+#: epoch, way -> 1 if there was a live record, or a hash that is none
 DELETE = Script(r"""
-local to = redis.call('HMGET', key, TO, MOVING, FOLLOW, META)
-if to[1] and not (to[2] or to[3]) then return 0 end
-local counts = to[2] or live(ARGV[1])
-if not (counts or to[1] or parse(to[4] or '')) then counts = redis.call('EXISTS', key) == 1 end
-redis.call('DEL', key)
-if to[3] then return 'M' .. to[1] end
-return counts and 1 or 0
+if not live(ARGV[1], ARGV[2]) then
+  local found = elsewhere(ARGV[2], true)
+  if found and found[1] ~= 'left' then return found end
+  if not found then
+    local got = redis.call('HMGET', key, TO, PENDING, META)
+    if got[1] or got[2] then return 0 end
+    if alive(got[3], 0) then redis.call('DEL', key); return 0 end
+  end
+end
+return redis.call('DEL', key)
 """)
 
-#: epoch, user, key to keep -> 1 if a live record of the user was removed; aliases go along
-REVOKE = Script(r"""
-local to = redis.call('HGET', key, TO)
-if to and to == ARGV[3] then return 0 end
-if not to and redis.call('HGET', key, '\0user') ~= ARGV[2] then return 0 end
-local counts = live(ARGV[1]) and 1 or 0
-redis.call('DEL', key)
-return counts
-""")
-
-#: epoch -> 1 if a live record was removed; whatever there is goes
+#: epoch, whether it is known not to be pending, whether aliases go along -> 1 if a live record was
+#: removed, or alias and the next key; whatever there is goes
 DROP = Script(r"""
-local counts = live(ARGV[1]) and 1 or 0
+local got = redis.call('HMGET', key, TO, META, PENDING)
+local _, _, _, to = parse(got[1])
+if to and not got[2] then
+  if ARGV[3] == '1' then redis.call('DEL', key) end
+  return {'alias', to}
+end
+if got[3] and ARGV[2] == '0' then return 0 end
 redis.call('DEL', key)
-return counts
+return alive(got[2], ARGV[1]) and 1 or 0
 """)
 
 #: member -> how many there are; the user's index, scored by when they came
@@ -249,9 +369,20 @@ return dropped
 
 #: -> the new epoch, later than the old one and than any lost one
 BUMP = Script(r"""
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local epoch = string.format('%.0f', math.max(now, (redis.call('GET', key) or 0) + 1))
+local epoch = digits(math.max(now(), (redis.call('GET', key) or 0) + 1))
 redis.call('SET', key, epoch)
 return epoch
+""")
+
+#: an epoch that a process remembers -> the epoch. One that the server has lost is written back;
+#: not if its clock was set back behind it, where it would end what is created now. A server that
+#: takes no writes is asked again later
+RECALL = Script(r"""
+local epoch = tonumber(redis.call('GET', key) or 0)
+local remembered = tonumber(ARGV[1])
+if remembered > epoch and remembered <= now() then
+  epoch = remembered
+  redis.pcall('SET', key, digits(epoch))
+end
+return digits(epoch)
 """)

@@ -1,146 +1,61 @@
 """What the Redis store does, without doing any input or output itself.
 
-Each operation is a generator: it yields what to ask the server and is sent the reply, or
-has the error thrown in. :mod:`ctxlocal.session.stores.redis` drives them, once for
-threads and once for asyncio, so nothing here is written twice.
-
-Every command can be repeated with the same effect, so one whose reply was lost is sent
-once more, whatever the client itself retries.
+Each operation is a generator of :mod:`._redis_calls`; :mod:`ctxlocal.session.stores.redis`
+drives them, once for threads and once for asyncio, so nothing here is written twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from redis.exceptions import ConnectionError, NoScriptError, ResponseError, TimeoutError
+from redis.exceptions import ResponseError
 
 from ..errors import CorruptRecordError
-from ..protocol import USER, Answer, Expect, Incr, Op, Record, Result, Take
+from ..protocol import HANDLE, USER, Answer, Expect, Incr, Op, Record, Result, Take
 from . import _redis_scripts as lua
-from ._unreadable import skip
-from .merge import clears, reaches_moved
+from ._redis_calls import Argument, Batch, Call, Steps, ask, evaluate, in_batch, is_wrong_type
+from ._redis_records import (
+    KEEP_MS,
+    Pairs,
+    Records,
+    generation_of,
+    had_grace,
+    number_of,
+    pairs_of,
+    target_of,
+)
+from .merge import clears
 
-R = TypeVar("R")
-Argument = str | bytes | int
-Pairs = Mapping[bytes, bytes]
-
-KEEP_MS = 60_000  #: how long a finished or broken move can be recognised
-IN_FLIGHT = 60  #: seconds in which an entry of the index may still be without its record
-PATIENCE = 64  #: how often a load looks again for the end of a move; one takes 3 round trips
-HEAL_EVERY = 64  #: the index of a user who is never listed is healed when it has grown so
 BATCH = 500
 
 
-class Call(NamedTuple):
-    """One command; ``node`` is where to send it if its key does not tell."""
-
-    arguments: tuple[Argument, ...]
-    node: object = None
-
-
-class Batch(NamedTuple):
-    """Many commands in one go, each of its own key; an error of the server's is its reply."""
-
-    calls: list[tuple[Argument, ...]]
-
-
-Steps = Generator[Call | Batch, Any, R]
-
-
-def _ask(call: Call | Batch) -> Steps[Any]:
-    """Ask, and once more if the reply is lost."""
-    try:
-        return (yield call)
-    except (ConnectionError, TimeoutError):
-        return (yield call)
-
-
-def _evaluate(script: lua.Script, key: str, *arguments: Argument) -> Steps[Any]:
-    """Run a script; None if what is there is no hash."""
-    try:
-        try:
-            return (yield from _ask(Call(("EVALSHA", script.sha, 1, key, *arguments))))
-        except NoScriptError:
-            return (yield from _ask(Call(("EVAL", script.text, 1, key, *arguments))))
-    except ResponseError as error:
-        if not _is_wrong_type(error):
-            raise
-        return None
-
-
-def _is_wrong_type(reply: object) -> bool:
-    """Whether a reply is the error that what is there is of another type.
-
-    Out of a script it stands within the text. Any other error of the server's is raised.
-    """
-    if not isinstance(reply, Exception):
-        return False
-    if "WRONGTYPE" not in str(reply):
-        raise reply
-    return True
-
-
-def _each(
-    script: lua.Script, keys: Iterable[str], *arguments: Argument
-) -> Batch:  # EVAL, because no node of a cluster is sure to know the script
-    return Batch([("EVAL", script.text, 1, key, *arguments) for key in keys])
-
-
-class RedisSteps:
-    """The operations of the store; one object for all threads and tasks of a process.
-
-    :param name: the store's, for errors.
-    :param prefix: what the names of all keys begin with.
-    :param epoch_interval: seconds; how old the process's knowledge of the epoch may be.
-    :param primaries: the nodes to search, ``[None]`` without a cluster.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        prefix: str,
-        epoch_interval: float,
-        primaries: Callable[[], Sequence[object]],
-    ) -> None:
-        self._name = name
-        self._record_prefix = f"{prefix}session:"
-        self._user_prefix = f"{prefix}user:"
-        self._epoch_key = f"{prefix}epoch"
-        self._epoch_interval = epoch_interval
-        self._primaries = primaries
-        self._epoch = 0
-        self._epoch_read_at = float("-inf")
+class RedisSteps(Records):
+    """The operations of the store; one object for all threads and tasks of a process."""
 
     def load(self, key: str) -> Steps[Record | None]:
         epoch = yield from self._known_epoch()
-        for _ in range(PATIENCE):
-            try:
-                pairs = _pairs((yield from _ask(Call(("HGETALL", self._record_prefix + key)))))
-            except ResponseError as error:
-                _is_wrong_type(error)
-                raise CorruptRecordError(self._name, "its key holds no hash") from error
-            if lua.TO not in pairs:
-                return self._record(pairs, epoch)
-            if lua.FOLLOW in pairs:
-                key = pairs[lua.TO].decode()
-            elif pairs.get(lua.MOVING) != b"1":
-                return None
-        return None
+        try:
+            pairs = pairs_of((yield from ask(Call(("HGETALL", self._record_prefix + key)))))
+        except ResponseError as error:
+            is_wrong_type(error)
+            raise CorruptRecordError(self._name, "its key holds no hash") from error
+        if lua.TO in pairs or lua.PENDING in pairs:
+            _, pairs = yield from self._read(key)
+        return self._record(pairs, epoch)
 
     def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> Steps[bool]:
         epoch = yield from self._read_epoch()
         user = sets.get(USER)
         if user is not None:
-            yield from self._add_to_index(user, key)
-        made = yield from _evaluate(
+            index = self._index_key(user)
+            yield from self._heal_at_times(index, (yield from evaluate(lua.INDEX, index, key)))
+        made = yield from evaluate(
             lua.CREATE,
             self._record_prefix + key,
-            *(epoch, 0, _ms(ttl), os.urandom(12)),
+            *(epoch, _ms(ttl), os.urandom(12)),
             *_flat(sets),
         )
         return bool(made)
@@ -155,112 +70,135 @@ class RedisSteps:
         ttl: float,
         commit_id: str,
     ) -> Steps[Answer]:
-        epoch = yield from self._known_epoch()
         digest = hashlib.blake2b(commit_id.encode(), digest_size=12).digest()
-        arguments = _changes(sets, deletes, ops)
-        wanted: Argument = generation
-        for _ in range(PATIENCE):
-            reply: bytes | None = yield from _evaluate(
-                lua.COMMIT, self._record_prefix + key, epoch, wanted, _ms(ttl), digest, *arguments
-            )
-            if reply == b"C":
-                return _COMMITTED
-            if reply is None:  # what is there is no record
-                break
-            if reply[:1] == b"M":
-                key = reply[1:].decode()
-                wanted = "*" if reaches_moved(sets, deletes, ops) else "-"
-            elif reply != b"W":
-                return _answer(reply)
-        return Answer("revoked")
+        changes = _changes(sets, deletes, ops)
+        _, reply = yield from self._at_record(
+            lua.COMMIT, key, generation, _ms(ttl), digest, *changes
+        )
+        if not reply:  # there is nothing, or no record
+            return _REVOKED
+        return _COMMITTED if reply == b"C" else _answer(reply)
 
     def touch(self, key: str, ttl: float) -> Steps[bool]:
-        epoch = yield from self._known_epoch()
-        done = yield from _evaluate(lua.TOUCH, self._record_prefix + key, epoch, _ms(ttl))
+        _, done = yield from self._at_record(lua.TOUCH, key, _ms(ttl))
         return bool(done)
 
     def delete(self, key: str) -> Steps[bool]:
-        epoch = yield from self._known_epoch()
-        for _ in range(PATIENCE):
-            name = self._record_prefix + key
-            reply = yield from _evaluate(lua.DELETE, name, epoch)
-            if reply is None:  # it is of another type, which no script reads
-                reply = yield from _ask(Call(("DEL", name)))
-            if not isinstance(reply, bytes):
-                return bool(reply)
-            key = reply[1:].decode()
-        return False
+        # No question about the epoch comes first, between which and this the key could be moved.
+        at, done = yield from self._at_record(lua.DELETE, key, epoch=self._epoch)
+        if done is None:  # it is of another type, which no script reads
+            done = yield from ask(Call(("DEL", self._record_prefix + at)))
+        return bool(done)
 
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float
     ) -> Steps[bool]:
-        """Make the old key an alias that is dead, write the new one, settle the old one.
+        """Move a record in the steps that :mod:`._redis_scripts` explains."""
+        while True:
+            at, found = yield from self._at_record(lua.FIND, old, new)
+            if at == new or found == [b"moved"]:  # the answer to this move was lost
+                return (yield from self._confirm(new))
+            if not found or (grace and at != old):
+                return False
+            owner = found[1]
+            if not (yield from self._announce(new, at, sets.get(USER, owner), ttl)):
+                return False
+            left = yield from self._leave(at, new, sets, ttl, grace)
+            if left:
+                return (yield from self._arrive(at, left, owner))
+            yield from self._discard(new, at)  # somebody was faster: look where it is now
 
-        Whoever stops in between leaves no live record. A revocation in between removes
-        the alias, which settling notices.
-        """
+    def _leave(
+        self, at: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float
+    ) -> Steps[Pairs]:
         epoch = yield from self._known_epoch()
-        followed = int(grace > 0)
-        source = self._record_prefix + old
-        flat = yield from _evaluate(lua.LEAVE, source, epoch, new, followed, KEEP_MS)
-        if flat is None:
-            return False
-        left: dict[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
-        if lua.META in left and not (yield from self._write_moved(left, old, new, sets, ttl)):
-            return False
-        keep = _ms(grace) if followed else KEEP_MS
-        if (yield from _evaluate(lua.SETTLE, source, new, followed, keep)):
-            return True
-        yield from _evaluate(lua.DROP, self._record_prefix + new, epoch)
-        return False
+        grace_ms = max(1, _ms(grace)) if grace > 0 else 0
+        changes = (_ms(ttl), grace_ms, *_flat(sets))
+        reply = yield from evaluate(lua.LEAVE, self._record_prefix + at, epoch, new, *changes)
+        return pairs_of(reply[2]) if reply else {}
 
-    def _write_moved(
-        self, left: dict[bytes, bytes], old: str, new: str, sets: Mapping[str, bytes], ttl: float
-    ) -> Steps[bool]:
-        generation, epoch, *_ = left[lua.META].split()
-        kept = {
-            name: value for name, value in left.items() if name not in _OWN or name == lua.MEMORY
-        }
-        kept.update((name.encode(), value) for name, value in sets.items())
-        user = kept.get(USER.encode())
+    def _announce(self, new: str, old: str, user: bytes | None, ttl: float) -> Steps[bool]:
+        """Let the new key wait for the record; False if there is something else."""
+        calls = [in_batch(lua.STUB, self._record_prefix + new, old, max(_ms(ttl), KEEP_MS))]
         if user is not None:
-            yield from self._add_to_index(user, new)
-        made = yield from _evaluate(
-            lua.CREATE,
-            self._record_prefix + new,
-            *(epoch, int(generation) + 1, _ms(ttl), old),
-            *(item for pair in kept.items() for item in pair),
-        )
-        return bool(made)
+            index = self._index_key(user)
+            calls.append(in_batch(lua.INDEX, index, new))
+        made, *count = yield from ask(Batch(calls))
+        if is_wrong_type(made) or not made:
+            return False
+        if user is not None and not is_wrong_type(count[0]):
+            yield from self._heal_at_times(index, count[0])
+        return True
+
+    def _arrive(self, at: str, left: Pairs, owner: bytes | None) -> Steps[bool]:
+        """Finish a move, and tidy up; False if the record was removed in between."""
+        new, user = target_of(left), left.get(USER.encode())
+        kept = yield from self._carry(at, left)
+        if not kept:
+            yield from self._discard(new, at)
+            return False
+        tidy: list[tuple[Argument, ...]] = []
+        if user is not None:  # again: the index may have been healed of it
+            tidy.append(in_batch(lua.INDEX, self._index_key(user), new))
+        if owner is not None:
+            tidy.append(("ZREM", self._index_key(owner), at))
+        if had_grace(left):
+            trail = self._trail(number_of(at, left), generation_of(left))
+            tidy.append(("SET", trail, new, "PX", kept))
+        return (yield from self._confirm(new, *tidy))
+
+    def _confirm(self, new: str, *tidy: tuple[Argument, ...]) -> Steps[bool]:
+        """Let the new key stand for itself; whatever comes of the rest, the record is moved."""
+        calls = [in_batch(lua.CONFIRM, self._record_prefix + new), *tidy]
+        confirmed, *_ = yield from ask(Batch(calls))
+        return not is_wrong_type(confirmed) and bool(confirmed)
+
+    def _discard(self, new: str, old: str) -> Steps[None]:
+        yield from evaluate(lua.DISCARD, self._record_prefix + new, old)
 
     def list_of(self, user: str) -> Steps[list[tuple[str, Record]]]:
         found, _ = yield from self._look_up(self._index_key(user.encode()))
-        return sorted(found, key=lambda pair: pair[1].touched)
+        records = [(one.key, one.record) for one in found]
+        return sorted(records, key=lambda pair: pair[1].touched)
 
-    def revoke(self, user: str, except_key: str | None) -> Steps[int]:
+    def revoke(self, user: str, except_key: str | None, handle: str | None) -> Steps[int]:
+        """Remove a user's records: what the index led to, wherever it goes meanwhile."""
         epoch = yield from self._known_epoch()
-        index = self._index_key(user.encode())
-        members: list[bytes] = yield from _ask(Call(("ZRANGE", index, 0, -1)))
+        spared = None
+        if except_key is not None:
+            spared = number_of(*(yield from self._read(except_key)))
+        found, _ = yield from self._look_up(self._index_key(user.encode()))
+        wanted = None if handle is None else handle.encode()
         keys = [
-            self._record_prefix + key for key in map(bytes.decode, members) if key != except_key
+            one.at
+            for one in found
+            if one.number != spared and wanted in (None, one.record.values.get(HANDLE))
         ]
-        if not keys:
-            return 0
-        counts: list[Any] = yield from _ask(
-            _each(lua.REVOKE, keys, epoch, user.encode(), except_key or "")
-        )
-        return sum(0 if _is_wrong_type(count) else count for count in counts)
+        return (yield from self._drop(keys, epoch, 1, 0))
+
+    def _drop(self, keys: Iterable[str], epoch: int, is_led: int, with_aliases: int) -> Steps[int]:
+        """Remove records wherever they have gone, and go; return how many."""
+        count = 0
+        while keys:
+            names = [self._record_prefix + key for key in keys]
+            calls = [in_batch(lua.DROP, name, epoch, is_led, with_aliases) for name in names]
+            replies: list[Any] = yield from ask(Batch(calls))
+            replies = [reply for reply in replies if not is_wrong_type(reply)]
+            count += sum(reply for reply in replies if isinstance(reply, int))
+            keys = dict.fromkeys(reply[1].decode() for reply in replies if isinstance(reply, list))
+            is_led = 1
+        return count
 
     def revoke_everyone(self) -> Steps[int]:
-        self._learn((yield from _evaluate(lua.BUMP, self._epoch_key)))
+        former = yield from self._read_epoch()
+        self._learn(int((yield from evaluate(lua.BUMP, self._epoch_key))))
         count = 0
         for node in self._primaries():
             cursor = b"0"
             while True:
-                cursor, keys = yield from self.page(node, cursor)
-                if keys:
-                    counts = yield from _ask(_each(lua.DROP, keys, 0))
-                    count += sum(0 if _is_wrong_type(one) else one for one in counts)
+                cursor, names = yield from self.page(node, cursor)
+                keys = [name.removeprefix(self._record_prefix) for name in names]
+                count += yield from self._drop(keys, former, 0, 1)
                 if cursor == b"0":
                     break
         return count
@@ -288,109 +226,38 @@ class RedisSteps:
     ) -> Steps[tuple[bytes, list[str]]]:
         pattern = "".join(f"\\{char}" if char in "*?[]\\" else char for char in prefix) + "*"
         arguments = ("SCAN", cursor, "MATCH", pattern, "COUNT", BATCH, "TYPE", kind)
-        after, keys = yield from _ask(Call(arguments, node))
+        after, keys = yield from ask(Call(arguments, node))
         if isinstance(after, dict):  # a cluster's answer has one for each node
             (after,) = after.values()
         return str(int(after)).encode(), [key.decode() for key in keys]
 
     def records(self, names: list[str]) -> Steps[list[tuple[str, Record]]]:
-        """Return the live ones of these records, by their keys."""
+        """Return the live records among these hashes, by their own keys."""
+        epoch = yield from self._known_epoch()
         if not names:
             return []
-        epoch = yield from self._known_epoch()
-        found = yield from _ask(Batch([("HGETALL", name) for name in names]))
-        start = len(self._record_prefix)
-        records = (
-            (name[start:], self._readable(reply, epoch))
-            for name, reply in zip(names, found, strict=True)
-        )
-        return [(key, record) for key, record in records if record is not None]
+        replies: list[Any] = yield from ask(Batch([("HGETALL", name) for name in names]))
+        found: dict[str, tuple[Any, Record]] = {}
+        for name, reply in zip(names, replies, strict=True):
+            if (record := self._readable(reply, epoch)) is not None:
+                pairs = pairs_of(reply)
+                key = target_of(pairs) or name.removeprefix(self._record_prefix)
+                found[key] = (pairs.get(lua.PENDING), record)
+        waiting = {key: old for key, (old, _) in found.items() if old is not None}
+        late = yield from self._not_led(waiting)
+        return [(key, record) for key, (_, record) in found.items() if key not in late]
 
-    def _readable(self, reply: Any, epoch: int) -> Record | None:
-        """Return the record that a reply holds; one that cannot be read is left out."""
-        try:
-            if _is_wrong_type(reply):
-                raise CorruptRecordError(self._name, "its key holds no hash")
-            return self._record(_pairs(reply), epoch)
-        except CorruptRecordError as error:
-            skip(error)
-            return None
-
-    def _record(self, pairs: Pairs, epoch: int) -> Record | None:
-        """Make a record of a hash; None if there is none, or one from before everyone's end."""
-        if not pairs or lua.TO in pairs:
-            return None
-        meta = _meta(pairs.get(lua.META, b""))
-        if meta is None:
-            raise CorruptRecordError(self._name, "the hash has no meta field of ours")
-        generation, born, touched, expires = map(int, meta.groups())
-        try:
-            values = {name.decode(): value for name, value in pairs.items() if name not in _OWN}
-        except UnicodeDecodeError as error:
-            raise CorruptRecordError(self._name, "a field's name is no UTF-8") from error
-        if born < epoch:
-            return None
-        return Record(values, generation, touched / 1000, expires / 1000)
-
-    def _look_up(self, index: str) -> Steps[tuple[list[tuple[str, Record]], int]]:
-        """Return a user's records and how many entries without one left the index.
-
-        An alias stays in it until it is gone, so that a revocation finds it.
-        """
-        members: list[bytes] = yield from _ask(Call(("ZRANGE", index, 0, -1)))
-        names = [self._record_prefix + key.decode() for key in members]
-        if not names:
-            return [], 0
-        epoch = yield from self._known_epoch()
-        found: list[Any] = yield from _ask(Batch([("HGETALL", name) for name in names]))
-        mine: list[tuple[str, Record]] = []
-        stale: list[bytes] = []
-        for member, reply in zip(members, found, strict=True):
-            record = self._readable(reply, epoch)
-            owner = None if record is None else record.values.get(USER)
-            if record is not None and owner is not None and self._index_key(owner) == index:
-                mine.append((member.decode(), record))
-            elif isinstance(reply, Exception) or lua.TO not in _pairs(reply):
-                stale.append(member)
-        dropped = 0
-        if stale:
-            dropped = yield from _evaluate(lua.HEAL, index, IN_FLIGHT, *stale)
-        return mine, dropped
-
-    def _add_to_index(self, user: bytes, key: str) -> Steps[None]:
-        index = self._index_key(user)
-        count = yield from _evaluate(lua.INDEX, index, key)
-        if count % HEAL_EVERY == 0:
-            yield from self._look_up(index)
-
-    def _index_key(self, user: bytes) -> str:
-        return self._user_prefix + hashlib.sha256(user).hexdigest()
-
-    def _known_epoch(self) -> Steps[int]:
-        if time.monotonic() < self._epoch_read_at + self._epoch_interval:
-            return self._epoch
-        return (yield from self._read_epoch())
-
-    def _read_epoch(self) -> Steps[int]:
-        self._learn((yield from _ask(Call(("GET", self._epoch_key)))))
-        return self._epoch
-
-    def _learn(self, epoch: bytes | None) -> None:
-        self._epoch = max(self._epoch, int(epoch or 0))
-        self._epoch_read_at = time.monotonic()
+    def _not_led(self, waiting: Mapping[str, bytes]) -> Steps[set[str]]:
+        """Return the keys, of those that wait for another's record, that have not got it."""
+        late: set[str] = set()
+        for key, old in waiting.items():
+            if not (yield from self._is_led(old.decode(), key)):
+                late.add(key)
+        return late
 
 
-_OWN = frozenset((lua.META, lua.MEMORY, lua.MAKER, lua.TO, lua.MOVING, lua.FOLLOW))
+_REVOKED = Answer("revoked")
 _COMMITTED = Answer("committed")
-_meta = re.compile(rb"(\d+) (\d+) (\d+) (\d+)").fullmatch
-
-
-def _pairs(reply: Any) -> Pairs:
-    """Make a dict of a hash's reply, if nobody did yet."""
-    if isinstance(reply, dict):
-        return reply
-    items = iter(reply)
-    return dict(zip(items, items, strict=True))
 
 
 def _ms(seconds: float) -> int:

@@ -24,8 +24,9 @@ except ImportError:
 
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..protocol import USER, Answer, Op, Record, Stats
+from ._redis_calls import Batch, Call, Steps
 from ._redis_direct import AsyncDirect, Direct
-from ._redis_steps import Batch, Call, RedisSteps, Steps
+from ._redis_steps import RedisSteps
 
 if TYPE_CHECKING:
     import redis
@@ -65,13 +66,18 @@ class RedisStore(_Twin):
     """Keeps records in Redis; a :class:`~ctxlocal.session.protocol.Store`.
 
     Safe from many threads, greenlets and processes. A load is 1 round trip, a commit 1,
-    a touch 1, a create 2 (3 with a user), a move 3 (4 with a user). Where the reply to a
-    command is lost, the command is sent once more, and counts once.
+    a touch 1, a create 2 (3 with a user), a move 6. By an old key it is 1 to 4 more, after any
+    number of moves. Where the reply to a command is lost, the command is sent once more,
+    and counts once.
 
-    ``revoke_everyone`` removes what it finds and raises an epoch, which ends whatever a
-    concurrent move hid from it; a process takes notice within ``epoch_interval``.
-    ``move`` is not atomic: between its commands neither key may be alive. ``purge``
-    clears the users' indexes of what has expired; it is worth running once a day.
+    A move takes several commands, as its keys lie on two nodes of a cluster, and is done in the
+    instant of one of them; whoever meets a move that is not finished finishes it. On a
+    cluster the nodes' clocks have to agree to some milliseconds, as NTP sees to.
+
+    ``revoke_everyone`` removes what it finds and raises an epoch, which ends whatever was
+    hidden from it; a process takes notice within ``epoch_interval``, and writes the epoch back
+    if the server has lost it. ``purge`` clears the users' indexes of what has expired; it is
+    worth running once a day.
 
     :param client: a ``redis.Redis`` or ``redis.RedisCluster``, with any settings; it stays
         the caller's. Give it timeouts: without, a silent server holds the request.
@@ -119,7 +125,7 @@ class RedisStore(_Twin):
         return cls(_connect(url, redis), owned=True, **options)
 
     def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; 1 round trip."""
+        """Return the record, None if there is none; 1 round trip, 3 or 5 by an old key."""
         return self._run("load", self._steps.load(key))
 
     def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
@@ -144,27 +150,27 @@ class RedisStore(_Twin):
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
     ) -> bool:
-        """Give the record a new key; the old one is dead before the new one lives."""
+        """Give the record a new key, in one instant for whoever watches; 6 round trips."""
         return self._run("move", self._steps.move(old, new, sets, ttl, grace))
 
     def touch(self, key: str, ttl: float) -> bool:
-        """Renew the expiry; 1 round trip."""
+        """Renew the expiry; 1 round trip, 2 or 4 by an old key."""
         return self._run("touch", self._steps.touch(key, ttl))
 
     def delete(self, key: str) -> bool:
-        """Remove the record; 1 round trip, 2 by a key that was moved with a grace."""
+        """Remove the record; 1 round trip, 2 or 4 by an old key."""
         return self._run("delete", self._steps.delete(key))
 
     def list(self, user: str) -> Sequence[tuple[str, Record]]:
         """Return a user's live records and heal the index; 2 round trips, 3 if it was not."""
         return self._run("list", self._steps.list_of(user))
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
-        """Remove a user's records; 2 round trips."""
-        return self._run("revoke", self._steps.revoke(user, except_key))
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        """Remove a user's records, whoever moves them meanwhile; 3 round trips and more then."""
+        return self._run("revoke", self._steps.revoke(user, except_key, handle))
 
     def revoke_everyone(self) -> int:
-        """Remove every record on every node, and end those a concurrent move hides."""
+        """Remove every record on every node, whoever moves it meanwhile."""
         return self._run("revoke_everyone", self._steps.revoke_everyone())
 
     def purge(self) -> int:
@@ -265,7 +271,7 @@ class AsyncRedisStore(_Twin):
         return cls(_connect(url, redis.asyncio), owned=True, **options)
 
     async def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; 1 round trip."""
+        """Return the record, None if there is none; 1 round trip, 3 or 5 by an old key."""
         return await self._run("load", self._steps.load(key))
 
     async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
@@ -290,27 +296,29 @@ class AsyncRedisStore(_Twin):
     async def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
     ) -> bool:
-        """Give the record a new key; the old one is dead before the new one lives."""
+        """Give the record a new key, in one instant for whoever watches; 6 round trips."""
         return await self._run("move", self._steps.move(old, new, sets, ttl, grace))
 
     async def touch(self, key: str, ttl: float) -> bool:
-        """Renew the expiry; 1 round trip."""
+        """Renew the expiry; 1 round trip, 2 or 4 by an old key."""
         return await self._run("touch", self._steps.touch(key, ttl))
 
     async def delete(self, key: str) -> bool:
-        """Remove the record; 1 round trip, 2 by a key that was moved with a grace."""
+        """Remove the record; 1 round trip, 2 or 4 by an old key."""
         return await self._run("delete", self._steps.delete(key))
 
     async def list(self, user: str) -> Sequence[tuple[str, Record]]:
         """Return a user's live records and heal the index."""
         return await self._run("list", self._steps.list_of(user))
 
-    async def revoke(self, user: str, except_key: str | None = None) -> int:
-        """Remove a user's records; 2 round trips."""
-        return await self._run("revoke", self._steps.revoke(user, except_key))
+    async def revoke(
+        self, user: str, except_key: str | None = None, handle: str | None = None
+    ) -> int:
+        """Remove a user's records, whoever moves them meanwhile."""
+        return await self._run("revoke", self._steps.revoke(user, except_key, handle))
 
     async def revoke_everyone(self) -> int:
-        """Remove every record on every node, and end those a concurrent move hides."""
+        """Remove every record on every node, whoever moves it meanwhile."""
         return await self._run("revoke_everyone", self._steps.revoke_everyone())
 
     async def purge(self) -> int:

@@ -18,6 +18,7 @@ from ctxlocal.session.protocol import AsyncStore, Store
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.stores.sqlite import SQLiteStore
 from ctxlocal.session.threaded import ThreadedStore
+from tests.services import redis_cluster
 
 KEY = "a" * 64
 OTHER = "b" * 64
@@ -96,3 +97,10 @@ def store(kind: Kind) -> Iterator[Store]:
 def make_async_store(async_kind: Kind) -> Callable[[], AsyncStore]:
     """Make empty asynchronous stores, on the loop they are used on."""
     return async_kind.make
+
+
+@pytest.fixture(scope="session")
+def cluster_ports() -> Iterator[list[int]]:
+    """The ports of a Redis Cluster of three primaries."""
+    with redis_cluster(3) as ports:
+        yield ports

@@ -6,9 +6,9 @@ import asyncio
 import os
 import re
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import hiredis
@@ -23,13 +23,13 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import USER, Answer, Clear, Expect, Incr, Op, Record, Stats, Take
+from ctxlocal.session.protocol import USER, Answer, Clear, Expect, Incr, Op, Stats, Take
+from ctxlocal.session.stores._redis_calls import Call
 from ctxlocal.session.stores._redis_direct import packed
-from ctxlocal.session.stores._redis_scripts import META
-from ctxlocal.session.stores._redis_steps import Call
+from ctxlocal.session.stores._redis_scripts import GRACES, META, TO
 from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.testing import check_async_store, check_store
-from tests.services import redis_cluster, redis_server
+from tests.services import redis_server
 from tests.session.stores.proxy import proxy_to
 from tests.session.stores.racing import (
     KEY,
@@ -57,12 +57,6 @@ def client(redis_port: int) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(client: redis.Redis) -> RedisStore:
     return RedisStore(client)
-
-
-@pytest.fixture(scope="module")
-def cluster_ports() -> Iterator[list[int]]:
-    with redis_cluster(3) as ports:
-        yield ports
 
 
 @pytest.fixture
@@ -110,17 +104,23 @@ def records(store: RedisStore) -> dict[str, bytes]:
     return record.values
 
 
-def age(client: redis.Redis, seconds: float) -> None:
+def age(client: redis.Redis | redis.RedisCluster, seconds: float) -> None:
     """Do to the records what the passing of time does; the times are the server's."""
     by = int(seconds * 1000)
-    for key in client.keys("ctxlocal:session:*"):
-        meta: Any = client.hget(key, META)
+    raw: Any = client
+    for key in set(raw.scan_iter("ctxlocal:session:*")):  # of all nodes
+        meta, graces, link = raw.hmget(key, META, GRACES, TO)
         if meta:  # an alias has none
-            generation, epoch, touched, expires = map(int, meta.split())
-            aged = f"{generation} {epoch} {touched - by} {expires - by}"
-            client.hset(key, META, aged)
-        left = client.pttl(key) - by
-        client.pexpire(key, left)  # which removes it at once, if there is no time left
+            generation, born, touched, expires = map(int, meta.split())
+            raw.hset(key, META, f"{generation} {born} {touched - by} {expires - by}")
+        if graces:
+            raw.hset(key, GRACES, max(0, int(graces) - by))
+        if link:
+            till, moved, rest = link.split(b" ", 2)
+            till, moved = max(0, int(till) - by * 1000), int(moved) - by * 1000
+            # 0 would be a move without a grace, which nothing passes
+            raw.hset(key, TO, b"%d %d %b" % (till or int(link[:1] != b"0"), moved, rest))
+        raw.pexpire(key, raw.pttl(key) - by)  # which removes it at once, if no time is left
 
 
 class TestContract:
@@ -195,6 +195,11 @@ class TestExactness:
             assert taken == Answer("committed", (bytes(range(256)), -1))
             assert [key for key, _ in store.list("anna")] == [KEY]
             assert [key for key, _ in store.scan()] == [KEY]
+            moves = [KEY, OTHER, "2" * 64, "3" * 64]
+            for old, new in pairwise(moves):
+                assert store.move(old, new, {}, TTL, 60)
+            assert records(store) == {"n": b"-1", "": b"", **ANNA}
+            assert [key for key, _ in store.list("anna")] == moves[-1:]
             assert store.revoke("anna") == 1
 
     @pytest.mark.parametrize(
@@ -354,95 +359,6 @@ class TestLostReplies:
             assert not store.create(KEY, {}, TTL)
             store.close()
 
-    @pytest.mark.parametrize("grace", [0, 60])
-    @pytest.mark.parametrize("step", [0, 1, 2])
-    def test_a_move_is_finished(
-        self, client: redis.Redis, redis_port: int, grace: float, step: int
-    ) -> None:
-        with proxy_to(redis_port) as proxy:
-            store = RedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
-            for key in ("3", "4"):  # all scripts are known
-                store.create(key, {}, TTL)
-                store.move(key, key * 2, {}, TTL)
-            store.create(KEY, {"a": b"1"}, TTL)
-            proxy.lose_reply_to([b"EVALSHA", b"\r\na\r\n", b"60000"][step])
-            proxy.lost = 0
-            assert store.move(KEY, OTHER, {}, TTL, grace)
-            moved = store.load(OTHER)
-            assert moved is not None
-            assert moved.values == {"a": b"1"}
-            assert (store.load(KEY) == moved) is bool(grace)
-            store.close()
-
-
-class TestMove:
-    class StoppedError(Exception):
-        pass
-
-    @pytest.mark.parametrize("grace", [0, 60])
-    @pytest.mark.parametrize("steps", [1, 2, 3])  # a user's index is written by the second
-    def test_r3_stopped_in_between_the_old_key_is_dead(
-        self, client: redis.Redis, grace: float, steps: int
-    ) -> None:
-        class Stopping(RedisStore):
-            def _ask(self, asked: object) -> object:
-                left[0] -= 1
-                if left[0] < 0:
-                    raise TestMove.StoppedError
-                return super()._ask(asked)  # type: ignore[arg-type]
-
-        left = [50]
-        store = Stopping(client)
-        store.create("1", {}, TTL)
-        store.move("1", "2", {}, TTL)
-        store.create(KEY, {"a": b"1"}, TTL)
-        left[0] = steps
-        with pytest.raises(TestMove.StoppedError):
-            store.move(KEY, OTHER, ANNA, TTL, grace)
-        left[0] = 1000
-        assert store.load(KEY) is None
-        assert commit(store, b=b"1") == Answer("revoked")
-        assert not store.touch(KEY, TTL)
-
-    def test_a_revocation_in_between_wins(self, client: redis.Redis) -> None:
-        class Revoking(RedisStore):
-            def _ask(self, asked: object) -> object:
-                reply = super()._ask(asked)  # type: ignore[arg-type]
-                if is_moving.is_set():
-                    is_moving.clear()
-                    assert RedisStore(client).revoke("anna") == 0
-                return reply
-
-        is_moving = threading.Event()
-        store = Revoking(client)
-        store.create(KEY, ANNA, TTL)
-        is_moving.set()
-        assert not store.move(KEY, OTHER, {}, TTL)
-        assert store.load(OTHER) is None
-        assert store.list("anna") == []
-
-    def test_a_load_waits_for_the_end_of_a_move_with_grace(
-        self, client: redis.Redis, store: RedisStore
-    ) -> None:
-        class Reading(RedisStore):
-            def _ask(self, asked: object) -> object:
-                if isinstance(asked, tuple) and asked[0][0] == "EVALSHA" and is_moving.is_set():
-                    seen.append(store.load(KEY))
-                return super()._ask(asked)  # type: ignore[arg-type]
-
-        seen: list[Record | None] = []
-        is_moving = threading.Event()
-        mover = Reading(client)
-        store.create(KEY, {"a": b"1"}, TTL)
-        is_moving.set()
-        assert mover.move(KEY, OTHER, {}, TTL, 60)
-        is_moving.clear()
-        assert seen[0] is not None  # before it began
-        assert seen[1:] == [None] * (len(seen) - 1)  # nobody finished it while it was waited for
-        found = store.load(KEY)
-        assert found is not None
-        assert found.generation == 1
-
 
 class TestUserIndex:
     def test_is_written_before_the_record(self, store: RedisStore, sent: Counted) -> None:
@@ -497,50 +413,14 @@ class TestUserIndex:
         assert store.load("bert") is not None
 
 
-class TestEpoch:
-    def test_ends_what_the_scan_did_not_find(self, client: redis.Redis) -> None:
-        store = RedisStore(client, epoch_interval=0)
-        store.create(KEY, ANNA, TTL)
-        hidden = client.dump(RECORD)
-        assert isinstance(hidden, bytes)
-        assert store.revoke_everyone() == 1
-        client.restore(RECORD, 0, hidden)
-        assert store.load(KEY) is None
-        assert commit(store, a=b"1") == Answer("revoked")
-        assert not store.touch(KEY, TTL)
-        assert not store.move(KEY, OTHER, {}, TTL)
-        assert store.list("anna") == []
-        assert list(store.scan()) == []
-        assert store.revoke("anna") == 0
-
-    def test_a_process_that_knows_the_old_one_takes_notice_in_its_interval(
-        self, client: redis.Redis
-    ) -> None:
-        here, there = RedisStore(client, epoch_interval=0), RedisStore(client, epoch_interval=1e9)
-        there.create(KEY, {}, TTL)
-        hidden = client.dump(RECORD)
-        assert isinstance(hidden, bytes)
-        here.revoke_everyone()
-        client.restore(RECORD, 0, hidden)
-        assert there.load(KEY) is not None
-        assert there.create(OTHER, {}, TTL)  # reads it, and is not hurt by it
-        assert there.load(KEY) is None
-        assert there.load(OTHER) is not None
-
-    def test_a_second_one_is_later_even_if_the_first_was_lost(self, client: redis.Redis) -> None:
-        store = RedisStore(client, epoch_interval=0)
-        store.revoke_everyone()
-        store.create(KEY, {}, TTL)
-        hidden = client.dump(RECORD)
-        assert isinstance(hidden, bytes)
-        client.delete("ctxlocal:epoch")
-        fresh = RedisStore(client, epoch_interval=0)
-        assert fresh.revoke_everyone() == 1
-        client.restore(RECORD, 0, hidden)
-        assert fresh.load(KEY) is None
-
-
 class TestCluster:
+    def test_fulfils_the_contract(self, cluster: redis.RedisCluster) -> None:
+        def make() -> RedisStore:
+            cluster.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+            return RedisStore(cluster)
+
+        check_store(make, advance=lambda seconds: age(cluster, seconds))
+
     def test_every_operation_works(self, cluster: redis.RedisCluster) -> None:
         store = RedisStore(cluster)
         keys = [f"{number:064x}" for number in range(30)]
