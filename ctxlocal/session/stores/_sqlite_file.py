@@ -12,23 +12,37 @@ from contextlib import contextmanager
 from ..errors import SessionConfigError
 
 _APPLICATION = 0x63747873  # "ctxs": marks a file as ours (PRAGMA application_id)
-_LAYOUT = 1  # of the table below (PRAGMA user_version)
+_LAYOUT = 2  # of the tables below (PRAGMA user_version)
 _MOST_IDLE = 8
 
 # Without an index on the time of expiry: with one, load and commit take 70 us instead of 40
 # (500 sessions in turn). Only purge would gain, which reads the table from end to end instead.
+#
+# A session is one row of ``session`` for as long as it lives; a renewal changes its key there.
+# The keys that it had before are rows of ``old_key``, which lead to it until their grace ends.
+# SQLite gives the id of a removed row to another one: hence the trigger, which leaves nothing
+# that could lead there.
 _TABLES = (
     """CREATE TABLE session (
-        key TEXT PRIMARY KEY NOT NULL,
+        id INTEGER PRIMARY KEY,
+        key TEXT UNIQUE NOT NULL,
         version INTEGER NOT NULL,
         generation INTEGER NOT NULL,
         touched REAL NOT NULL,
         expires REAL NOT NULL,
         user BLOB,
-        moved_to TEXT,
         body BLOB NOT NULL
     )""",
     "CREATE INDEX session_user ON session (user) WHERE user IS NOT NULL",
+    """CREATE TABLE old_key (
+        key TEXT PRIMARY KEY NOT NULL,
+        session INTEGER NOT NULL,
+        moved_to TEXT NOT NULL,
+        expires REAL NOT NULL
+    )""",
+    "CREATE INDEX old_key_session ON old_key (session, expires)",
+    """CREATE TRIGGER session_end AFTER DELETE ON session
+        BEGIN DELETE FROM old_key WHERE session = OLD.id; END""",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_LAYOUT}",
 )
@@ -122,7 +136,7 @@ class Connections:
 def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
     """Whether the file has our tables; False if it is empty.
 
-    :raises SessionConfigError: it is somebody else's, or of a later version.
+    :raises SessionConfigError: it is somebody else's, or of another version.
     """
     # In this order: another process may make the tables in between, all at once.
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -133,7 +147,8 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
             raise SessionConfigError(
                 "path",
                 f"the sessions in {path!r} are of layout {layout}; this version of ctxlocal "
-                f"knows layout {_LAYOUT}. Upgrade ctxlocal, or use another file",
+                f"knows layout {_LAYOUT} alone. Remove the file, which ends the sessions in it, "
+                "or use another one",
             )
         return True
     if tables or application:

@@ -21,7 +21,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import USER, Answer, Incr
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Incr
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._sqlite_file import Connections
 from ctxlocal.session.stores.sqlite import SQLiteStore
@@ -293,15 +293,16 @@ def test_a_database_of_something_else_is_left_alone(path: Path, store: SQLiteSto
     assert path.read_bytes() == before
 
 
-def test_a_later_layout_is_refused(path: Path, store: SQLiteStore) -> None:
+@pytest.mark.parametrize("layout", [1, 3])
+def test_another_layout_is_refused(path: Path, store: SQLiteStore, layout: int) -> None:
     store.create(KEY, {}, 100)
     store.close()
-    execute(path, "PRAGMA user_version = 2")
+    execute(path, f"PRAGMA user_version = {layout}")
     with pytest.raises(StoreUnavailableError) as caught:
         store.load(KEY)
     assert str(caught.value.__cause__) == (
-        f"path: the sessions in {str(path)!r} are of layout 2; this version of ctxlocal knows "
-        "layout 1. Upgrade ctxlocal, or use another file"
+        f"path: the sessions in {str(path)!r} are of layout {layout}; this version of ctxlocal "
+        "knows layout 2 alone. Remove the file, which ends the sessions in it, or use another one"
     )
 
 
@@ -353,7 +354,7 @@ def test_purge_locks_in_small_parts(store: SQLiteStore, path: Path) -> None:
     execute(
         path,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
-        "INSERT INTO session SELECT 'k' || i, 1, 0, 0, 1, NULL, NULL, x'' FROM n",
+        "INSERT INTO session SELECT NULL, 'k' || i, 1, 0, 0, 1, NULL, x'' FROM n",
     )
     assert store.purge() == 2500
     assert store.load(KEY) is not None
@@ -365,8 +366,8 @@ def test_purge_looks_at_each_row_once(store: SQLiteStore, path: Path) -> None:
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000) "
     execute(
         path,
-        many + "INSERT INTO session SELECT 'k' || i, 1, 0, 0, CASE WHEN i > 20000 THEN 1 "
-        "ELSE 1e12 END, NULL, NULL, x'' FROM n",
+        many + "INSERT INTO session SELECT NULL, 'k' || i, 1, 0, 0, CASE WHEN i > 20000 THEN 1 "
+        "ELSE 1e12 END, NULL, x'' FROM n",
     )
     steps: list[None] = []
     store._connections._idle[0].set_progress_handler(lambda: steps.append(None), 1)
@@ -380,6 +381,128 @@ def test_purge_looks_for_what_has_expired_without_a_lock(store: SQLiteStore, pat
     writer.execute("BEGIN IMMEDIATE")
     assert store.purge() == 0
     writer.close()
+
+
+# Renewals.
+
+
+RENEWER = """
+import sys
+from ctxlocal.session.stores.sqlite import SQLiteStore
+store, name, graces = SQLiteStore(sys.argv[1]), sys.argv[2], [float(g) for g in sys.argv[3:]]
+for number in range(1000000):
+    grace = graces[number % len(graces)]
+    if not store.move(f"{name}.{number}", f"{name}.{number + 1}", {}, 1000, grace):
+        break
+    print(number + 1, flush=True)
+print("over", flush=True)
+store.close()
+"""
+
+
+@pytest.mark.parametrize("graces", [("0",), ("100",), ("0", "100")], ids="-".join)
+def test_r8_a_revocation_ends_what_other_processes_renew(
+    path: Path, store: SQLiteStore, graces: tuple[str, ...]
+) -> None:
+    names = ("a", "b", "c")
+    for name in names:
+        store.create(f"{name}.0", {USER: b"ann"}, 1000)
+    clients = [
+        subprocess.Popen(
+            [sys.executable, "-c", RENEWER, str(path), name, *graces],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    for client in clients:  # each is at it
+        assert client.stdout is not None
+        assert client.stdout.readline() == "1\n"
+    assert store.revoke("ann") == 3
+    for name, client in zip(names, clients, strict=True):
+        *_, last, over = ("1\n" + client.communicate()[0]).splitlines()
+        assert over == "over"
+        for number in range(int(last) + 1):
+            assert store.load(f"{name}.{number}") is None
+
+
+def steps_of(store: SQLiteStore, call: Callable[[], object]) -> int:
+    """Return how many instructions SQLite took for a call."""
+    steps: list[None] = []
+    connection = store._connections._idle[-1]
+    connection.set_progress_handler(lambda: steps.append(None), 1)
+    call()
+    connection.set_progress_handler(None, 1)
+    return len(steps)
+
+
+def test_the_8000th_renewal_within_a_grace_costs_what_the_first_does(store: SQLiteStore) -> None:
+    store.create("0", {USER: b"ann"}, 1000)
+
+    def renew(number: int) -> int:
+        old, new = f"{number}", f"{number + 1}"
+        return steps_of(store, lambda: store.move(old, new, {}, 1000, 100))
+
+    first = renew(0), steps_of(store, lambda: store.load("0"))
+    for number in range(1, 7999):
+        store.move(f"{number}", f"{number + 1}", {}, 1000, 100)
+    last = renew(7999), steps_of(store, lambda: store.load("0"))
+    assert last[0] < 1.5 * first[0]
+    assert last[1] == first[1]
+    assert store.commit("0", 0, {"a": b"1"}, (), (), 1000, "c").outcome == "committed"
+    assert [key for key, _ in store.list("ann")] == ["8000"]
+    assert store.revoke("ann") == 1
+    assert all(store.load(f"{number}") is None for number in (0, 4000, 8000))
+
+
+def test_an_old_key_never_leads_to_a_later_record(store: SQLiteStore, path: Path) -> None:
+    """SQLite gives the later one the id of the one that was removed last."""
+    store.create(KEY, {"a": b"1"}, 1000)
+    store.move(KEY, OTHER, {}, 1000, 500)
+    for end in (
+        lambda: store.delete(OTHER),
+        lambda: execute(path, "DELETE FROM session"),  # somebody tidies up by hand
+    ):
+        end()
+        store.create("later", {"b": b"2"}, 1000)
+        assert store.load(KEY) is None
+        assert store.move("later", OTHER, {}, 1000, 500)
+        assert store.load("later") is not None
+
+
+def test_an_expired_grace_leaves_nothing(path: Path) -> None:
+    now = [1_000_000.0]
+    store = SQLiteStore(path, clock=lambda: now[0])
+    store.create("0", {}, 1000)
+    for number in range(10):
+        assert store.move(f"{number}", f"{number + 1}", {}, 1000, 5)
+        now[0] += 6
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT key FROM old_key").fetchall() == [("9",)]
+    assert store.purge() == 0
+    assert connection.execute("SELECT count(*) FROM old_key").fetchone() == (0,)
+    connection.close()
+    store.close()
+
+
+def test_r32_a_corrupt_row_has_no_handle(store: SQLiteStore, path: Path) -> None:
+    for key in (KEY, OTHER):
+        store.create(key, {USER: b"ann", HANDLE: key[:32].encode()}, 100)
+    execute(path, f"UPDATE session SET body = x'' WHERE key = '{KEY}'")
+    assert store.revoke("ann", None, KEY[:32]) == 0
+    assert store.revoke("ann", None, OTHER[:32]) == 1
+    assert store.revoke("ann") == 1
+
+
+def test_a_commit_does_not_revive_what_a_touch_let_expire(path: Path) -> None:
+    now = [1_000_000.0]
+    store = SQLiteStore(path, clock=lambda: now[0])
+    store.create(KEY, {}, 1000)
+    base = store.load(KEY)
+    assert store.touch(KEY, 5)
+    now[0] += 5
+    assert store.commit(KEY, 0, {"a": b"1"}, (), (), 1000, "c", base) == Answer("revoked")
+    store.close()
 
 
 @pytest.mark.parametrize("wrong", ["", ":memory:"])
