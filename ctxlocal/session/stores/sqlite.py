@@ -21,7 +21,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from ...errors import MissingDependencyError
 from ..errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Result, Stats
-from ._sqlite_file import Connections, transaction
+from ._sqlite_file import Connection, Connections, transaction
 from ._unreadable import skip
 from .merge import clears, merge
 
@@ -279,7 +279,7 @@ class SQLiteStore:
     def _run(
         self,
         operation: str,
-        function: Callable[Concatenate[sqlite3.Connection, P], R],
+        function: Callable[Concatenate[Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
@@ -292,7 +292,7 @@ class SQLiteStore:
             try:
                 result = function(connection, *args, **kwargs)
             except BaseException:
-                connection.close()  # whatever state it is in
+                connections.drop(connection)
                 raise
             connections.give(connection)
             return result
@@ -322,9 +322,7 @@ class SQLiteStore:
             else:
                 yield row.key, record
 
-    def _merge(
-        self, connection: sqlite3.Connection, key: str, change: _Change, now: float
-    ) -> Answer:
+    def _merge(self, connection: Connection, key: str, change: _Change, now: float) -> Answer:
         with transaction(connection):
             row = _find(connection, key, now)
             if row is None:
@@ -348,7 +346,7 @@ class SQLiteStore:
 
     def _move(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         old: str,
         new: str,
         sets: Mapping[str, bytes],
@@ -378,7 +376,7 @@ class SQLiteStore:
             return True
 
     def _revoke(
-        self, connection: sqlite3.Connection, user: str, except_key: str | None, handle: str | None
+        self, connection: Connection, user: str, except_key: str | None, handle: str | None
     ) -> int:
         now = self._clock()
         of_user = (user.encode(), now)
@@ -436,9 +434,7 @@ class _Change(NamedTuple):
         return after, Answer("committed", results) if results else _COMMITTED
 
 
-def _replace(
-    connection: sqlite3.Connection, seen: _Seen, change: _Change, now: float
-) -> Answer | None:
+def _replace(connection: Connection, seen: _Seen, change: _Change, now: float) -> Answer | None:
     """Commit if the row is still as it was seen; None leaves it to who holds the lock."""
     row, body = seen
     if row.generation != change.generation or change.commit_id in body.commits:
@@ -450,26 +446,24 @@ def _replace(
     return answer if connection.execute(_REPLACE, values).rowcount == 1 else None
 
 
-def _rows(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
+def _rows(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
     return [_new_tuple(_Row, row) for row in connection.execute(statement, values)]
 
 
-def _count(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
+def _count(connection: Connection, statement: str, values: tuple[Any, ...]) -> int:
     return connection.execute(statement, values).rowcount
 
 
-def _ids(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[int]:
+def _ids(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[int]:
     return [row for (row,) in connection.execute(statement, values)]
 
 
-def _delete_each(
-    connection: sqlite3.Connection, statement: str, values: Sequence[tuple[Any, ...]]
-) -> int:
+def _delete_each(connection: Connection, statement: str, values: Sequence[tuple[Any, ...]]) -> int:
     with transaction(connection):
         return connection.executemany(statement, values).rowcount
 
 
-def _find(connection: sqlite3.Connection, key: str, now: float) -> _Row | None:
+def _find(connection: Connection, key: str, now: float) -> _Row | None:
     """Return the live row that a key leads to.
 
     A key turns from the row's own into an old one, then into none, and never back: so two
@@ -483,7 +477,7 @@ def _find(connection: sqlite3.Connection, key: str, now: float) -> _Row | None:
     return _new_tuple(_Row, found)
 
 
-def _create_again(connection: sqlite3.Connection, row: tuple[Any, ...], now: float) -> bool:
+def _create_again(connection: Connection, row: tuple[Any, ...], now: float) -> bool:
     """Create a record where one has expired; False if it has not."""
     key = row[0]
     with transaction(connection):
@@ -495,7 +489,7 @@ def _create_again(connection: sqlite3.Connection, row: tuple[Any, ...], now: flo
         return True
 
 
-def _delete(connection: sqlite3.Connection, key: str, now: float) -> bool:
+def _delete(connection: Connection, key: str, now: float) -> bool:
     with transaction(connection):
         row = _find(connection, key, now)
         if row is not None:

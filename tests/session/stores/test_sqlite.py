@@ -21,7 +21,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Incr
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Incr, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._sqlite_file import Connections
 from ctxlocal.session.stores.sqlite import SQLiteStore
@@ -503,6 +503,277 @@ def test_a_commit_does_not_revive_what_a_touch_let_expire(path: Path) -> None:
     now[0] += 5
     assert store.commit(KEY, 0, {"a": b"1"}, (), (), 1000, "c", base) == Answer("revoked")
     store.close()
+
+
+# The file is removed, or another one is put in its place.
+
+
+def remove(path: Path, *ends: str) -> None:
+    for end in ends:
+        Path(f"{path}{end}").unlink(missing_ok=True)
+
+
+def filled(path: Path, **values: bytes) -> None:
+    """Make a file with a record of KEY, as a backup is restored."""
+    store = SQLiteStore(path)
+    store.create(KEY, values, 1000)
+    store.close()
+
+
+def loaded(store: SQLiteStore, key: str = KEY) -> dict[str, bytes] | None:
+    record = store.load(key)
+    return None if record is None else record.values
+
+
+def agree(*stores: SQLiteStore) -> None:
+    """Whatever one commits the others see, and none of it is lost."""
+    for number, store in enumerate(stores):
+        assert store.create(f"new{number}", {"n": b"%d" % number}, 1000)
+    for number in range(len(stores)):
+        for other in stores:
+            base = other.load(f"new{number}")
+            answer = other.commit(f"new{number}", 0, {}, (), (Incr("n", 1),), 1000, "c", base)
+            assert answer == Answer("committed", (number + 1,))
+        assert {str(loaded(other, f"new{number}")) for other in stores} == {
+            str({"n": b"%d" % (number + 1)})
+        }
+
+
+@pytest.fixture
+def workers(path: Path) -> Iterator[list[SQLiteStore]]:
+    """Two that have used the file, with a record of KEY in it."""
+    made = [SQLiteStore(path) for _ in range(2)]
+    made[0].create(KEY, {"is": b"old"}, 1000)
+    assert [loaded(worker) for worker in made] == [{"is": b"old"}] * 2
+    yield made
+    for worker in made:
+        worker.close()
+
+
+@pytest.mark.parametrize("ends", [("", "-wal", "-shm"), ("",), ("", "-wal"), ("", "-shm")])
+def test_a_removed_file_is_removed_for_all(
+    path: Path, workers: list[SQLiteStore], ends: tuple[str, ...]
+) -> None:
+    base = workers[0].load(KEY)
+    remove(path, *ends)
+    started = SQLiteStore(path)
+    assert started.create(OTHER, {"is": b"new"}, 1000)
+    assert workers[0].commit(KEY, 0, {"b": b"2"}, (), (), 1000, "c", base) == Answer("revoked")
+    assert [loaded(worker, OTHER) for worker in workers] == [{"is": b"new"}] * 2
+    assert [loaded(worker) for worker in workers] == [None] * 2
+    agree(*workers, started)
+    started.close()
+
+
+def test_a_removed_file_is_made_anew(path: Path, workers: list[SQLiteStore]) -> None:
+    remove(path, "")
+    assert loaded(workers[0]) is None
+    assert path.exists()
+    agree(*workers)
+
+
+HOLDER = """
+import sys
+from ctxlocal.session.stores.sqlite import SQLiteStore
+store = SQLiteStore(sys.argv[1])
+for line in sys.stdin:
+    print(eval(line), flush=True)
+store.close()
+"""
+
+
+@pytest.mark.parametrize("ends", [("", "-wal", "-shm"), ("",)])
+def test_a_file_that_is_removed_is_left_by_other_processes(
+    path: Path, ends: tuple[str, ...]
+) -> None:
+    """With the shared memory of the removed file SQLite cannot make a new one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def ask(call: str) -> str:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(call, file=process.stdin, flush=True)
+            return process.stdout.readline()
+
+        assert ask("store.create('theirs', {}, 1000)") == "True\n"
+        remove(path, *ends)
+        store = SQLiteStore(path)
+        assert store.create(KEY, {"is": b"new"}, 1000)
+        assert ask(f"store.load('{KEY}').values") == "{'is': b'new'}\n"
+        assert ask("store.load('theirs')") == "None\n"
+        assert ask(f"store.commit('{KEY}', 0, {{'a': b'1'}}, (), (), 1000, 'c').outcome") == (
+            "committed\n"
+        )
+        assert loaded(store) == {"is": b"new", "a": b"1"}
+        store.close()
+    assert process.returncode == 0
+    store = SQLiteStore(path)
+    assert loaded(store) == {"is": b"new", "a": b"1"}
+    store.close()
+
+
+@pytest.mark.parametrize("is_moved_away", [True, False])
+def test_a_restored_file_is_used_by_all(
+    path: Path, workers: list[SQLiteStore], is_moved_away: bool
+) -> None:
+    backup = path.with_name("backup.db")
+    filled(backup, **{"is": b"restored"})
+    if is_moved_away:
+        path.rename(path.with_name("former.db"))
+    remove(path, "-wal", "-shm")
+    backup.replace(path)
+    started = SQLiteStore(path)
+    assert [loaded(worker) for worker in (*workers, started)] == [{"is": b"restored"}] * 3
+    agree(*workers, started)
+    started.close()
+
+
+def test_a_restored_file_beside_the_former_ones_log_is_refused(
+    path: Path, workers: list[SQLiteStore]
+) -> None:
+    """SQLite would mix the pages of both."""
+    backup = path.with_name("backup.db")
+    filled(backup, **{"is": b"restored"})
+    backup.replace(path)
+    for worker in [*workers, *workers]:
+        with pytest.raises(StoreUnavailableError, match=unavailable("load", path)) as caught:
+            worker.load(KEY)
+        assert str(caught.value.__cause__) == (
+            f"path: {str(path)!r} was replaced, but the file beside it that ends in -wal is still "
+            "the former one's. Stop every process that uses it, remove the files that end in -wal "
+            "and -shm, and start again"
+        )
+    remove(path, "-wal", "-shm")
+    assert [loaded(worker) for worker in workers] == [{"is": b"restored"}] * 2
+    agree(*workers)
+
+
+def test_an_empty_file_is_filled(path: Path, workers: list[SQLiteStore]) -> None:
+    remove(path, "", "-wal", "-shm")
+    path.touch()
+    assert loaded(workers[0]) is None
+    agree(*workers)
+
+
+def test_a_file_of_something_else_is_refused(path: Path, workers: list[SQLiteStore]) -> None:
+    remove(path, "", "-wal", "-shm")
+    execute(path, "CREATE TABLE customers (name TEXT)")
+    for worker in workers:
+        with pytest.raises(StoreUnavailableError) as caught:
+            worker.create(OTHER, {}, 1000)
+        assert "is a database of something else" in str(caught.value.__cause__)
+    remove(path, "")
+    agree(*workers)
+
+
+def test_a_directory_may_go_and_come_back(path: Path) -> None:
+    inner = path.parent / "inner"
+    inner.mkdir()
+    store = SQLiteStore(inner / "s.db")
+    store.create(KEY, {"is": b"old"}, 1000)
+    away = inner.rename(path.parent / "away")
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.load(KEY)
+    assert "unable to open" in str(caught.value.__cause__)
+    away.rename(inner)
+    assert loaded(store) == {"is": b"old"}
+    inner.rename(away)
+    inner.mkdir()
+    assert loaded(store) is None
+    agree(store, SQLiteStore(inner / "s.db"))
+    store.close()
+
+
+def test_a_link_may_be_turned(path: Path) -> None:
+    for name in ("one", "two"):
+        filled(path.with_name(name), **{"is": name.encode()})
+    path.symlink_to("one")
+    store = SQLiteStore(path)
+    assert loaded(store) == {"is": b"one"}
+    path.unlink()
+    path.symlink_to("two")
+    assert loaded(store) == {"is": b"two"}
+    path.with_name("two").unlink()
+    assert loaded(store) is None
+    assert path.is_symlink()
+    assert path.with_name("two").exists()
+    store.close()
+
+
+def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    store = SQLiteStore(path.name)
+    store.create(KEY, {}, 1000)
+    other = path.parent / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert loaded(store) == {}
+    store.close()
+    assert loaded(store) == {}
+    assert list(other.iterdir()) == []
+    store.close()
+
+
+def test_a_connection_to_the_removed_file_is_not_used_again(path: Path) -> None:
+    """Two were in use, and one idle, while the file was removed."""
+    connections = Connections(str(path), 1)
+    taken = [connections.take() for _ in range(3)]
+    connections.give(taken.pop())
+    remove(path, "", "-wal", "-shm")
+    fresh = connections.take()
+    for connection in taken:
+        connections.give(connection)
+    assert connections.take() not in taken
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        taken[0].execute("SELECT 1")
+    fresh.close()
+
+
+def test_a_forked_child_notices_too(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {}, 1000)
+    remove(path, "", "-wal", "-shm")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if store.load(KEY) is None and store.create(OTHER, {}, 1000) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (loaded(store), loaded(store, OTHER)) == (None, {})
+
+
+def test_a_scan_and_a_purge_go_on_in_the_file_that_is_there(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {"is": b"old"}, 1000)
+    scan = store.scan()
+    assert next(scan)[0] == KEY
+    remove(path, "", "-wal", "-shm")
+    for number in range(3):
+        store.create(f"new{number}", {}, 1000)
+    found: list[tuple[str, Record]] = list(scan)
+    assert [key for key, _ in found] == ["new1", "new2"]  # after the id of the one seen last
+    assert store.purge() == 0
+    assert len(list(store.scan())) == 3
+
+
+@pytest.mark.asyncio
+async def test_the_event_loop_notices_too(path: Path) -> None:
+    sessions = [StoredSessions(SQLiteStore(path, is_blocking=False)) for _ in range(2)]
+
+    async def saved(number: int) -> str:
+        session = await sessions[number].open_async("")
+        session["a"] = number
+        asked = await sessions[number].save_async(session)
+        return asked.cookies[0].partition(";")[0]
+
+    former = await saved(0)
+    remove(path, "", "-wal", "-shm")
+    cookie = await saved(1)
+    assert (await sessions[0].open_async(cookie)).get("a") == 1
+    assert (await sessions[0].open_async(former)).get("a") is None
+    for each in sessions:
+        each.store.close()
 
 
 @pytest.mark.parametrize("wrong", ["", ":memory:"])
