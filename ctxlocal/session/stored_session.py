@@ -280,13 +280,14 @@ class StoredSession(Session):
         ttl = self._sessions.ttl(limit)
         for _ in range(MOST_CREATES):
             session_id = new_id()
-            fields[CURRENT] = _mark(key_of(session_id))
-            if (yield "create", (key_of(session_id), fields, ttl)):
+            key = key_of(session_id)
+            fields[CURRENT] = _mark(key)
+            if (yield "create", (key, fields, ttl)):
                 break
             # A reply was lost: the first try is there, and nobody has its id.
         else:
             raise StoreUnavailableError(self._sessions.store.name, "create")
-        self._take_id(session_id, Record(fields, 0, now, now + ttl), limit)
+        self._take_id(session_id, key, Record(fields, 0, now, now + ttl), limit)
         self._is_lost = False
         self._settle(fields, changes)
         if event.created.receivers:
@@ -294,8 +295,8 @@ class StoredSession(Session):
         yield from self._evict()
         return Results(self._values[op.field] for op in changes.ops if isinstance(op, Incr))
 
-    def _take_id(self, session_id: str, record: Record, limit: float) -> None:
-        self._id, self._key = session_id, key_of(session_id)
+    def _take_id(self, session_id: str, key: str, record: Record, limit: float) -> None:
+        self._id, self._key = session_id, key
         self._record, self._limit = record, limit
         self._send = True
 
@@ -335,18 +336,17 @@ class StoredSession(Session):
         sets = {k: v for k, v in changes.sets.items() if at_once or k[:1] == RESERVED}
         if USER in sets:
             yield from self._refuse_when_full(sets)
-        if not (yield from self._move(sets, 0.0)):
+        stored = yield from self._move(sets, 0.0)
+        if stored is None:
             return (yield from self._begin_anew(changes))
-        assert self._record is not None
         if at_once:
             self._settle(self._all_fields(), changes)
         else:
-            stored = self._record.values
-            self._fields = {**(self._fields or {}), **sets}
+            self._fields = {**(self._fields or {}), **stored}
             self._added = {k: v for k, v in self._added.items() if stored.get(k) != v}
         if USER in sets:
             yield from self._evict()
-        sets = {k: v for k, v in changes.sets.items() if self._record.values.get(k) != v}
+        sets = {k: v for k, v in changes.sets.items() if stored.get(k) != v}
         rest = Changes(sets, changes.deletes, changes.ops)
         return (yield from self._commit(rest, is_last, not is_last, True)) if rest else Results()
 
@@ -366,33 +366,36 @@ class StoredSession(Session):
             if not isinstance(op, Clear)
         )
 
-    def _move(self, sets: dict[str, bytes], grace: float) -> Flow[bool]:
-        """Give the record another key, and the session the id of it; False: it was not there."""
+    def _move(self, sets: dict[str, bytes], grace: float) -> Flow[dict[str, bytes] | None]:
+        """Give the record another key, and the session its id; return the fields set with it.
+
+        None: it was not there, or has a newer key. A move whose answer was lost is made again,
+        with the fields of then.
+        """
         record = self._record
         assert record is not None
-        if (
-            self._moving is None
-        ):  # else its answer was lost: it is the same move, with the same sets
+        if self._moving is None:
             session_id = new_id()
             self._moving = session_id, {**sets, CURRENT: _mark(key_of(session_id))}
         session_id, sets = self._moving
+        key = key_of(session_id)
         fields, now = {**record.values, **sets}, self._sessions.clock()
         limit = self._sessions.live_until(fields, now)
         ttl = self._sessions.ttl(limit)
+        moved = False
         try:
-            moved = yield "move", (self._key, key_of(session_id), sets, ttl, grace)
+            moved = yield "move", (self._key, key, sets, ttl, grace)
         except CorruptRecordError as error:
             self._sessions.report_corrupt(self._key or "", error)
-            moved = False
         self._moving = None
         if not moved:
-            return False
+            return None
         generation = record.generation + (0 if grace else 1)
-        self._take_id(session_id, Record(fields, generation, now, now + ttl), limit)
+        self._take_id(session_id, key, Record(fields, generation, now, now + ttl), limit)
         self._regenerate = None
         if event.regenerated.receivers:
             event.regenerated.send(self._sessions, session=self)
-        return True
+        return sets
 
     def _look(self) -> Flow[Record | None]:
         """Load the record again."""
@@ -409,7 +412,7 @@ class StoredSession(Session):
         if theirs is None:
             return None
         if theirs.generation == self._record.generation:  # else nothing is left to dispute
-            changes, _ = self._merge(changes, _expectations(self._record, changes), theirs)
+            changes, _ = self._merge(changes, self._expectations(changes), theirs)
         self._record = theirs
         return changes
 
@@ -426,7 +429,7 @@ class StoredSession(Session):
         assert record is not None
         clears = Clear in map(type, changes.ops)
         must, insists = must or clears, insists or clears
-        expects = [] if self._sessions.same_key == "last-wins" else _expectations(record, changes)
+        expects = self._expectations(changes)
         base = None if record.version is None else record
         seen = record
         for _ in range(MOST_MERGES):
@@ -469,6 +472,14 @@ class StoredSession(Session):
                 self._record, record, expects = theirs, theirs, []
             base = seen = theirs
         raise SessionConflictError(tuple(expect.field for expect in expects))
+
+    def _expectations(self, changes: Changes) -> list[Expect]:
+        """Return how the keys were that change, unless the last one wins."""
+        if self._sessions.same_key == "last-wins" or Clear in map(type, changes.ops):
+            return []
+        assert self._record is not None
+        keys = [key for key in (*changes.sets, *changes.deletes) if key[:1] != RESERVED]
+        return [Expect(key, self._record.values.get(key)) for key in keys]
 
     def _guard(self, seen: Record) -> tuple[Expect, ...]:
         """Return what holds as long as the cookie may be sent; nothing if it is an old id's (R3).
@@ -688,13 +699,6 @@ class AsyncStoredSession(StoredSession):
     async def _save_awaited(self) -> Results:
         self._write("session.save()")
         return await self._sessions.run_async(self._store_changes())
-
-
-def _expectations(record: Record, changes: Changes) -> list[Expect]:
-    if any(isinstance(op, Clear) for op in changes.ops):
-        return []
-    keys = [key for key in (*changes.sets, *changes.deletes) if key[:1] != RESERVED]
-    return [Expect(key, record.values.get(key)) for key in keys]
 
 
 def _mark(key: str) -> bytes:

@@ -30,7 +30,8 @@ class _Client:
         self.graces = graces
         self.keys = [trial.key(f"{name}.0")]
         self.handle = trial.key(name)[:32]
-        self.is_renewing, self.is_told_to_stop = threading.Event(), threading.Event()
+        self.is_renewing, self.goes_on = threading.Event(), threading.Event()
+        self.is_told_to_stop = False
         trial.create(self.keys[0], {USER: b"ann", HANDLE: self.handle.encode()})
 
     def renew(self) -> None:
@@ -43,7 +44,8 @@ class _Client:
                     break
                 self.keys.append(new)
                 self.is_renewing.set()
-                if self.is_told_to_stop.is_set():
+                self.goes_on.wait()
+                if self.is_told_to_stop:
                     break
         finally:
             self.is_renewing.set()  # whatever happened, nobody is kept waiting
@@ -68,10 +70,13 @@ def _while_renewing(trial: Trial, clients: Sequence[_Client], act: Callable[[], 
         try:
             for client in clients:
                 client.is_renewing.wait()
+            for client in clients:
+                client.goes_on.set()
             act()
         finally:
             for client in clients:
-                client.is_told_to_stop.set()
+                client.is_told_to_stop = True
+                client.goes_on.set()
 
     trial.at_once(len(clients) + 1, work)
 

@@ -143,6 +143,10 @@ def set_a(session: Any) -> None:
     session["a"] = 2
 
 
+def set_a_again(session: Any) -> None:
+    session["a"] = 1
+
+
 PLAIN = {
     "set": Did(does(set_a), now_is(lambda s: s.get("a") == 2)),
     "deleted": Did(does(lambda s: s.pop("b")), now_is(lambda s: s.get("a") == 1 and "b" not in s)),
@@ -398,6 +402,21 @@ def test_a_clear_wins_over_any_number_of_others(kind: str) -> None:
 
     visitor.request(does(lambda s: s.clear(), set_a), three_times)
     assert {k: v for k, v in visitor.now().items() if v} == {"a": 2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_login_sets_also_what_it_found_so(kind: str) -> None:
+    visitor = begun(kind, False)
+    if "merging" in kind:  # there it is a conflict
+        return
+
+    def change() -> None:
+        with visitor.other().request() as session:
+            session["a"] = 5
+
+    log_in = does(lambda s: setattr(s, "user", "ada"), lambda s: s.incr("n"), set_a_again)
+    visitor.request(log_in, change)
+    assert visitor.now()["a"] == 1
 
 
 # Answers that are lost, and rubbish.

@@ -29,9 +29,9 @@ MUTATIONS = (
         2,
         "an id that was never issued is accepted",
         RECORD,
-        "            session_id = new_id()\n            fields[CURRENT]",
+        "            session_id = new_id()\n            key = key_of",
         "            session_id = (self._sessions.ids_in(self._cookies) or [new_id()])[0]\n"
-        "            fields[CURRENT]",
+        "            key = key_of",
     ),
     broken(
         2,
@@ -63,8 +63,8 @@ MUTATIONS = (
         "        self._regenerate = 0.0\n\n    def require_fresh",
         "        self._regenerate = self._regenerate or 0.0\n\n    def require_fresh",
         RECORD,
-        "(yield from self._move(sets, 0.0))",
-        "(yield from self._move(sets, self._regenerate or 0.0))",
+        "stored = yield from self._move(sets, 0.0)",
+        "stored = yield from self._move(sets, self._regenerate or 0.0)",
     ),
     broken(
         3,
