@@ -10,18 +10,28 @@ that fails, one merge under a row lock follows, in READ COMMITTED whatever the e
 default: under REPEATABLE READ or SERIALIZABLE the second of two merges would fail, and
 without a transaction (AUTOCOMMIT) its lock would end with the SELECT.
 https://www.postgresql.org/docs/current/transaction-iso.html
+
+A record is one row from its creation to its end. A move changes the row's key where it is,
+under the row's lock; the key before becomes a row of the table of old keys, which leads to the
+record's id, not to its next key. So what ends records needs one DELETE by what no move changes,
+the id or the user: where a move has the row, READ COMMITTED waits for it, takes the row as the
+move has left it, and asks again whether it is meant. InnoDB's DELETE reads the same way.
+
+Ids are random: what was left of a former record's old keys leads nowhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     Connection,
     Double,
@@ -34,16 +44,17 @@ from sqlalchemy import (
     delete,
     insert,
     inspect,
-    null,
+    literal,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from ..errors import CorruptRecordError
-from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record, Result
+from ..errors import CorruptRecordError, SessionConfigError
+from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Result
 from ._unreadable import skip
-from .merge import clears, merge, reaches_moved
+from .merge import clears, merge
 
 R = TypeVar("R")
 
@@ -53,7 +64,8 @@ RETRIES = 10  #: how often a transaction that lost against another one is repeat
 _LOST = frozenset(("40001", "40P01", 1213))
 _KEY_LENGTH = 64
 _PAGE = 500
-_HOPS = 8
+_NONE = 0  # no record's id
+_FOR_EVER = sys.float_info.max
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_fields = msgspec.msgpack.Decoder(dict[str, bytes]).decode
@@ -62,8 +74,12 @@ _decode_recent = msgspec.msgpack.Decoder(list[_Commit]).decode
 
 
 class Row(NamedTuple):
-    """A row of the table; the ``version`` of a Record, as what a commit was based on."""
+    """A row of the table; the ``version`` of a Record, as what a commit was based on.
 
+    ``key`` is "" if it was read by an old key, to whose owner the record's own is not told.
+    """
+
+    id: int
     key: str
     fields: bytes
     recent: bytes
@@ -71,7 +87,6 @@ class Row(NamedTuple):
     generation: int
     touched: float
     expires: float
-    moved_to: str | None
 
 
 class Job(NamedTuple):
@@ -96,124 +111,181 @@ class Change(NamedTuple):
 Steps = Generator[Job, Any, R]
 
 
-def make_table(name: str) -> Table:
-    """Describe the table: one row a session. It looks into nothing but times and users.
+class Tables(NamedTuple):
+    """Where records are, and where old keys lead."""
 
-    ``user_hash`` is SHA-256, so that any text can be a user's id, of any length.
+    records: Table
+    old_keys: Table
+
+
+def make_tables(name: str) -> Tables:
+    """Describe the tables: one row a session, and one for each key that it had before.
+
+    They look into nothing but times, users and handles. Of these two there is SHA-256, so
+    that any text can be one, of any length.
     """
-    return Table(
+    metadata = MetaData()
+    records = Table(
         name,
-        MetaData(),
-        Column("key", String(_KEY_LENGTH), primary_key=True),
+        metadata,
+        Column("id", BigInteger, primary_key=True, autoincrement=False),
+        Column("key", String(_KEY_LENGTH), nullable=False),
         Column("fields", LargeBinary, nullable=False),
         Column("recent", LargeBinary, nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("generation", BigInteger, nullable=False),
         Column("touched", Double, nullable=False),
         Column("expires", Double, nullable=False),
-        Column("moved_to", String(_KEY_LENGTH)),
         Column("user_hash", String(_KEY_LENGTH)),
+        Column("handle_hash", String(_KEY_LENGTH)),
+        Index(f"ix_{name}_key", "key", unique=True),
         Index(f"ix_{name}_user", "user_hash"),
         Index(f"ix_{name}_expires", "expires"),
     )
+    old_keys = Table(
+        f"{name}_old_keys",
+        metadata,
+        Column("key", String(_KEY_LENGTH), primary_key=True),
+        Column("id", BigInteger, nullable=False),
+        Column("moved_to", String(_KEY_LENGTH), nullable=False),
+        Column("expires", Double, nullable=False),
+        Index(f"ix_{name}_old_keys_id", "id", "expires"),
+        Index(f"ix_{name}_old_keys_expires", "expires"),
+    )
+    return Tables(records, old_keys)
 
 
 class SQLSteps:
     """The operations of the store; one object for all threads and tasks of a process."""
 
-    def __init__(self, name: str, table: Table, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, tables: Tables, clock: Callable[[], float]) -> None:
         self._name = name
-        self._table = table
         self._clock = clock
         self._is_ready = False
-        column = table.c
-        self._rows = select(*(column[name] for name in Row._fields))
-        self._select = self._rows.where(column.key == bindparam("of"))
+        self._table, self._old_keys = table, old_keys = tables
+        column, old = table.c, old_keys.c
+        rows = [column[name] for name in Row._fields]
+        of: BindParameter[Any] = bindparam("of")
+        now: BindParameter[float] = bindparam("now")
+        is_live, is_id, is_old_of = column.expires > now, column.id == of, old.id == of
+        leads = (old.key == of) & (old.expires > now)
+        self._select = select(*rows).where(column.key == of)
+        self._select_by_old = (
+            select(*(literal("").label("key") if each is column.key else each for each in rows))
+            .join(old_keys, old.id == column.id)
+            .where(leads, is_live)
+        )
         self._lock = self._select.with_for_update()
-        self._update = update(table).where(column.key == bindparam("of"))
-        self._replace = self._update.where(column.version == bindparam("seen"))
-        is_kept = column.expires > bindparam("now")
-        is_live = is_kept & column.moved_to.is_(null())
-        self._touch = self._update.where(is_live)
-        self._delete = delete(table).where(column.key == bindparam("of"))
-        self._delete_kept = self._delete.where(is_kept)
-        self._list = self._rows.where(column.user_hash == bindparam("user"), is_live).order_by(
-            column.touched
+        self._lock_id = select(*rows).where(is_id).with_for_update()
+        self._led_to = union_all(
+            select(column.id).where(column.key == of, is_live),
+            select(column.id).join(old_keys, old.id == column.id).where(leads, is_live),
         )
-        self._revoke = delete(table).where(
-            column.user_hash == bindparam("user"), column.key != bindparam("but"), is_live
+        self._was_moved = (
+            select(column.id)
+            .join(old_keys, old.id == column.id)
+            .where(old.key == of, old.moved_to == bindparam("to"), is_live)
         )
+        self._update = update(table).where(is_id)
+        self._replace = self._update.where(column.version == bindparam("seen"), is_live)
+        self._touch = update(table).where(column.key == of, is_live)
+        self._touch_by_old = update(table).where(
+            column.id == select(old.id).where(leads).scalar_subquery(), is_live
+        )
+        self._delete = delete(table).where(is_id, is_live)
+        self._delete_expired = delete(table).where(column.key == of, column.expires <= now)
+        is_of_user = column.user_hash == bindparam("user")
+        self._list = select(*rows).where(is_of_user, is_live).order_by(column.touched)
+        self._revoke = delete(table).where(is_of_user, column.id != bindparam("but"), is_live)
+        self._revoke_one = self._revoke.where(column.handle_hash == bindparam("handle"))
         self._revoke_everyone = delete(table).where(is_live)
-        self._purge = delete(table).where(column.expires <= bindparam("now"))
+        self._purge = delete(table).where(column.expires <= now)
+        self._purge_old_keys = delete(old_keys).where(old.expires <= now)
+        self._forget = delete(old_keys).where(old.key == of)
+        self._end_graces = delete(old_keys).where(is_old_of, old.expires <= bindparam("until"))
         self._scan = (
-            self._rows.where(is_live, column.key > bindparam("after"))
-            .order_by(column.key)
+            select(*rows)
+            .where(is_live, column.id > bindparam("after"))
+            .order_by(column.id)
             .limit(_PAGE)
         )
 
     def create_table(self) -> Steps[None]:
         """Create what is missing; another process may be doing the same."""
-        create = Job(self._table.metadata.create_all, READ_COMMITTED)
-        try:
+        create = Job(self._create_missing, READ_COMMITTED)
+        for _ in Tables._fields:  # of which others may make one at a time, before us
+            try:
+                yield create
+            except DBAPIError:
+                continue
+            break
+        else:
             yield create
-        except DBAPIError:
-            there = yield Job(lambda connection: inspect(connection).has_table(self._table.name))
-            if not there:
-                raise
         self._is_ready = True
 
+    def _create_missing(self, connection: Connection) -> None:
+        there = inspect(connection)
+        for table in (self._table, self._old_keys):
+            if there.has_table(table.name):
+                columns = {column["name"] for column in there.get_columns(table.name)}
+                _refuse_layout(table, columns)
+        self._table.metadata.create_all(connection)
+
     def load(self, key: str) -> Steps[Record | None]:
+        now = self._clock()
+        values = {"of": key, "now": now}
+
         def work(connection: Connection) -> Row | None:
-            return self._follow(connection, self._select, key)[0]
+            # A key turns from the row's own into an old one, then into none, and never back:
+            # so two looks, one after the other, miss nothing.
+            row = _fetch(connection, self._select, values)
+            return row or _fetch(connection, self._select_by_old, values)
 
         row = yield from self._do(work)
-        return None if row is None else self._record(row)
+        return None if row is None or row.expires <= now else self._record(row)
 
     def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> Steps[bool]:
         maker = os.urandom(16).hex()
         now = self._clock()
-        row = Row(
-            key, _encode(dict(sets)), _encode([(maker, ())]), _first(), 0, now, now + ttl, None
-        )
-        values = {**row._asdict(), "user_hash": _user_hash(sets)}
+        recent = _encode([(maker, ())])
+        row = Row(_random(), key, _encode(dict(sets)), recent, _random(), 0, now, now + ttl)
+        where, values = {"of": key, "now": now}, {**row._asdict(), **_hashes(sets)}
 
         def work(connection: Connection) -> bool:
-            there = _fetch(connection, self._select, key)
-            if there is not None and there.expires <= now:
-                connection.execute(self._delete, {"of": key})
-                there = None
-            if there is None:
-                connection.execute(insert(self._table), values)
-                return True
-            # Ours, if the answer to a first try was lost.
-            return maker.encode() in there.recent
+            if self._led(connection, key):
+                there = _fetch(connection, self._select, where)
+                # Ours, if the answer to a first try was lost.
+                return there is not None and maker.encode() in there.recent
+            connection.execute(insert(self._table), values)
+            return True
 
         try:
-            made: bool = yield from self._do(work)
-        except IntegrityError:  # somebody else was faster
-            return False
-        return made
+            return (yield from self._do(work))
+        except IntegrityError:  # one that has expired is there, or somebody else was faster
+            if not (yield from self._count(self._delete_expired, where)):
+                return False
+        return (yield from self.create(key, sets, ttl))
 
     def commit(self, change: Change, base: Record | None) -> Steps[Answer]:
         seen = None if base is None else base.version
         if self._is_ready and isinstance(seen, Row) and seen.key == change.key:
-            answer, values = self._merge(seen, change, by_alias=False)
+            answer, values = self._merge(seen, change)
             if values is not None and (yield from self._replaced(seen, values)):
                 return answer
 
         def work(connection: Connection) -> Answer:
-            row, by_alias = self._follow(connection, self._lock, change.key)
+            row = self._locked(connection, change.key)
             if row is None:
                 return Answer("revoked")
-            answer, values = self._merge(row, change, by_alias)
+            answer, values = self._merge(row, change)
             if values is not None:
-                connection.execute(self._update, {"of": row.key, **values})
+                connection.execute(self._update, {"of": row.id, **values})
             return answer
 
         return (yield from self._do(work, READ_COMMITTED))
 
     def _replaced(self, seen: Row, values: dict[str, Any]) -> Steps[bool]:
-        parameters = {"of": seen.key, "seen": seen.version, **values}
+        parameters = {"of": seen.id, "seen": seen.version, "now": self._clock(), **values}
         try:
             count: int = yield Job(lambda on: on.execute(self._replace, parameters).rowcount)
         except DBAPIError as error:
@@ -222,9 +294,7 @@ class SQLSteps:
             return False  # it may have been done: the merge finds the commit's id then
         return count == 1
 
-    def _merge(
-        self, row: Row, change: Change, by_alias: bool
-    ) -> tuple[Answer, dict[str, Any] | None]:
+    def _merge(self, row: Row, change: Change) -> tuple[Answer, dict[str, Any] | None]:
         """Return the answer to a commit, and the columns to write if there are any."""
         try:
             fields, recent = self._decode(row)
@@ -236,9 +306,7 @@ class SQLSteps:
         now = self._clock()
         if row.expires <= now:
             return Answer("revoked"), None
-        if by_alias and not reaches_moved(change.sets, change.deletes, change.ops):
-            return Answer("revoked"), None
-        if not by_alias and row.generation != change.generation:
+        if row.generation != change.generation:
             return Answer("conflict"), None
         merged = merge(fields, change.sets, change.deletes, change.ops)
         if merged is None:
@@ -247,22 +315,26 @@ class SQLSteps:
             "fields": _encode(fields),
             "recent": _encode([(change.commit_id, merged), *recent][:KEPT_COMMITS]),
             "version": row.version + 1,
+            "generation": row.generation + clears(change.ops),
             "touched": now,
             "expires": now + change.ttl,
+            **_hashes(fields),
         }
-        if clears(change.ops):
-            values |= {"generation": row.generation + 1, "user_hash": _user_hash(fields)}
         return Answer("committed", merged), values
 
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float
     ) -> Steps[bool]:
         def work(connection: Connection) -> bool:
-            row = _fetch(connection, self._lock, old)
+            row = self._locked(connection, old)
             now = self._clock()
-            if row is None or row.moved_to is not None:
-                return row is not None and row.moved_to == new  # the first answer was lost
-            if row.expires <= now:
+            if row is None or row.key != old:
+                same = {"of": old, "to": new, "now": now}
+                if connection.execute(self._was_moved, same).first() is not None:
+                    return True  # it is the same move again
+                if row is None or grace > 0:
+                    return False
+            if row.expires <= now or self._led(connection, new):
                 return False
             try:
                 fields = {**self._decode(row)[0], **sets}
@@ -271,17 +343,13 @@ class SQLSteps:
             moved = row._replace(
                 key=new,
                 fields=_encode(fields),
-                version=_first(),
-                generation=row.generation + 1,
+                version=row.version + 1,
+                generation=row.generation if grace > 0 else row.generation + 1,
                 touched=now,
                 expires=now + ttl,
             )
-            connection.execute(
-                insert(self._table), {**moved._asdict(), "user_hash": _user_hash(fields)}
-            )
-            left: dict[str, Any] = {"fields": _encode({}), "recent": _encode([]), "user_hash": None}
-            left |= {"version": row.version + 1, "moved_to": new, "expires": now + grace}
-            connection.execute(self._update, {"of": old, **left})
+            connection.execute(self._update, {"of": row.id, **moved._asdict(), **_hashes(fields)})
+            self._lead_on(connection, old, moved, grace)
             return True
 
         try:
@@ -289,50 +357,73 @@ class SQLSteps:
         except IntegrityError:  # there is a record of the new key
             return False
 
+    def _lead_on(self, connection: Connection, old: str, moved: Row, grace: float) -> None:
+        """Let the old key lead to the moved record, until the grace ends.
+
+        Without one it leads nowhere, but tells that the same move was done if it comes again.
+        """
+        now = moved.touched
+        until = now if grace > 0 else _FOR_EVER
+        connection.execute(self._end_graces, {"of": moved.id, "until": until})
+        connection.execute(self._forget, {"of": old})
+        values = {"key": old, "id": moved.id, "moved_to": moved.key, "expires": now + max(grace, 0)}
+        connection.execute(insert(self._old_keys), values)
+
     def touch(self, key: str, ttl: float) -> Steps[bool]:
         now = self._clock()
         values = {"of": key, "now": now, "touched": now, "expires": now + ttl}
-        return (yield from self._count(self._touch, values)) > 0
-
-    def delete(self, key: str) -> Steps[bool]:
-        """Remove the record that the key leads to, and the alias if it is one."""
-        values = {"of": key, "now": self._clock()}
 
         def work(connection: Connection) -> bool:
-            row, by_alias = self._follow(connection, self._lock, key)
-            if row is not None:
-                connection.execute(self._delete, {"of": row.key})
-            if by_alias:
-                connection.execute(self._delete_kept, values)
-            return row is not None
+            touched = connection.execute(self._touch, values).rowcount
+            return (touched or connection.execute(self._touch_by_old, values).rowcount) > 0
+
+        return (yield from self._do(work))
+
+    def delete(self, key: str) -> Steps[bool]:
+        """Remove the record that the key leads to, wherever a move that is under way takes it."""
+
+        def work(connection: Connection) -> bool:
+            values = {"of": self._led(connection, key), "now": self._clock()}
+            return connection.execute(self._delete, values).rowcount > 0
 
         return (yield from self._do(work, READ_COMMITTED))
 
     def list_of(self, user: str) -> Steps[list[tuple[str, Record]]]:
-        values = {"user": _user_hash({USER: user.encode()}), "now": self._clock()}
+        values = {"user": _hash(user.encode()), "now": self._clock()}
         rows = yield from self._do(lambda on: [Row(*row) for row in on.execute(self._list, values)])
         return list(self._readable(rows))
 
-    def revoke(self, user: str, except_key: str | None) -> Steps[int]:
-        values = {"user": _user_hash({USER: user.encode()}), "but": except_key or ""}
-        return (yield from self._count_twice(self._revoke, values))
+    def revoke(self, user: str, except_key: str | None, handle: str | None) -> Steps[int]:
+        values = {"user": _hash(user.encode()), "now": self._clock()}
+        statement = self._revoke
+        if handle is not None:
+            statement, values["handle"] = self._revoke_one, _hash(handle.encode())
+
+        def work(connection: Connection) -> int:
+            spared = _NONE if except_key is None else self._led(connection, except_key)
+            return connection.execute(statement, {**values, "but": spared}).rowcount
+
+        return (yield from self._do(work, READ_COMMITTED))
 
     def revoke_everyone(self) -> Steps[int]:
-        count = yield from self._count_twice(self._revoke_everyone, {})
-        yield from self._count(delete(self._table), {})
+        values = {"now": self._clock()}
+        count = yield from self._count(self._revoke_everyone, values)
+        yield from self.purge()
         return count
 
     def purge(self) -> Steps[int]:
-        return (yield from self._count(self._purge, {"now": self._clock()}))
+        values = {"now": self._clock()}
+        yield from self._count(self._purge_old_keys, values)
+        return (yield from self._count(self._purge, values))
 
-    def page(self, after: str) -> Steps[tuple[str | None, list[tuple[str, Record]]]]:
-        """Return some live records, in the order of their keys, from the one ``after``.
+    def page(self, after: int) -> Steps[tuple[int | None, list[tuple[str, Record]]]]:
+        """Return some live records, in the order of their ids, from the one ``after``.
 
-        And before them the last key that was seen, None at the end.
+        And before them the last id that was seen, None at the end.
         """
         values = {"after": after, "now": self._clock()}
         rows = yield from self._do(lambda on: [Row(*row) for row in on.execute(self._scan, values)])
-        return rows[-1].key if rows else None, list(self._readable(rows))
+        return rows[-1].id if rows else None, list(self._readable(rows))
 
     def _decode(self, row: Row) -> tuple[dict[str, bytes], list[_Commit]]:
         try:
@@ -353,26 +444,26 @@ class SQLSteps:
             else:
                 yield row.key, record
 
-    def _follow(self, connection: Connection, statement: Any, key: str) -> tuple[Row | None, bool]:
-        """Return the live row that a key leads to, and whether it was reached by an alias."""
-        by_alias = False
-        for _ in range(_HOPS):
-            row = _fetch(connection, statement, key)
-            if row is None or row.expires <= self._clock():
-                break
-            if row.moved_to is None:
-                return row, by_alias
-            key, by_alias = row.moved_to, True
-        return None, by_alias
+    def _led(self, connection: Connection, key: str) -> int:
+        """Return the id that a key leads to; of what has ended since, or ``_NONE``."""
+        values = {"of": key, "now": self._clock()}
+        found: int | None = connection.execute(self._led_to, values).scalar()
+        return _NONE if found is None else found
 
-    def _count_twice(self, statement: Any, values: Mapping[str, Any]) -> Steps[int]:
-        """Delete twice: what a concurrent move wrote is not in the first one's snapshot."""
-        parameters = {**values, "now": self._clock()}
-        first = yield from self._count(statement, parameters)
-        return first + (yield from self._count(statement, parameters))
+    def _locked(self, connection: Connection, key: str) -> Row | None:
+        """Return the row that a key leads to, locked; it may have expired."""
+        row = _fetch(connection, self._lock, {"of": key})
+        if row is None and (found := self._led(connection, key)):
+            row = _fetch(connection, self._lock_id, {"of": found})
+            if self._led(connection, key) != found:  # which only the lock keeps as it is
+                return None
+        return row
 
     def _count(self, statement: Any, values: Mapping[str, Any]) -> Steps[int]:
-        return (yield from self._do(lambda on: on.execute(statement, values).rowcount))
+        def work(connection: Connection) -> int:
+            return connection.execute(statement, values).rowcount
+
+        return (yield from self._do(work, READ_COMMITTED))
 
     def _do(self, work: Callable[[Connection], R], isolation: str = AUTOCOMMIT) -> Steps[R]:
         """Do a job, and again if it lost against another one, or lost its connection (once)."""
@@ -403,16 +494,30 @@ def _has_lost(error: DBAPIError) -> bool:
     return state in _LOST or (isinstance(cause, Exception) and cause.args[:1] == (1213,))
 
 
-def _fetch(connection: Connection, statement: Any, key: str) -> Row | None:
-    row = connection.execute(statement, {"of": key}).first()
+def _fetch(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Row | None:
+    row = connection.execute(statement, values).first()
     return None if row is None else Row(*row)
 
 
-def _first() -> int:
-    """Return a first version that no former record of the same key is likely to have had."""
-    return int.from_bytes(os.urandom(7), "big")
+def _random() -> int:
+    """Return an id, or a first version, that no other record is likely to have or have had."""
+    return int.from_bytes(os.urandom(7), "big") + 1
 
 
-def _user_hash(fields: Mapping[str, bytes]) -> str | None:
-    user = fields.get(USER)
-    return None if user is None else hashlib.sha256(user).hexdigest()
+def _hash(value: bytes | None) -> str | None:
+    return None if value is None else hashlib.sha256(value).hexdigest()
+
+
+def _hashes(fields: Mapping[str, bytes]) -> dict[str, str | None]:
+    return {"user_hash": _hash(fields.get(USER)), "handle_hash": _hash(fields.get(HANDLE))}
+
+
+def _refuse_layout(table: Table, columns: Collection[str]) -> None:
+    """Refuse a table that another version of ctxlocal made, or somebody else."""
+    if lacking := [column.name for column in table.c if column.name not in columns]:
+        raise SessionConfigError(
+            "table",
+            f"the database has a table {table.name!r} of another layout, without the columns "
+            f"{', '.join(lacking)}. Drop it, which ends the sessions in it, or give the store "
+            "another name: table=...",
+        )

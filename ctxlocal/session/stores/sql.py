@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..protocol import USER, Answer, Op, Record, Stats
-from ._sql_steps import Change, SQLSteps, Steps, make_table, perform
+from ._sql_steps import Change, SQLSteps, Steps, make_tables, perform
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -46,7 +46,7 @@ class _Twin:
         self.name = _name(engine.url)
         self._engine = engine
         self._owned = owned
-        self._steps = SQLSteps(self.name, make_table(table), clock)
+        self._steps = SQLSteps(self.name, make_tables(table), clock)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -55,7 +55,7 @@ class _Twin:
     def _guarded(self, operation: str) -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, SessionConfigError) as error:
             if isinstance(error, StatementError):
                 error.hide_parameters = True  # keys and values would be in the traceback
             raise StoreUnavailableError(self.name, operation) from error
@@ -108,7 +108,7 @@ class SQLStore(_Twin):
         return cls(_connect(sqlalchemy.create_engine, url, False), owned=True, **options)
 
     def create_table(self) -> None:
-        """Create the table and its indexes where they are missing; safe from many processes."""
+        """Create the tables and indexes that are missing; safe from many processes."""
         self._run("create_table", self._steps.create_table())
 
     def load(self, key: str) -> Record | None:
@@ -152,9 +152,9 @@ class SQLStore(_Twin):
         """Return a user's live records, the one touched longest ago first; one SELECT."""
         return self._run("list", self._steps.list_of(user))
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
-        """Remove a user's records; return how many."""
-        return self._run("revoke", self._steps.revoke(user, except_key))
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
+        """Remove a user's records, or that of one handle; one DELETE. Return how many."""
+        return self._run("revoke", self._steps.revoke(user, except_key, handle))
 
     def revoke_everyone(self) -> int:
         """Remove every record; return how many."""
@@ -165,8 +165,8 @@ class SQLStore(_Twin):
         return self._run("purge", self._steps.purge())
 
     def scan(self) -> Iterator[tuple[str, Record]]:
-        """Yield every live record in the order of keys, 500 with each SELECT."""
-        after: str | None = ""
+        """Yield every live record once, 500 with each SELECT."""
+        after: int | None = 0
         while after is not None:
             after, page = self._run("scan", self._steps.page(after))
             yield from page
@@ -235,7 +235,7 @@ class AsyncSQLStore(_Twin):
         return cls(_connect(create_async_engine, url, True), owned=True, **options)
 
     async def create_table(self) -> None:
-        """Create the table and its indexes where they are missing; safe from many processes."""
+        """Create the tables and indexes that are missing; safe from many processes."""
         await self._run("create_table", self._steps.create_table())
 
     async def load(self, key: str) -> Record | None:
@@ -279,9 +279,11 @@ class AsyncSQLStore(_Twin):
         """Return a user's live records, the one touched longest ago first; one SELECT."""
         return await self._run("list", self._steps.list_of(user))
 
-    async def revoke(self, user: str, except_key: str | None = None) -> int:
-        """Remove a user's records; return how many."""
-        return await self._run("revoke", self._steps.revoke(user, except_key))
+    async def revoke(
+        self, user: str, except_key: str | None = None, handle: str | None = None
+    ) -> int:
+        """Remove a user's records, or that of one handle; one DELETE. Return how many."""
+        return await self._run("revoke", self._steps.revoke(user, except_key, handle))
 
     async def revoke_everyone(self) -> int:
         """Remove every record; return how many."""

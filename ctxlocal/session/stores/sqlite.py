@@ -3,6 +3,10 @@
 A record is one row, its fields and its last commit ids one msgpack blob. A commit tries
 first to replace the very row that ``load`` saw (one UPDATE that names its version); if
 somebody was faster it merges under the file's write lock. See https://sqlite.org/wal.html.
+
+A move changes the row's key where it is, so whatever ends a record ends that one row, and no
+renewal can carry it out of reach. The key before becomes a row of ``old_key``, which leads to
+the record itself, not to its next key: after any number of moves that is one step.
 """
 
 from __future__ import annotations
@@ -16,10 +20,10 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ...errors import MissingDependencyError
 from ..errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
-from ..protocol import KEPT_COMMITS, USER, Answer, Op, Record, Result, Stats
-from ._sqlite_file import Connections, transaction
+from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Result, Stats
+from ._sqlite_file import Connection, Connections, transaction
 from ._unreadable import skip
-from .merge import clears, merge, reaches_moved
+from .merge import clears, merge
 
 try:
     import msgspec
@@ -27,45 +31,58 @@ except ImportError as error:
     raise MissingDependencyError("SQLiteStore", "msgspec", "sessions") from error
 
 _COMMITTED = Answer("committed")
+_FOR_EVER = float("inf")
 _new_tuple = tuple.__new__
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_COLUMNS = "key, version, generation, touched, expires, moved_to, body"
+_COLUMNS = "id, key, version, generation, touched, expires, body"
 _SELECT = f"SELECT {_COLUMNS} FROM session WHERE key = ?"
+# Without the record's own key, which nobody who comes by an old one may learn.
+_SELECT_BY_OLD = (
+    "SELECT id, '', version, generation, touched, session.expires, body "
+    "FROM old_key JOIN session ON id = session WHERE old_key.key = ? AND old_key.expires > ?"
+)
 _INSERT = (
     "INSERT INTO session (key, version, generation, touched, expires, user, body) "
-    "VALUES (?, ?, 0, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
-    "version = excluded.version, generation = 0, touched = excluded.touched, "
-    "expires = excluded.expires, user = excluded.user, moved_to = NULL, body = excluded.body "
-    "WHERE expires <= excluded.touched"
+    "VALUES (?, ?, 0, ?, ?, ?, ?)"
 )
-_INSERT_MOVED = (
+_INSERT_UNUSED = (
     "INSERT OR IGNORE INTO session (key, version, generation, touched, expires, user, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "SELECT ?1, ?, 0, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM old_key WHERE key = ?1)"
 )
 _REPLACE = (
     "UPDATE session SET version = ?, touched = ?, expires = ?, body = ? "
-    "WHERE key = ? AND version = ? AND expires > ?"
+    "WHERE id = ? AND version = ? AND expires > ?"
 )
-_CLEAR = "UPDATE session SET generation = ?, user = ? WHERE key = ?"
-_FORWARD = (
-    "UPDATE session SET version = 0, expires = ?, user = NULL, moved_to = ?, body = x'' "
-    "WHERE key = ?"
+_CLEAR = "UPDATE session SET generation = ?, user = ? WHERE id = ?"
+_MOVE = (
+    "UPDATE session SET key = ?, version = ?, generation = ?, touched = ?, expires = ?, user = ?, "
+    "body = ? WHERE id = ?"
 )
-_TOUCH = (
-    "UPDATE session SET touched = ?, expires = ? WHERE key = ? AND expires > ? AND moved_to IS NULL"
+_IS_USED = (
+    "SELECT 1 FROM session WHERE key = ?1 "
+    "UNION ALL SELECT 1 FROM old_key WHERE key = ?1 AND expires > ?2"
 )
-_DELETE = "DELETE FROM session WHERE key = ?"
+_WAS_MOVED = (
+    "SELECT 1 FROM old_key JOIN session ON id = session "
+    "WHERE old_key.key = ? AND moved_to = ? AND session.expires > ?"
+)
+_END_GRACES = "DELETE FROM old_key WHERE session = ? AND expires <= ?"
+_LEAD_ON = "INSERT OR REPLACE INTO old_key (key, session, moved_to, expires) VALUES (?, ?, ?, ?)"
+_TOUCH = "UPDATE session SET touched = ?, expires = ? WHERE key = ? AND expires > ?"
+_TOUCH_BY_OLD = (
+    "UPDATE session SET touched = ?, expires = ? "
+    "WHERE id = (SELECT session FROM old_key WHERE key = ? AND expires > ?4) AND expires > ?4"
+)
+_DELETE = "DELETE FROM session WHERE id = ?"
 _LIST = f"SELECT {_COLUMNS} FROM session WHERE user = ? AND expires > ? ORDER BY touched"
-_REVOKE = "DELETE FROM session WHERE user = ? AND expires > ? AND key IS NOT ?"
-_EXPIRED = "SELECT rowid FROM session WHERE rowid > ? AND expires <= ? ORDER BY rowid LIMIT 1000"
-_PURGE = "DELETE FROM session WHERE rowid = ? AND expires <= ?"
-_SCAN = (
-    f"SELECT {_COLUMNS} FROM session "
-    "WHERE key > ? AND expires > ? AND moved_to IS NULL ORDER BY key LIMIT 500"
-)
+_REVOKE = "DELETE FROM session WHERE user = ? AND expires > ? AND id IS NOT ?"
+_REVOKE_ALL = "DELETE FROM session WHERE expires > ?"
+_EXPIRED = "SELECT rowid FROM {} WHERE rowid > ? AND expires <= ? ORDER BY rowid LIMIT 1000"
+_PURGE = "DELETE FROM {} WHERE rowid = ? AND expires <= ?"
+_SCAN = f"SELECT {_COLUMNS} FROM session WHERE id > ? AND expires > ? ORDER BY id LIMIT 500"
 
 
 class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -87,14 +104,14 @@ _unpack = msgspec.msgpack.Decoder(_Body).decode
 
 
 class _Row(NamedTuple):
-    """A row as it was read."""
+    """A row as it was read; ``key`` is "" if that was by an old key."""
 
+    id: int
     key: str
     version: int
     generation: int
     touched: float
     expires: float
-    moved_to: str | None
     body: bytes
 
 
@@ -164,7 +181,9 @@ class SQLiteStore:
         now = self._clock()
         body = _pack(_Body(dict(sets), [], {}))
         row = (key, getrandbits(62), now, now + ttl, sets.get(USER), body)
-        return self._run("create", _count, _INSERT, row) == 1
+        if self._run("create", _count, _INSERT_UNUSED, row) == 1:
+            return True
+        return self._run("create", _create_again, row, now)
 
     def commit(
         self,
@@ -181,7 +200,7 @@ class SQLiteStore:
         change = _new_tuple(_Change, (generation, sets, deletes, ops, ttl, commit_id))
         now = self._clock()
         seen = None if base is None else base.version
-        if isinstance(seen, _Seen) and seen.row.key == key and not clears(ops):
+        if isinstance(seen, _Seen) and seen.row.key == key and not (ops and clears(ops)):
             answer = self._run("commit", _replace, seen, change, now)
             if answer is not None:
                 return answer
@@ -196,7 +215,10 @@ class SQLiteStore:
     def touch(self, key: str, ttl: float) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.touch`."""
         now = self._clock()
-        return self._run("touch", _count, _TOUCH, (now, now + ttl, key, now)) == 1
+        values = (now, now + ttl, key, now)
+        if self._run("touch", _count, _TOUCH, values) == 1:
+            return True
+        return self._run("touch", _count, _TOUCH_BY_OLD, values) == 1
 
     def delete(self, key: str) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.delete`."""
@@ -207,13 +229,16 @@ class SQLiteStore:
         rows = self._run("list", _rows, _LIST, (user.encode(), self._clock()))
         return list(self._readable(rows))
 
-    def revoke(self, user: str, except_key: str | None = None) -> int:
+    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.revoke`."""
-        return self._run("revoke", _count, _REVOKE, (user.encode(), self._clock(), except_key))
+        return self._run("revoke", self._revoke, user, except_key, handle)
 
     def revoke_everyone(self) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.revoke_everyone`."""
-        return self._run("revoke_everyone", _delete_all, self._clock())
+        now = self._clock()
+        count = self._run("revoke_everyone", _count, _REVOKE_ALL, (now,))
+        self.purge()
+        return count
 
     def purge(self) -> int:
         """See :meth:`ctxlocal.session.protocol.Store.purge`.
@@ -222,18 +247,16 @@ class SQLiteStore:
         removed, not while they are looked for.
         """
         now = self._clock()
-        purged, last = 0, -1
-        while found := self._run("purge", _expired, last, now):
-            purged += self._run("purge", _purge, found, now)
-            last = found[-1]
+        purged = self._purge("session", now)
+        self._purge("old_key", now)
         return purged
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         """See :meth:`ctxlocal.session.protocol.Store.scan`."""
-        last = ""
+        last = 0
         while rows := self._run("scan", _rows, _SCAN, (last, self._clock())):
             yield from self._readable(rows)
-            last = rows[-1].key
+            last = rows[-1].id
 
     def stats(self) -> Stats:
         """See :meth:`ctxlocal.session.protocol.Store.stats`. O(rows)."""
@@ -256,7 +279,7 @@ class SQLiteStore:
     def _run(
         self,
         operation: str,
-        function: Callable[Concatenate[sqlite3.Connection, P], R],
+        function: Callable[Concatenate[Connection, P], R],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
@@ -269,7 +292,7 @@ class SQLiteStore:
             try:
                 result = function(connection, *args, **kwargs)
             except BaseException:
-                connection.close()  # whatever state it is in
+                connections.drop(connection)
                 raise
             connections.give(connection)
             return result
@@ -287,7 +310,7 @@ class SQLiteStore:
         body = self._body(row)
         # What Record(...) does, without the Python function in between; so with the others.
         seen = _new_tuple(_Seen, (row, body))
-        _, _, generation, touched, expires, _, _ = row
+        _, _, _, generation, touched, expires, _ = row
         return _new_tuple(Record, (body.values.copy(), generation, touched, expires, seen))
 
     def _readable(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Record]]:
@@ -299,9 +322,7 @@ class SQLiteStore:
             else:
                 yield row.key, record
 
-    def _merge(
-        self, connection: sqlite3.Connection, key: str, change: _Change, now: float
-    ) -> Answer:
+    def _merge(self, connection: Connection, key: str, change: _Change, now: float) -> Answer:
         with transaction(connection):
             row = _find(connection, key, now)
             if row is None:
@@ -312,23 +333,20 @@ class SQLiteStore:
                 return Answer("revoked")
             if (known := body.answer_to(change.commit_id)) is not None:
                 return known
-            if row.key != key:
-                if not reaches_moved(change.sets, change.deletes, change.ops):
-                    return Answer("revoked")
-            elif row.generation != change.generation:
+            if row.generation != change.generation:
                 return Answer("conflict")
             if (applied := change.apply(body)) is None:
                 return Answer("conflict")
             after, answer = applied
             values = (row.version + 1, now, now + change.ttl, _pack(after))
-            connection.execute(_REPLACE, (*values, row.key, row.version, now))
+            connection.execute(_REPLACE, (*values, row.id, row.version, now))
             if clears(change.ops):
-                connection.execute(_CLEAR, (row.generation + 1, change.sets.get(USER), row.key))
+                connection.execute(_CLEAR, (row.generation + 1, change.sets.get(USER), row.id))
             return answer
 
     def _move(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         old: str,
         new: str,
         sets: Mapping[str, bytes],
@@ -339,21 +357,54 @@ class SQLiteStore:
         with transaction(connection):
             row = _find(connection, old, now)
             if row is None or row.key != old:
+                if connection.execute(_WAS_MOVED, (old, new, now)).fetchone():
+                    return True  # it is the same move again
+                if row is None or grace > 0:
+                    return False
+            if connection.execute(_IS_USED, (new, now)).fetchone():
                 return False
             try:
                 body = self._body(row)
             except CorruptRecordError:
                 return False
-            body.values.update(sets)  # nobody else has it yet
-            user = body.values.get(USER)
-            moved = (row.generation + 1, now, now + ttl, user, _pack(body))
-            if connection.execute(_INSERT_MOVED, (new, row.version + 1, *moved)).rowcount != 1:
-                return False
-            if grace > 0:
-                connection.execute(_FORWARD, (now + grace, new, old))
-            else:
-                connection.execute(_DELETE, (old,))
+            body.values.update(sets)
+            generation = row.generation if grace > 0 else row.generation + 1
+            moved = (new, row.version + 1, generation, now, now + ttl, body.values.get(USER))
+            connection.execute(_MOVE, (*moved, _pack(body), row.id))
+            connection.execute(_END_GRACES, (row.id, now if grace > 0 else _FOR_EVER))
+            connection.execute(_LEAD_ON, (old, row.id, new, now + max(grace, 0)))
             return True
+
+    def _revoke(
+        self, connection: Connection, user: str, except_key: str | None, handle: str | None
+    ) -> int:
+        now = self._clock()
+        of_user = (user.encode(), now)
+        with transaction(connection):
+            spared = None if except_key is None else _find(connection, except_key, now)
+            spared_id = None if spared is None else spared.id
+            if handle is None:
+                return _count(connection, _REVOKE, (*of_user, spared_id))
+            named = [
+                (row.id,)
+                for row in _rows(connection, _LIST, of_user)
+                if row.id != spared_id and self._is_named(row, handle.encode())
+            ]
+            return connection.executemany(_DELETE, named).rowcount if named else 0
+
+    def _is_named(self, row: _Row, handle: bytes) -> bool:
+        try:
+            return self._body(row).values.get(HANDLE) == handle
+        except CorruptRecordError:  # it can be ended by its user alone
+            return False
+
+    def _purge(self, table: str, now: float) -> int:
+        expired, purge = _EXPIRED.format(table), _PURGE.format(table)
+        purged, last = 0, 0
+        while found := self._run("purge", _ids, expired, (last, now)):
+            purged += self._run("purge", _delete_each, purge, [(row, now) for row in found])
+            last = found[-1]
+        return purged
 
 
 class _Change(NamedTuple):
@@ -383,9 +434,7 @@ class _Change(NamedTuple):
         return after, Answer("committed", results) if results else _COMMITTED
 
 
-def _replace(
-    connection: sqlite3.Connection, seen: _Seen, change: _Change, now: float
-) -> Answer | None:
+def _replace(connection: Connection, seen: _Seen, change: _Change, now: float) -> Answer | None:
     """Commit if the row is still as it was seen; None leaves it to who holds the lock."""
     row, body = seen
     if row.generation != change.generation or change.commit_id in body.commits:
@@ -393,49 +442,56 @@ def _replace(
     if (applied := change.apply(body)) is None:
         return None
     after, answer = applied
-    values = (row.version + 1, now, now + change.ttl, _pack(after), row.key, row.version, now)
+    values = (row.version + 1, now, now + change.ttl, _pack(after), row.id, row.version, now)
     return answer if connection.execute(_REPLACE, values).rowcount == 1 else None
 
 
-def _rows(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
+def _rows(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
     return [_new_tuple(_Row, row) for row in connection.execute(statement, values)]
 
 
-def _count(connection: sqlite3.Connection, statement: str, values: tuple[Any, ...]) -> int:
+def _count(connection: Connection, statement: str, values: tuple[Any, ...]) -> int:
     return connection.execute(statement, values).rowcount
 
 
-def _expired(connection: sqlite3.Connection, last: int, now: float) -> list[int]:
-    return [rowid for (rowid,) in connection.execute(_EXPIRED, (last, now))]
+def _ids(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[int]:
+    return [row for (row,) in connection.execute(statement, values)]
 
 
-def _purge(connection: sqlite3.Connection, rows: list[int], now: float) -> int:
+def _delete_each(connection: Connection, statement: str, values: Sequence[tuple[Any, ...]]) -> int:
     with transaction(connection):
-        return connection.executemany(_PURGE, [(row, now) for row in rows]).rowcount
+        return connection.executemany(statement, values).rowcount
 
 
-def _find(connection: sqlite3.Connection, key: str, now: float) -> _Row | None:
-    """Return the live row of a key, or that which it was moved to."""
-    while True:
-        found = connection.execute(_SELECT, (key,)).fetchone()
-        if found is None or found[4] <= now:
-            return None
-        if found[5] is None:
-            return _new_tuple(_Row, found)
-        key = found[5]
+def _find(connection: Connection, key: str, now: float) -> _Row | None:
+    """Return the live row that a key leads to.
+
+    A key turns from the row's own into an old one, then into none, and never back: so two
+    looks, one after the other, miss nothing.
+    """
+    found = connection.execute(_SELECT, (key,)).fetchone()
+    if found is None:
+        found = connection.execute(_SELECT_BY_OLD, (key, now)).fetchone()
+    if found is None or found[5] <= now:
+        return None
+    return _new_tuple(_Row, found)
 
 
-def _delete(connection: sqlite3.Connection, key: str, now: float) -> bool:
+def _create_again(connection: Connection, row: tuple[Any, ...], now: float) -> bool:
+    """Create a record where one has expired; False if it has not."""
+    key = row[0]
+    with transaction(connection):
+        if _find(connection, key, now) is not None:
+            return False
+        connection.execute("DELETE FROM session WHERE key = ?", (key,))
+        connection.execute("DELETE FROM old_key WHERE key = ?", (key,))
+        connection.execute(_INSERT, row)
+        return True
+
+
+def _delete(connection: Connection, key: str, now: float) -> bool:
     with transaction(connection):
         row = _find(connection, key, now)
         if row is not None:
-            connection.execute(_DELETE, (row.key,))
+            connection.execute(_DELETE, (row.id,))
         return row is not None
-
-
-def _delete_all(connection: sqlite3.Connection, now: float) -> int:
-    with transaction(connection):
-        live = "SELECT count(*) FROM session WHERE expires > ? AND moved_to IS NULL"
-        (count,) = connection.execute(live, (now,)).fetchone()
-        connection.execute("DELETE FROM session")
-        return int(count)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +24,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import USER, Answer, Clear, Incr, Stats, Take
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Clear, Incr, Stats, Take
 from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
 from ctxlocal.testing import check_async_store, check_store
 from tests.services import postgresql_server
@@ -242,28 +246,292 @@ class TestRaces:
         assert made.count(True) == 1
         assert values(store) == {"n": b"%d" % made.index(True)}
 
-    def test_r8_a_move_that_runs_does_not_hide_from_a_revocation(
+
+HANDLE_OF_ANNA = "a1" * 16
+NEWEST = "1f" * 32
+
+ENDINGS: dict[str, Callable[[SQLStore], object]] = {
+    "revoke": lambda store: store.revoke("anna"),
+    "revoke but another": lambda store: store.revoke("anna", "another"),
+    "revoke by handle": lambda store: store.revoke("anna", None, HANDLE_OF_ANNA),
+    "revoke everyone": lambda store: store.revoke_everyone(),
+    "delete": lambda store: store.delete(KEY),
+}
+
+
+class Mover:
+    """A store whose moves stop where they are told to, and go on when they are told to."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = sqlalchemy.create_engine(url, pool_size=20)
+        self.store = SQLStore(self.engine)
+        self.store.load(KEY)
+        self._stop_at = ""
+        self.has_stopped, self.may_go_on = threading.Event(), threading.Event()
+        event.listen(self.engine, "after_cursor_execute", self._hold)
+
+    def stop_at(self, statement: str) -> None:
+        """Stop after the next statement that begins so; its transaction stays open."""
+        self.has_stopped.clear()
+        self.may_go_on.clear()
+        self._stop_at = statement
+
+    def _hold(self, *arguments: Any) -> None:
+        if self._stop_at and arguments[2].startswith(self._stop_at):
+            self._stop_at = ""
+            self.has_stopped.set()
+            assert self.may_go_on.wait(60)
+
+
+@pytest.fixture
+def mover(store: SQLStore, postgresql_url: str) -> Iterator[Mover]:
+    made = Mover(postgresql_url)
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def wait_for_locks(postgresql_url: str) -> Iterator[Callable[[int], None]]:
+    """Return when so many transactions wait for another one's lock."""
+    engine = sqlalchemy.create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    def wait(count: int) -> None:
+        limit = time.monotonic() + 60
+        with engine.connect() as watch:
+            while watch.execute(waiting).scalar() != count:
+                assert time.monotonic() < limit, f"{count} do not wait"
+                threading.Event().wait(0.01)
+
+    yield wait
+    engine.dispose()
+
+
+#: Before the move has changed anything (it has locked the row), when the row is changed, and when
+#: nothing but its COMMIT is missing.
+STOPS = ("SELECT", "UPDATE", "INSERT")
+
+
+class TestRenewals:
+    """What ends a record ends it wherever moves have taken it, or are about to."""
+
+    @pytest.fixture(autouse=True)
+    def record(self, store: SQLStore) -> None:
+        store.create(KEY, {**ANNA, HANDLE: HANDLE_OF_ANNA.encode()}, TTL)
+        store.create("another", {**ANNA, HANDLE: b"b2" * 16}, TTL)
+
+    def ended(self, store: SQLStore) -> bool:
+        return all(store.load(key) is None for key in (KEY, OTHER, NEWEST))
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    @pytest.mark.parametrize("stop", STOPS)
+    @pytest.mark.parametrize("grace", [0, 100])
+    def test_r8_a_move_that_runs_does_not_hide_from_an_end(
+        self,
+        store: SQLStore,
+        mover: Mover,
+        wait_for_locks: Callable[[int], None],
+        ending: str,
+        stop: str,
+        grace: float,
+    ) -> None:
+        mover.stop_at(stop)
+        with ThreadPoolExecutor(2) as pool:
+            moved = pool.submit(mover.store.move, KEY, OTHER, {}, TTL, grace)
+            mover.has_stopped.wait()
+            done = pool.submit(ENDINGS[ending], store)
+            wait_for_locks(1)
+            mover.may_go_on.set()
+            assert moved.result()
+            assert done.result()
+        assert self.ended(store)
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    @pytest.mark.parametrize("grace", [0, 100])
+    def test_r8_two_moves_do_not_hide_from_an_end(
+        self,
+        store: SQLStore,
+        mover: Mover,
+        postgresql_url: str,
+        wait_for_locks: Callable[[int], None],
+        ending: str,
+        grace: float,
+    ) -> None:
+        """The first is committed when the end begins to look, the second is not."""
+        assert mover.store.move(KEY, OTHER, {}, TTL, grace)
+        mover.stop_at("INSERT")
+        begin = {"delete": lambda store: store.delete(OTHER)}
+        with ThreadPoolExecutor(2) as pool:
+            moved = pool.submit(mover.store.move, OTHER, NEWEST, {}, TTL, grace)
+            mover.has_stopped.wait()
+            done = pool.submit(begin.get(ending, ENDINGS[ending]), store)
+            wait_for_locks(1)
+            mover.may_go_on.set()
+            assert moved.result()
+            assert done.result()
+        assert self.ended(store)
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    def test_r8_a_login_by_an_old_key_does_not_hide_from_an_end(
+        self,
+        store: SQLStore,
+        mover: Mover,
+        wait_for_locks: Callable[[int], None],
+        ending: str,
+    ) -> None:
+        """It waits for the same renewal as the end does, and comes before it."""
+        mover.stop_at("INSERT")
+        with ThreadPoolExecutor(3) as pool:
+            renewed = pool.submit(mover.store.move, KEY, OTHER, {}, TTL, 100)
+            mover.has_stopped.wait()
+            moved = pool.submit(store.move, KEY, NEWEST, ANNA, TTL, 0)
+            wait_for_locks(1)
+            done = pool.submit(ENDINGS[ending], store)
+            wait_for_locks(2)
+            mover.may_go_on.set()
+            assert renewed.result()
+            moved.result()
+            assert done.result()
+        assert self.ended(store)
+
+    def test_r8_the_servers_default_level_hides_nothing(
+        self,
+        store: SQLStore,
+        mover: Mover,
+        postgresql_url: str,
+        wait_for_locks: Callable[[int], None],
+    ) -> None:
+        option = "-c default_transaction_isolation=serializable"
+        engine = sqlalchemy.create_engine(postgresql_url, connect_args={"options": option})
+        ender = SQLStore(engine)
+        mover.stop_at("INSERT")
+        with ThreadPoolExecutor(2) as pool, statements(engine) as seen:
+            moved = pool.submit(mover.store.move, KEY, OTHER, {}, TTL, 0)
+            mover.has_stopped.wait()
+            done = pool.submit(ender.revoke, "anna")
+            wait_for_locks(1)
+            mover.may_go_on.set()
+            assert (moved.result(), done.result()) == (True, 2)
+        assert seen[-1:] == ["DELETE"]
+        assert seen.count("DELETE") == 1
+        assert self.ended(store)
+        engine.dispose()
+
+    def test_r8_what_is_spared_may_be_renewed_meanwhile(
+        self, store: SQLStore, mover: Mover, wait_for_locks: Callable[[int], None]
+    ) -> None:
+        mover.stop_at("INSERT")
+        with ThreadPoolExecutor(2) as pool:
+            moved = pool.submit(mover.store.move, KEY, OTHER, {}, TTL, 0)
+            mover.has_stopped.wait()
+            done = pool.submit(store.revoke, "anna", KEY)
+            assert done.result() == 1  # it need not wait
+            mover.may_go_on.set()
+            assert moved.result()
+        assert [key for key, _ in store.list("anna")] == [OTHER]
+
+    def test_r11_what_was_listed_is_evicted_wherever_it_went(self, store: SQLStore) -> None:
+        oldest = store.list("anna")[0]
+        assert oldest[0] == KEY
+        assert store.move(KEY, OTHER, {}, TTL)
+        assert store.revoke("anna", None, oldest[1].values[HANDLE].decode()) == 1
+        assert [key for key, _ in store.list("anna")] == ["another"]
+
+    def test_another_users_login_is_not_ended(
+        self, store: SQLStore, mover: Mover, wait_for_locks: Callable[[int], None]
+    ) -> None:
+        mover.stop_at("INSERT")
+        with ThreadPoolExecutor(2) as pool:
+            moved = pool.submit(mover.store.move, KEY, OTHER, {USER: b"berta"}, TTL)
+            mover.has_stopped.wait()
+            done = pool.submit(store.revoke, "anna")
+            wait_for_locks(1)
+            mover.may_go_on.set()
+            assert (moved.result(), done.result()) == (True, 1)
+        assert [key for key, _ in store.list("berta")] == [OTHER]
+
+    @pytest.mark.parametrize("stop", STOPS)
+    @pytest.mark.parametrize("grace", [0, 100])
+    def test_a_request_by_the_old_key_sees_the_record_until_the_move_is_done(
+        self, store: SQLStore, mover: Mover, stop: str, grace: float
+    ) -> None:
+        mover.stop_at(stop)
+        with ThreadPoolExecutor(2) as pool:
+            moved = pool.submit(mover.store.move, KEY, OTHER, {}, TTL, grace)
+            mover.has_stopped.wait()
+            assert values(store) is not None
+            assert values(store, OTHER) is None
+            answer = pool.submit(store.commit, KEY, 0, {"a": b"1"}, [], [], TTL, "c")
+            mover.may_go_on.set()
+            assert moved.result()
+            assert answer.result() == Answer("committed" if grace else "revoked")
+        assert (values(store) is not None) is bool(grace)
+        assert ("a" in (values(store, OTHER) or {})) is bool(grace)
+
+    def test_of_two_renewals_the_second_is_told(
+        self, store: SQLStore, mover: Mover, wait_for_locks: Callable[[int], None]
+    ) -> None:
+        mover.stop_at("INSERT")
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(mover.store.move, KEY, OTHER, {}, TTL, 100)
+            mover.has_stopped.wait()
+            second = pool.submit(store.move, KEY, NEWEST, {}, TTL, 100)
+            wait_for_locks(1)
+            mover.may_go_on.set()
+            assert (first.result(), second.result()) == (True, False)
+        assert values(store) == values(store, OTHER)
+        assert values(store, NEWEST) is None
+
+    def test_renewals_cost_the_same_however_many_there_were(
         self, store: SQLStore, engine: sqlalchemy.Engine
     ) -> None:
-        store.create(KEY, ANNA, TTL)
-        is_locked, is_waiting = threading.Event(), threading.Event()
+        keys = [KEY, *(f"{number:064}" for number in range(100))]
+        for old, new in pairwise(keys):
+            with statements(engine) as moved:
+                assert store.move(old, new, {}, TTL, 100)
+            with statements(engine) as seen:
+                assert store.load(KEY) is not None
+            assert seen == ["SELECT", "SELECT"]
+            assert moved == ["SELECT", "SELECT", "UPDATE", "DELETE", "DELETE", "INSERT"]
+        assert store.revoke("anna") == 2
+        assert all(store.load(key) is None for key in keys)
 
-        def listen(*arguments: Any) -> None:
-            if arguments[2].startswith("INSERT"):
-                is_locked.set()
-                is_waiting.wait()
+    def test_r8_clients_of_other_processes_that_renew_in_a_loop_are_ended(
+        self, store: SQLStore, postgresql_url: str
+    ) -> None:
+        names = ("first", "second")
+        for name in names:
+            store.create(f"{name}.0", ANNA, TTL)
+        clients = [
+            subprocess.Popen(
+                [sys.executable, "-c", RENEWER, postgresql_url, name],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for name in names
+        ]
+        for client in clients:  # each is at it
+            assert client.stdout is not None
+            assert client.stdout.readline() == "1\n"
+        assert store.revoke("anna") == 4
+        for name, client in zip(names, clients, strict=True):
+            *_, last, over = ("1\n" + client.communicate()[0]).splitlines()
+            assert over == "over"
+            for number in range(int(last) + 1):
+                assert store.load(f"{name}.{number}") is None
 
-        event.listen(engine, "before_cursor_execute", listen)
-        with ThreadPoolExecutor(2) as pool, engine.connect() as watch:
-            moved = pool.submit(store.move, KEY, OTHER, {}, TTL)
-            is_locked.wait()
-            revoked = pool.submit(store.revoke, "anna")
-            waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            while watch.execute(waiting).scalar() == 0:
-                watch.rollback()
-            is_waiting.set()
-            assert (moved.result(), revoked.result()) == (True, 1)
-        assert store.load(OTHER) is None
+
+RENEWER = """
+import sys
+from ctxlocal.session.stores.sql import SQLStore
+store, name = SQLStore.from_url(sys.argv[1]), sys.argv[2]
+for number in range(1000000):
+    if not store.move(f"{name}.{number}", f"{name}.{number + 1}", {}, 1000, 100 * (number % 2)):
+        break
+    print(number + 1, flush=True)
+print("over", flush=True)
+store.close()
+"""
 
 
 class TestTable:
@@ -280,14 +548,42 @@ class TestTable:
         indexes = sqlalchemy.inspect(engine).get_indexes("made_at_once")
         assert sorted(index["name"] or "" for index in indexes) == [
             "ix_made_at_once_expires",
+            "ix_made_at_once_key",
             "ix_made_at_once_user",
         ]
+
+    @pytest.mark.parametrize("is_session", [True, False])
+    def test_of_another_layout_is_refused_and_left_alone(
+        self, engine: sqlalchemy.Engine, is_session: bool
+    ) -> None:
+        table = f"of_old_{is_session}".lower()
+        name = table if is_session else f"{table}_old_keys"
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE TABLE {name} (key text, expires float)"))
+        store = SQLStore(engine, table=table)
+        uses: list[Callable[[], object]] = [store.create_table, lambda: store.load(KEY)]
+        for use in uses:
+            with pytest.raises(StoreUnavailableError) as caught:
+                use()
+            lacking = "id, fields, recent, version, generation, touched, user_hash, handle_hash"
+            assert isinstance(caught.value.__cause__, SessionConfigError)
+            assert str(caught.value.__cause__) == (
+                f"table: the database has a table {name!r} of another layout, without the columns "
+                f"{lacking if is_session else 'id, moved_to'}. Drop it, which ends the sessions in "
+                "it, or give the store another name: table=..."
+            )
+        made = set(sqlalchemy.inspect(engine).get_table_names())
+        assert made & {table, f"{table}_old_keys"} == {name}
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP TABLE {name}"))
+        assert store.load(KEY) is None
 
     def test_is_created_beforehand(self, engine: sqlalchemy.Engine) -> None:
         store = SQLStore(engine, table="made_before")
         store.create_table()
         store.create_table()
         assert sqlalchemy.inspect(engine).has_table("made_before")
+        assert sqlalchemy.inspect(engine).has_table("made_before_old_keys")
 
     @pytest.mark.asyncio
     async def test_is_created_by_a_task(self, postgresql_url: str) -> None:
@@ -330,6 +626,29 @@ class TestTimes:
         assert store.create(KEY, {"new": b"1"}, 10)
         assert store.revoke_everyone() == 1
 
+    def test_a_commit_does_not_revive_what_a_touch_let_expire(
+        self, engine: sqlalchemy.Engine
+    ) -> None:
+        clock = Clock()
+        store = SQLStore(engine, table="clocked", clock=clock)
+        store.revoke_everyone()
+        store.create(KEY, {}, TTL)
+        base = store.load(KEY)
+        assert store.touch(KEY, 5)
+        clock.now += 5
+        assert commit(store, base=base, a=b"1") == Answer("revoked")
+
+    def test_an_old_key_left_by_a_former_record_leads_nowhere(
+        self, engine: sqlalchemy.Engine
+    ) -> None:
+        store = SQLStore(engine, table="clocked")
+        store.revoke_everyone()
+        for _ in range(2):
+            assert store.create(KEY, {}, TTL)
+            assert store.move(KEY, OTHER, {}, TTL, 500)
+            assert store.delete(OTHER)
+            assert store.load(KEY) is None
+
     def test_a_key_moved_with_a_grace_is_followed_for_so_long(
         self, engine: sqlalchemy.Engine
     ) -> None:
@@ -338,14 +657,16 @@ class TestTimes:
         store.revoke_everyone()
         store.create(KEY, {"a": b"1"}, TTL)
         assert store.move(KEY, OTHER, {}, TTL, 5)
-        assert store.load(KEY) == store.load(OTHER)
+        assert values(store) == values(store, OTHER) == {"a": b"1"}
         assert store.commit(KEY, 0, {}, [], [Incr("n", 1)], TTL, "n") == Answer("committed", (1,))
-        assert commit(store, b=b"1") == Answer("revoked")
+        assert commit(store, b=b"1") == Answer("committed")
         clock.now += 5
         assert store.load(KEY) is None
         assert store.commit(KEY, 0, {}, [], [Incr("n", 1)], TTL, "m") == Answer("revoked")
-        assert values(store, OTHER) == {"a": b"1", "n": b"1"}
-        assert store.purge() == 1
+        assert values(store, OTHER) == {"a": b"1", "b": b"1", "n": b"1"}
+        assert store.purge() == 0
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT count(*) FROM clocked_old_keys")).scalar() == 0
 
 
 class TestLostReplies:
@@ -390,6 +711,10 @@ class TestLostReplies:
         assert store.move(KEY, OTHER, {}, TTL)
         assert proxy.lost == 1
         assert (values(store), values(store, OTHER)) == (None, {"a": b"1"})
+        proxy.lose_reply_to(b"COMMIT")
+        assert store.move(OTHER, KEY, {}, TTL, 100)
+        assert proxy.lost == 2
+        assert values(store) == values(store, OTHER) == {"a": b"1"}
 
 
 class TestFailure:

@@ -21,7 +21,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import USER, Answer, Incr
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Incr, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._sqlite_file import Connections
 from ctxlocal.session.stores.sqlite import SQLiteStore
@@ -293,15 +293,16 @@ def test_a_database_of_something_else_is_left_alone(path: Path, store: SQLiteSto
     assert path.read_bytes() == before
 
 
-def test_a_later_layout_is_refused(path: Path, store: SQLiteStore) -> None:
+@pytest.mark.parametrize("layout", [1, 3])
+def test_another_layout_is_refused(path: Path, store: SQLiteStore, layout: int) -> None:
     store.create(KEY, {}, 100)
     store.close()
-    execute(path, "PRAGMA user_version = 2")
+    execute(path, f"PRAGMA user_version = {layout}")
     with pytest.raises(StoreUnavailableError) as caught:
         store.load(KEY)
     assert str(caught.value.__cause__) == (
-        f"path: the sessions in {str(path)!r} are of layout 2; this version of ctxlocal knows "
-        "layout 1. Upgrade ctxlocal, or use another file"
+        f"path: the sessions in {str(path)!r} are of layout {layout}; this version of ctxlocal "
+        "knows layout 2 alone. Remove the file, which ends the sessions in it, or use another one"
     )
 
 
@@ -353,7 +354,7 @@ def test_purge_locks_in_small_parts(store: SQLiteStore, path: Path) -> None:
     execute(
         path,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
-        "INSERT INTO session SELECT 'k' || i, 1, 0, 0, 1, NULL, NULL, x'' FROM n",
+        "INSERT INTO session SELECT NULL, 'k' || i, 1, 0, 0, 1, NULL, x'' FROM n",
     )
     assert store.purge() == 2500
     assert store.load(KEY) is not None
@@ -365,8 +366,8 @@ def test_purge_looks_at_each_row_once(store: SQLiteStore, path: Path) -> None:
     many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000) "
     execute(
         path,
-        many + "INSERT INTO session SELECT 'k' || i, 1, 0, 0, CASE WHEN i > 20000 THEN 1 "
-        "ELSE 1e12 END, NULL, NULL, x'' FROM n",
+        many + "INSERT INTO session SELECT NULL, 'k' || i, 1, 0, 0, CASE WHEN i > 20000 THEN 1 "
+        "ELSE 1e12 END, NULL, x'' FROM n",
     )
     steps: list[None] = []
     store._connections._idle[0].set_progress_handler(lambda: steps.append(None), 1)
@@ -380,6 +381,399 @@ def test_purge_looks_for_what_has_expired_without_a_lock(store: SQLiteStore, pat
     writer.execute("BEGIN IMMEDIATE")
     assert store.purge() == 0
     writer.close()
+
+
+# Renewals.
+
+
+RENEWER = """
+import sys
+from ctxlocal.session.stores.sqlite import SQLiteStore
+store, name, graces = SQLiteStore(sys.argv[1]), sys.argv[2], [float(g) for g in sys.argv[3:]]
+for number in range(1000000):
+    grace = graces[number % len(graces)]
+    if not store.move(f"{name}.{number}", f"{name}.{number + 1}", {}, 1000, grace):
+        break
+    print(number + 1, flush=True)
+print("over", flush=True)
+store.close()
+"""
+
+
+@pytest.mark.parametrize("graces", [("0",), ("100",), ("0", "100")], ids="-".join)
+def test_r8_a_revocation_ends_what_other_processes_renew(
+    path: Path, store: SQLiteStore, graces: tuple[str, ...]
+) -> None:
+    names = ("a", "b", "c")
+    for name in names:
+        store.create(f"{name}.0", {USER: b"ann"}, 1000)
+    clients = [
+        subprocess.Popen(
+            [sys.executable, "-c", RENEWER, str(path), name, *graces],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    for client in clients:  # each is at it
+        assert client.stdout is not None
+        assert client.stdout.readline() == "1\n"
+    assert store.revoke("ann") == 3
+    for name, client in zip(names, clients, strict=True):
+        *_, last, over = ("1\n" + client.communicate()[0]).splitlines()
+        assert over == "over"
+        for number in range(int(last) + 1):
+            assert store.load(f"{name}.{number}") is None
+
+
+def steps_of(store: SQLiteStore, call: Callable[[], object]) -> int:
+    """Return how many instructions SQLite took for a call."""
+    steps: list[None] = []
+    connection = store._connections._idle[-1]
+    connection.set_progress_handler(lambda: steps.append(None), 1)
+    call()
+    connection.set_progress_handler(None, 1)
+    return len(steps)
+
+
+def test_the_8000th_renewal_within_a_grace_costs_what_the_first_does(store: SQLiteStore) -> None:
+    store.create("0", {USER: b"ann"}, 1000)
+
+    def renew(number: int) -> int:
+        old, new = f"{number}", f"{number + 1}"
+        return steps_of(store, lambda: store.move(old, new, {}, 1000, 100))
+
+    first = renew(0), steps_of(store, lambda: store.load("0"))
+    for number in range(1, 7999):
+        store.move(f"{number}", f"{number + 1}", {}, 1000, 100)
+    last = renew(7999), steps_of(store, lambda: store.load("0"))
+    assert last[0] < 1.5 * first[0]
+    assert last[1] == first[1]
+    assert store.commit("0", 0, {"a": b"1"}, (), (), 1000, "c").outcome == "committed"
+    assert [key for key, _ in store.list("ann")] == ["8000"]
+    assert store.revoke("ann") == 1
+    assert all(store.load(f"{number}") is None for number in (0, 4000, 8000))
+
+
+def test_an_old_key_never_leads_to_a_later_record(store: SQLiteStore, path: Path) -> None:
+    """SQLite gives the later one the id of the one that was removed last."""
+    store.create(KEY, {"a": b"1"}, 1000)
+    store.move(KEY, OTHER, {}, 1000, 500)
+    for end in (
+        lambda: store.delete(OTHER),
+        lambda: execute(path, "DELETE FROM session"),  # somebody tidies up by hand
+    ):
+        end()
+        store.create("later", {"b": b"2"}, 1000)
+        assert store.load(KEY) is None
+        assert store.move("later", OTHER, {}, 1000, 500)
+        assert store.load("later") is not None
+
+
+def test_an_expired_grace_leaves_nothing(path: Path) -> None:
+    now = [1_000_000.0]
+    store = SQLiteStore(path, clock=lambda: now[0])
+    store.create("0", {}, 1000)
+    for number in range(10):
+        assert store.move(f"{number}", f"{number + 1}", {}, 1000, 5)
+        now[0] += 6
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT key FROM old_key").fetchall() == [("9",)]
+    assert store.purge() == 0
+    assert connection.execute("SELECT count(*) FROM old_key").fetchone() == (0,)
+    connection.close()
+    store.close()
+
+
+def test_r32_a_corrupt_row_has_no_handle(store: SQLiteStore, path: Path) -> None:
+    for key in (KEY, OTHER):
+        store.create(key, {USER: b"ann", HANDLE: key[:32].encode()}, 100)
+    execute(path, f"UPDATE session SET body = x'' WHERE key = '{KEY}'")
+    assert store.revoke("ann", None, KEY[:32]) == 0
+    assert store.revoke("ann", None, OTHER[:32]) == 1
+    assert store.revoke("ann") == 1
+
+
+def test_a_commit_does_not_revive_what_a_touch_let_expire(path: Path) -> None:
+    now = [1_000_000.0]
+    store = SQLiteStore(path, clock=lambda: now[0])
+    store.create(KEY, {}, 1000)
+    base = store.load(KEY)
+    assert store.touch(KEY, 5)
+    now[0] += 5
+    assert store.commit(KEY, 0, {"a": b"1"}, (), (), 1000, "c", base) == Answer("revoked")
+    store.close()
+
+
+# The file is removed, or another one is put in its place.
+
+
+def remove(path: Path, *ends: str) -> None:
+    for end in ends:
+        Path(f"{path}{end}").unlink(missing_ok=True)
+
+
+def filled(path: Path, **values: bytes) -> None:
+    """Make a file with a record of KEY, as a backup is restored."""
+    store = SQLiteStore(path)
+    store.create(KEY, values, 1000)
+    store.close()
+
+
+def loaded(store: SQLiteStore, key: str = KEY) -> dict[str, bytes] | None:
+    record = store.load(key)
+    return None if record is None else record.values
+
+
+def agree(*stores: SQLiteStore) -> None:
+    """Whatever one commits the others see, and none of it is lost."""
+    for number, store in enumerate(stores):
+        assert store.create(f"new{number}", {"n": b"%d" % number}, 1000)
+    for number in range(len(stores)):
+        for other in stores:
+            base = other.load(f"new{number}")
+            answer = other.commit(f"new{number}", 0, {}, (), (Incr("n", 1),), 1000, "c", base)
+            assert answer == Answer("committed", (number + 1,))
+        assert {str(loaded(other, f"new{number}")) for other in stores} == {
+            str({"n": b"%d" % (number + 1)})
+        }
+
+
+@pytest.fixture
+def workers(path: Path) -> Iterator[list[SQLiteStore]]:
+    """Two that have used the file, with a record of KEY in it."""
+    made = [SQLiteStore(path) for _ in range(2)]
+    made[0].create(KEY, {"is": b"old"}, 1000)
+    assert [loaded(worker) for worker in made] == [{"is": b"old"}] * 2
+    yield made
+    for worker in made:
+        worker.close()
+
+
+@pytest.mark.parametrize("ends", [("", "-wal", "-shm"), ("",), ("", "-wal"), ("", "-shm")])
+def test_a_removed_file_is_removed_for_all(
+    path: Path, workers: list[SQLiteStore], ends: tuple[str, ...]
+) -> None:
+    base = workers[0].load(KEY)
+    remove(path, *ends)
+    started = SQLiteStore(path)
+    assert started.create(OTHER, {"is": b"new"}, 1000)
+    assert workers[0].commit(KEY, 0, {"b": b"2"}, (), (), 1000, "c", base) == Answer("revoked")
+    assert [loaded(worker, OTHER) for worker in workers] == [{"is": b"new"}] * 2
+    assert [loaded(worker) for worker in workers] == [None] * 2
+    agree(*workers, started)
+    started.close()
+
+
+def test_a_removed_file_is_made_anew(path: Path, workers: list[SQLiteStore]) -> None:
+    remove(path, "")
+    assert loaded(workers[0]) is None
+    assert path.exists()
+    agree(*workers)
+
+
+HOLDER = """
+import sys
+from ctxlocal.session.stores.sqlite import SQLiteStore
+store = SQLiteStore(sys.argv[1])
+for line in sys.stdin:
+    print(eval(line), flush=True)
+store.close()
+"""
+
+
+@pytest.mark.parametrize("ends", [("", "-wal", "-shm"), ("",)])
+def test_a_file_that_is_removed_is_left_by_other_processes(
+    path: Path, ends: tuple[str, ...]
+) -> None:
+    """With the shared memory of the removed file SQLite cannot make a new one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def ask(call: str) -> str:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(call, file=process.stdin, flush=True)
+            return process.stdout.readline()
+
+        assert ask("store.create('theirs', {}, 1000)") == "True\n"
+        remove(path, *ends)
+        store = SQLiteStore(path)
+        assert store.create(KEY, {"is": b"new"}, 1000)
+        assert ask(f"store.load('{KEY}').values") == "{'is': b'new'}\n"
+        assert ask("store.load('theirs')") == "None\n"
+        assert ask(f"store.commit('{KEY}', 0, {{'a': b'1'}}, (), (), 1000, 'c').outcome") == (
+            "committed\n"
+        )
+        assert loaded(store) == {"is": b"new", "a": b"1"}
+        store.close()
+    assert process.returncode == 0
+    store = SQLiteStore(path)
+    assert loaded(store) == {"is": b"new", "a": b"1"}
+    store.close()
+
+
+@pytest.mark.parametrize("is_moved_away", [True, False])
+def test_a_restored_file_is_used_by_all(
+    path: Path, workers: list[SQLiteStore], is_moved_away: bool
+) -> None:
+    backup = path.with_name("backup.db")
+    filled(backup, **{"is": b"restored"})
+    if is_moved_away:
+        path.rename(path.with_name("former.db"))
+    remove(path, "-wal", "-shm")
+    backup.replace(path)
+    started = SQLiteStore(path)
+    assert [loaded(worker) for worker in (*workers, started)] == [{"is": b"restored"}] * 3
+    agree(*workers, started)
+    started.close()
+
+
+def test_a_restored_file_beside_the_former_ones_log_is_refused(
+    path: Path, workers: list[SQLiteStore]
+) -> None:
+    """SQLite would mix the pages of both."""
+    backup = path.with_name("backup.db")
+    filled(backup, **{"is": b"restored"})
+    backup.replace(path)
+    for worker in [*workers, *workers]:
+        with pytest.raises(StoreUnavailableError, match=unavailable("load", path)) as caught:
+            worker.load(KEY)
+        assert str(caught.value.__cause__) == (
+            f"path: {str(path)!r} was replaced, but the file beside it that ends in -wal is still "
+            "the former one's. Stop every process that uses it, remove the files that end in -wal "
+            "and -shm, and start again"
+        )
+    remove(path, "-wal", "-shm")
+    assert [loaded(worker) for worker in workers] == [{"is": b"restored"}] * 2
+    agree(*workers)
+
+
+def test_an_empty_file_is_filled(path: Path, workers: list[SQLiteStore]) -> None:
+    remove(path, "", "-wal", "-shm")
+    path.touch()
+    assert loaded(workers[0]) is None
+    agree(*workers)
+
+
+def test_a_file_of_something_else_is_refused(path: Path, workers: list[SQLiteStore]) -> None:
+    remove(path, "", "-wal", "-shm")
+    execute(path, "CREATE TABLE customers (name TEXT)")
+    for worker in workers:
+        with pytest.raises(StoreUnavailableError) as caught:
+            worker.create(OTHER, {}, 1000)
+        assert "is a database of something else" in str(caught.value.__cause__)
+    remove(path, "")
+    agree(*workers)
+
+
+def test_a_directory_may_go_and_come_back(path: Path) -> None:
+    inner = path.parent / "inner"
+    inner.mkdir()
+    store = SQLiteStore(inner / "s.db")
+    store.create(KEY, {"is": b"old"}, 1000)
+    away = inner.rename(path.parent / "away")
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.load(KEY)
+    assert "unable to open" in str(caught.value.__cause__)
+    away.rename(inner)
+    assert loaded(store) == {"is": b"old"}
+    inner.rename(away)
+    inner.mkdir()
+    assert loaded(store) is None
+    agree(store, SQLiteStore(inner / "s.db"))
+    store.close()
+
+
+def test_a_link_may_be_turned(path: Path) -> None:
+    for name in ("one", "two"):
+        filled(path.with_name(name), **{"is": name.encode()})
+    path.symlink_to("one")
+    store = SQLiteStore(path)
+    assert loaded(store) == {"is": b"one"}
+    path.unlink()
+    path.symlink_to("two")
+    assert loaded(store) == {"is": b"two"}
+    path.with_name("two").unlink()
+    assert loaded(store) is None
+    assert path.is_symlink()
+    assert path.with_name("two").exists()
+    store.close()
+
+
+def test_a_relative_path_stays_where_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    store = SQLiteStore(path.name)
+    store.create(KEY, {}, 1000)
+    other = path.parent / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert loaded(store) == {}
+    store.close()
+    assert loaded(store) == {}
+    assert list(other.iterdir()) == []
+    store.close()
+
+
+def test_a_connection_to_the_removed_file_is_not_used_again(path: Path) -> None:
+    """Two were in use, and one idle, while the file was removed."""
+    connections = Connections(str(path), 1)
+    taken = [connections.take() for _ in range(3)]
+    connections.give(taken.pop())
+    remove(path, "", "-wal", "-shm")
+    fresh = connections.take()
+    for connection in taken:
+        connections.give(connection)
+    assert connections.take() not in taken
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        taken[0].execute("SELECT 1")
+    fresh.close()
+
+
+def test_a_forked_child_notices_too(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {}, 1000)
+    remove(path, "", "-wal", "-shm")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if store.load(KEY) is None and store.create(OTHER, {}, 1000) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (loaded(store), loaded(store, OTHER)) == (None, {})
+
+
+def test_a_scan_and_a_purge_go_on_in_the_file_that_is_there(path: Path, store: SQLiteStore) -> None:
+    store.create(KEY, {"is": b"old"}, 1000)
+    scan = store.scan()
+    assert next(scan)[0] == KEY
+    remove(path, "", "-wal", "-shm")
+    for number in range(3):
+        store.create(f"new{number}", {}, 1000)
+    found: list[tuple[str, Record]] = list(scan)
+    assert [key for key, _ in found] == ["new1", "new2"]  # after the id of the one seen last
+    assert store.purge() == 0
+    assert len(list(store.scan())) == 3
+
+
+@pytest.mark.asyncio
+async def test_the_event_loop_notices_too(path: Path) -> None:
+    sessions = [StoredSessions(SQLiteStore(path, is_blocking=False)) for _ in range(2)]
+
+    async def saved(number: int) -> str:
+        session = await sessions[number].open_async("")
+        session["a"] = number
+        asked = await sessions[number].save_async(session)
+        return asked.cookies[0].partition(";")[0]
+
+    former = await saved(0)
+    remove(path, "", "-wal", "-shm")
+    cookie = await saved(1)
+    assert (await sessions[0].open_async(cookie)).get("a") == 1
+    assert (await sessions[0].open_async(former)).get("a") is None
+    for each in sessions:
+        each.store.close()
 
 
 @pytest.mark.parametrize("wrong", ["", ":memory:"])
