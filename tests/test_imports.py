@@ -36,7 +36,13 @@ ORDER = (
     # Sessions: they know nothing of requests, and no concrete store.
     ("ctxlocal.session.errors", "ctxlocal.session.token"),
     ("ctxlocal.session.protocol", "ctxlocal.session.lifetime", "ctxlocal.session.event"),
-    ("ctxlocal.session.codec", "ctxlocal.session.cookie", "ctxlocal.session.keyring"),
+    ("ctxlocal.session.scalars", "ctxlocal.session.depth"),
+    (
+        "ctxlocal.session.codec",
+        "ctxlocal.session.sameness",
+        "ctxlocal.session.cookie",
+        "ctxlocal.session.keyring",
+    ),
     ("ctxlocal.session.fields", "ctxlocal.session.envelope", "ctxlocal.session.threaded"),
     ("ctxlocal.session.model", "ctxlocal.session.sealing", "ctxlocal.session.signing"),
     ("ctxlocal.session.schema",),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from typing import Any, NamedTuple
 
-from .codec import IMMUTABLE, decode, encode
+from .codec import IMMUTABLE, decode, encode, encode_again
 from .errors import SessionClosedError, SessionNotLoadedError, UnstorableValueError
 from .protocol import MEMBER, RESERVED, Clear, Incr, Op, Take
 
@@ -58,6 +58,7 @@ class Fields(MutableMapping[str, Any]):
     )
 
     _encode = staticmethod(encode)
+    _encode_again = staticmethod(encode_again)
     _decode = staticmethod(decode)
 
     def __init__(self, sessions: Any = None, cookies: str = "") -> None:
@@ -149,7 +150,7 @@ class Fields(MutableMapping[str, Any]):
         try:
             value = self._decode(raw, key)
             if type(value) not in IMMUTABLE:
-                self._baselines[key] = self._encode(key, value)
+                self._baselines[key] = self._encode_again(key, value, raw)
         except ValueError as error:
             self._give_up(error)
             raise KeyError(key) from None
