@@ -43,6 +43,7 @@ ORDER = (
         "ctxlocal.session.cookie",
         "ctxlocal.session.keyring",
     ),
+    ("ctxlocal.session.sameness",),
     ("ctxlocal.session.fields", "ctxlocal.session.envelope", "ctxlocal.session.threaded"),
     ("ctxlocal.session.model", "ctxlocal.session.sealing", "ctxlocal.session.signing"),
     ("ctxlocal.session.schema",),

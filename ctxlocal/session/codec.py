@@ -39,10 +39,10 @@ T = TypeVar("T")
 MAX_DEPTH = 64  #: containers within containers, in a value that is stored or decoded
 MAX_BYTES = 16 * 1024 * 1024  #: of one decoded value
 
-_PLAIN = frozenset({str, int, float, bool, NoneType, bytes})
-_AS_IT_IS = frozenset({str, bool, NoneType, bytes})  # whatever the value
+PLAIN = frozenset({str, int, float, bool, NoneType, bytes})  #: msgpack's scalars
+_AS_IT_IS = frozenset({str, int, bool, NoneType, bytes})  # msgpack's, whatever the value
 #: Types whose values nobody can change; all others are compared again when the session is saved.
-IMMUTABLE = frozenset({*_PLAIN, *SCALARS, frozenset})
+IMMUTABLE = frozenset({*PLAIN, *SCALARS, frozenset})
 
 _TUPLE, _SET, _FROZENSET, _DICT = TAGS
 _CONTAINERS: frozenset[type] = frozenset({list, tuple, dict, set, frozenset})
@@ -53,6 +53,7 @@ _STORABLE = (
     "Markup, and lists, tuples, dicts, sets and frozensets of these, or register the type with "
     "ctxlocal.session.register()."
 )
+_TOO_LARGE = "an int beyond 64 bits", "Store it as a str."
 _CONTAINER_STARTS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 #: Bytes that begin so are an int at the top.
 INT_STARTS = frozenset(b"%c" % first for first in b"-0123456789")
@@ -74,7 +75,7 @@ def register(
     """
     if not 16 <= code <= 127:
         raise SessionConfigError("code", f"{code!r} is not from 16 to 127 (0 to 15 are our own)")
-    if code in _by_code or kind in _by_type or kind in _PLAIN or kind in _CONTAINERS:
+    if code in _by_code or kind in _by_type or kind in PLAIN or kind in _CONTAINERS:
         raise SessionConfigError("code", f"{code!r} or {kind!r} is registered already")
     _by_type[kind] = _by_code[code] = Scalar(code, pack, unpack)
 
@@ -111,14 +112,18 @@ def encode(key: str, value: Any) -> bytes:
     :raises UnstorableValueError: it would not come back as it was.
     """
     kind = type(value)
-    if kind is int and MIN_INT <= value <= MAX_INT:
-        return b"%d" % value
+    if kind is int:
+        if MIN_INT <= value <= MAX_INT:
+            return b"%d" % value
+        raise UnstorableValueError(key, *_TOO_LARGE)
     try:
         raw = _pack(value if kind is str else _storable(value, 0))
     except Problem as problem:
         raise UnstorableValueError(key, *problem.args) from None
     except UnicodeEncodeError:
         raise UnstorableValueError(key, "a str holds a lone surrogate") from None
+    except OverflowError:
+        raise UnstorableValueError(key, *_TOO_LARGE) from None
     except ValueError as error:  # a registered type's pack
         reason = f"its pack raised {with_article(type(error).__name__)}"
         raise UnstorableValueError(key, reason) from error
@@ -193,11 +198,9 @@ def check_limits(raw: bytes) -> None:
 def _storable(value: Any, depth: int) -> Any:
     """Return ``value`` as msgpack can hold it."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         if kind is float and value != value:
             raise Problem("a NaN does not equal itself", "Use None.")
-        if kind is int and not MIN_INT <= value <= MAX_INT:
-            raise Problem("an int beyond 64 bits", "Store it as a str.")
         return value
     if depth >= MAX_DEPTH:
         raise Problem(f"it is nested deeper than {MAX_DEPTH}, or contains itself")

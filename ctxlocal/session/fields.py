@@ -76,7 +76,11 @@ class Fields(MutableMapping[str, Any]):
         self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
         self._renew = self._destroyed = False
         self._drop_changes()
+        self._adapt(fields)
         self._fields = fields  # the last: for other threads it is loaded now
+
+    def _adapt(self, fields: Mapping[str, bytes]) -> None:
+        """Make of the record's fields what a schema wants; before they can be read."""
 
     def _drop_changes(self) -> None:
         self._assigned: dict[str, bytes | None] = {}  # keys that were set; None: encode it later

@@ -116,6 +116,7 @@ def is_same(value: Any, back: Any) -> bool:
 @example([datetime(2024, 1, 1, tzinfo=timezone(sign * part)) for sign in (1, -1) for part in PARTS])
 @example([-0.0, float("inf"), Decimal("-0"), Decimal("-Infinity"), Decimal("1E+400")])
 @example({1: "int", True + 1: "two", "1": "str", None: 0, (1, ("a",)): {frozenset({1}): {2}}})
+@example([2**64 - 1, -(2**63)])
 @example({1, "1", b"1", None, (1,), frozenset({1})})
 @example(date(1, 1, 1))
 @example(UUID(int=0))
@@ -445,6 +446,7 @@ ZONE = "does not come back as it was. Use zoneinfo.ZoneInfo(key) or datetime.tim
         (Decimal("NaN"), "a NaN does not equal itself. Use None."),
         (Decimal("sNaN123"), "a NaN does not equal itself. Use None."),
         (2**63, "an int beyond 64 bits. Store it as a str."),
+        ([2**64], "an int beyond 64 bits. Store it as a str."),
         (bytearray(), f"a bytearray does not come back as it was. Store bytes() of it{REGISTER}"),
         (
             memoryview(b""),
