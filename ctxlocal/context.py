@@ -6,7 +6,7 @@ has on top of its stacks; see :class:`RequestContext` and :class:`AppContext`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -118,10 +118,9 @@ def _lookup_app_object(name: str, shown: str) -> Any:
 
 
 request: Request = LocalProxy(partial(_lookup_req_object, "request"))  # type: ignore[assignment]
-# Typed and shaped as a Mapping, so that it can be matched; no session module is loaded for it.
+# Shaped as a dict, so that it can be matched and merged; no session module is loaded for it.
 session: Session = proxy(  # type: ignore[assignment]
-    partial(_lookup_req_object, "session"),
-    like=MutableMapping,  # type: ignore[type-abstract]
+    partial(_lookup_req_object, "session"), like=dict
 )
 g: Globals = LocalProxy(partial(_lookup_app_object, "g", "g"))  # type: ignore[assignment]
 current_app: Any = LocalProxy(partial(_lookup_app_object, "app", "current_app"))

@@ -43,7 +43,7 @@ ORDER = (
         "ctxlocal.session.cookie",
         "ctxlocal.session.keyring",
     ),
-    ("ctxlocal.session.sameness",),
+    ("ctxlocal.session.jsonable", "ctxlocal.session.sameness"),
     ("ctxlocal.session.fields", "ctxlocal.session.envelope", "ctxlocal.session.threaded"),
     ("ctxlocal.session.model", "ctxlocal.session.sealing", "ctxlocal.session.signing"),
     ("ctxlocal.session.schema",),
@@ -66,7 +66,7 @@ ORDER = (
     ("ctxlocal.testing.store",),
     ("ctxlocal.testing",),
     # Requests.
-    ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._plain_http"),
+    ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._plain_http", "ctxlocal._json"),
     ("ctxlocal._contexts",),
     ("ctxlocal.context", "ctxlocal.signals"),
     ("ctxlocal._once", "ctxlocal._message", "ctxlocal._client", "ctxlocal._asgi_environ"),

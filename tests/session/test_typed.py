@@ -117,7 +117,7 @@ def renew(session: StoredSession) -> None:
 
 USES: dict[str, Callable[[StoredSession], object]] = {
     "look": look,
-    "list": lambda session: (list(session), len(session), dict(session)),
+    "list": lambda session: (list(session), len(session), session.copy(), session.to_dict()),
     "ask for the user": lambda session: session.user,
     "write": write,
     "incr": lambda session: session.incr("n"),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from typing_extensions import assert_type
 
-from ctxlocal.app import App
+from ctxlocal.app import App, Response, jsonify
 from ctxlocal.context import copy_current_request_context, g, request, session
 from ctxlocal.session import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.session.protocol import Store
@@ -44,6 +44,21 @@ def test_session() -> None:
         assert_type(session.get_flashed(), list[tuple[str, str]])
         assert_type(request.method, str)
         assert_type(g.get("anything"), Any)
+
+
+def test_session_as_a_dict() -> None:
+    app = App("typed", sessions=StoredSessions(MemoryStore()))
+    with app.test_request_context():
+        assert_type(session.copy(), dict[str, Any])
+        assert_type(session.to_dict(), dict[str, Any])
+        assert_type(session | {"a": 1}, dict[str, Any])
+        assert_type({"a": 1} | session, dict[str, Any])
+        assert_type(list(reversed(session)), list[str])
+        assert_type(jsonify(session), Response)
+        opened = StoredSessions(MemoryStore()).open("")
+        opened |= {"a": 1}
+        assert_type(opened, Session)
+        assert isinstance(opened, dict)
 
 
 def test_schema() -> None:
