@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -14,6 +13,8 @@ try:
     from werkzeug.routing import Rule
     from werkzeug.wrappers import Request as BaseRequest
     from werkzeug.wrappers import Response as BaseResponse
+
+    from ._json import dumps
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
 
@@ -40,7 +41,7 @@ class Response(BaseResponse):
 def response_of(rv: Any, response_class: type[Response], environ: dict[str, Any]) -> Response:
     """Make a response of what a view returned.
 
-    :param rv: a str or bytes; a dict or list, which become JSON; an iterator of str or
+    :param rv: a str or bytes; a dict, list or session, which become JSON; an iterator of str or
         bytes, which streams; a response; an HTTPException; a WSGI application; or a tuple of
         one of these and a status, headers, or a status and headers.
     :raises TypeError: it is None, or nothing of that.
@@ -94,11 +95,15 @@ def _parts(rv: tuple[Any, ...]) -> tuple[Any, Any, Any]:
 
 
 def _json_response(response_class: type[Response], value: Any) -> Response:
-    return response_class(json.dumps(value, separators=(",", ":")), mimetype="application/json")
+    return response_class(dumps(value), mimetype="application/json")
 
 
 def jsonify(*args: Any, **kwargs: Any) -> Response:
     """Return a JSON response of one value, of several as a list, or of keywords as an object.
+
+    It takes what a session takes, the session itself, and dataclasses: datetimes and dates
+    become text as in HTTP's headers, Decimals and UUIDs text, sets arrays, as
+    :mod:`ctxlocal._json` lists; so do the dicts and lists that views return.
 
     :raises TypeError: both were given, or a value is nothing that JSON has.
     :raises UnboundError: no App is at work.

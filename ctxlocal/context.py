@@ -7,7 +7,7 @@ has on top of its stacks; see :class:`RequestContext` and :class:`AppContext`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -153,10 +153,9 @@ class ContextProxy(LocalProxy[Any]):
 
 
 request: Request = ContextProxy(partial(_lookup_req_object, "request"))
-# Typed and shaped as a Mapping, so that it can be matched; no session module is loaded for it.
+# Shaped as a dict, so that it can be matched and merged; no session module is loaded for it.
 session: Session = proxy(  # type: ignore[assignment]
-    partial(_lookup_req_object, "session"),
-    like=MutableMapping,  # type: ignore[type-abstract]
+    partial(_lookup_req_object, "session"), like=dict
 )
 g: Globals = ContextProxy(partial(_lookup_app_object, "g", "g"))
 # An App, as Flask types it; around another application it is the middleware, which has less.

@@ -9,11 +9,15 @@ is saved: if the bytes differ it has changed, however deep; nothing is proxied o
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .codec import IMMUTABLE, decode, encode
+from .codec import IMMUTABLE, decode, encode, encode_again
 from .errors import SessionClosedError, SessionNotLoadedError, UnstorableValueError
+from .jsonable import jsonable
 from .protocol import MEMBER, RESERVED, Clear, Incr, Op, Take
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MISSING: Any = object()  #: in place of a value where there is none
 
@@ -29,6 +33,18 @@ class Changes(NamedTuple):
 
     def __bool__(self) -> bool:
         return bool(self.sets or self.deletes or self.ops)
+
+
+class _LikeDict(dict[str, Any]):
+    """What a session says that it is: a dict to all that ask by ``isinstance``.
+
+    It is none to C code, which would read a dict's own storage: without loading anything,
+    without ``Vary``, and past what is overridden here. The ``json`` module is such code; its
+    error shows this class's name, so the name says what to write.
+    """
+
+
+_LikeDict.__name__ = _LikeDict.__qualname__ = "Session (write session.to_dict())"
 
 
 class Fields(MutableMapping[str, Any]):
@@ -58,6 +74,7 @@ class Fields(MutableMapping[str, Any]):
     )
 
     _encode = staticmethod(encode)
+    _encode_again = staticmethod(encode_again)
     _decode = staticmethod(decode)
 
     def __init__(self, sessions: Any = None, cookies: str = "") -> None:
@@ -75,7 +92,11 @@ class Fields(MutableMapping[str, Any]):
         self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
         self._renew = self._destroyed = False
         self._drop_changes()
+        self._adapt(fields)
         self._fields = fields  # the last: for other threads it is loaded now
+
+    def _adapt(self, fields: Mapping[str, bytes]) -> None:
+        """Make of the record's fields what a schema wants; before they can be read."""
 
     def _drop_changes(self) -> None:
         self._assigned: dict[str, bytes | None] = {}  # keys that were set; None: encode it later
@@ -153,7 +174,7 @@ class Fields(MutableMapping[str, Any]):
         try:
             value = self._decode(raw, key)
             if type(value) not in IMMUTABLE:
-                self._baselines[key] = self._encode(key, value)
+                self._baselines[key] = self._encode_again(key, value, raw)
         except ValueError as error:
             self._give_up(error)
             raise KeyError(key) from None
@@ -229,6 +250,42 @@ class Fields(MutableMapping[str, Any]):
         """Return a view of the keys with their values."""
         self._read()
         return super().items()
+
+    # What else a dict has; each gives a plain dict, which is no part of the session.
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return _LikeDict
+
+    def copy(self) -> dict[str, Any]:
+        """Return a plain dict with the same values, as ``dict(session)`` does."""
+        return dict(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a plain dict for JSON, which shares nothing with the session.
+
+        Tuples, sets and frozensets become lists (members of sets in the order of their stored
+        bytes), Structs, dataclasses and enumerations what msgspec makes of them; all other values
+        are as they are. Changes to it change nothing here. O(size).
+        """
+        return {key: jsonable(value) for key, value in self.items()}
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self) | dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | dict(self) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys())
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type, tuple[dict[str, Any]]]:
+        """Copy, and pickle, as a plain dict: a session belongs to its request."""
+        return dict, (dict(self),)
 
     def __repr__(self) -> str:
         """Say what it is without loading it, and without its values."""

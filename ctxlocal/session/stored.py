@@ -75,7 +75,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
     :param schema: a msgspec Struct or a dataclass with defaults for all fields: they are the
         session's keys and types; see :meth:`view` and :class:`~ctxlocal.session.schema.Schema`.
     :param migrate: takes what a stored record that does not fit the schema holds, as a dict,
-        and returns the dict to go on with. Without it what does not fit takes its default.
+        and returns a dict of what it lacks; see :class:`~ctxlocal.session.schema.Schema`.
     :param max_sessions: of one user; None is any number. Concurrent logins may overshoot.
     :param when_full: ``"evict"`` ends the user's session that was unused the longest,
         ``"refuse"`` raises SessionLimitError at the login.

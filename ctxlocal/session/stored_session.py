@@ -569,7 +569,8 @@ class StoredSession(Session):
         sets, deletes = dict(changes.sets), list(changes.deletes)
         for key, loaded in disputed:
             mine, other = sets.pop(key, None), theirs.values.get(key)
-            merged = self._sessions.same_key(key, value_of(loaded), value_of(other), value_of(mine))
+            seen = [None if raw is None else self._taken(key, raw) for raw in (loaded, other, mine)]
+            merged = self._sessions.same_key(key, *seen)
             if key in deletes:
                 deletes.remove(key)
             self._baselines.pop(key, None)
@@ -579,8 +580,8 @@ class StoredSession(Session):
             else:
                 sets[key] = self._encode(key, merged)
                 self._values[key] = merged
-        seen = [Expect(e.field, theirs.values.get(e.field)) for e in expects]
-        return Changes(sets, deletes, changes.ops), seen
+        expects = [Expect(e.field, theirs.values.get(e.field)) for e in expects]
+        return Changes(sets, deletes, changes.ops), expects
 
     def _lose(self, reason: str, must: bool) -> None:
         """Drop the changes: the record they were made to is not there any more (R7).

@@ -12,7 +12,7 @@ import msgspec
 from typing_extensions import assert_type
 
 from ctxlocal import asgi, wsgi
-from ctxlocal.app import App, TestClient
+from ctxlocal.app import App, Response, TestClient, jsonify
 from ctxlocal.context import copy_current_request_context, current_app, g, request, session
 from ctxlocal.session import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.session.model import Results
@@ -70,6 +70,21 @@ def test_an_application_without_types_is_taken() -> None:
         return later() if environ is None else [b""]
 
     assert ContextMiddleware(untyped).app is untyped
+
+
+def test_session_as_a_dict() -> None:
+    app = App("typed", sessions=StoredSessions(MemoryStore()))
+    with app.test_request_context():
+        assert_type(session.copy(), dict[str, Any])
+        assert_type(session.to_dict(), dict[str, Any])
+        assert_type(session | {"a": 1}, dict[str, Any])
+        assert_type({"a": 1} | session, dict[str, Any])
+        assert_type(list(reversed(session)), list[str])
+        assert_type(jsonify(session), Response)
+        opened = StoredSessions(MemoryStore()).open("")
+        opened |= {"a": 1}
+        assert_type(opened, Session)
+        assert isinstance(opened, dict)
 
 
 def test_schema() -> None:

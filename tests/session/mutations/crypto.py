@@ -166,7 +166,9 @@ MUTATIONS = (
         '    if len(raw) > MAX_BYTES:\n        raise ValueError(f"not',
         '    if False:\n        raise ValueError(f"not',
     ),
-    broken(28, "any depth is decoded", CODEC, "> MAX_DEPTH and _is_deep(raw):", "> len(raw):"),
+    broken(
+        28, "any depth is decoded", CODEC, "> MAX_DEPTH and is_deep(raw, MAX_DEPTH):", "> len(raw):"
+    ),
     broken(28, "integers of any length are read", CODEC, "if len(raw) > 20:", "if False:"),
     broken(
         28,
