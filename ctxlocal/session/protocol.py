@@ -30,7 +30,6 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 RESERVED = "\0"
 FLASH = "\0f"  #: and what sorts messages by time: one message
 MEMBER = "\0m"  #: key, NUL, digest: one member of a set
-ADDITIONS = (FLASH, MEMBER)  #: fields that begin so are each one request's own: none is set twice
 USER = "\0user"  #: the user's id, UTF-8; only set by create and move, or dropped by Clear
 #: The record's lasting name, 32 random hexadecimal digits: a field like any other, carried along
 #: by move, and dropped by a Clear whose ``sets`` do not hold it. It is no id, and may be shown. A

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ..protocol import ADDITIONS, MAX_INT, MIN_INT, Clear, Expect, Incr, Op, Result, Take
+from ..protocol import MAX_INT, MIN_INT, Clear, Expect, Incr, Op, Result, Take
 
 # What Redis' HINCRBY takes, so that every store agrees: no sign but "-", no leading zeros.
 _is_decimal = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
@@ -62,9 +62,3 @@ def add(raw: bytes | None, amount: int) -> int | None:
 def clears(ops: Sequence[Op]) -> bool:
     """Whether the commit begins a new generation."""
     return Clear in map(type, ops)
-
-
-def reaches_moved(sets: Mapping[str, bytes], deletes: Sequence[str], ops: Sequence[Op]) -> bool:
-    """Whether a commit may reach the record by a key that was moved with a grace."""
-    is_added = all(name.startswith(ADDITIONS) for name in sets)
-    return is_added and not deletes and all(type(op) in (Incr, Take) for op in ops)
