@@ -40,11 +40,10 @@ ORDER = (
     ("ctxlocal.session.scalars", "ctxlocal.session.depth"),
     (
         "ctxlocal.session.codec",
-        "ctxlocal.session.sameness",
         "ctxlocal.session.cookie",
         "ctxlocal.session.keyring",
     ),
-    ("ctxlocal.session.jsonable",),
+    ("ctxlocal.session.jsonable", "ctxlocal.session.sameness"),
     ("ctxlocal.session.fields", "ctxlocal.session.envelope", "ctxlocal.session.threaded"),
     ("ctxlocal.session.model", "ctxlocal.session.sealing", "ctxlocal.session.signing"),
     ("ctxlocal.session.schema",),
