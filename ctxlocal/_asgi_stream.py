@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Call = Callable[..., Awaitable[Any]]
 
+_log = logging.getLogger("ctxlocal.asgi")
 _END: Any = object()
 
 
@@ -83,7 +85,11 @@ async def _until_gone(receive: Receive, streaming: Awaitable[None]) -> None:
     """
 
     async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except Exception:
+            _log.exception("The server cannot say whether the client has gone")
+            raise
 
     await library().until(gone, streaming)

@@ -100,22 +100,22 @@ class _Trio:
             await function()
 
     async def until(self, happened: Callable[[], Awaitable[object]], work: Awaitable[None]) -> None:
-        scope = self._trio.CancelScope()
+        working, watching = self._trio.CancelScope(), self._trio.CancelScope(shield=True)
 
         async def watch() -> None:
-            with suppress(Exception):
+            with watching, suppress(Exception):
                 await happened()
-                scope.cancel()
+                working.cancel()
 
-        failure: Exception | None = None
+        failure: BaseException | None = None
         async with self._trio.open_nursery() as nursery:
             nursery.start_soon(watch)
-            with scope:
-                try:
+            try:
+                with working:
                     await work
-                except Exception as error:  # out of the nursery it would come in a group
-                    failure = error
-            nursery.cancel_scope.cancel()
+            except BaseException as error:  # out of the nursery it would come in a group
+                failure = error
+            watching.cancel()
         if failure is not None:
             try:
                 raise failure

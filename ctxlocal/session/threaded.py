@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from .._async_library import library, start_thread
+from .._async_library import is_trio, library, start_thread
 from .errors import SessionConfigError
 from .protocol import Answer, Op, Record, Store
 
@@ -116,3 +116,16 @@ class ThreadedStore:
             pool = ThreadPoolExecutor(self._max_threads, "ctxlocal-store")  # no thread runs yet
             self._pools.setdefault(process, pool)
         return self._pools[process]
+
+
+def refuse_trio(store: object, instead: str) -> None:
+    """Refuse to await, under trio, a store whose client is asyncio's.
+
+    :raises SessionConfigError: trio runs here.
+    """
+    if is_trio():
+        raise SessionConfigError(
+            "store",
+            f"{type(store).__name__} needs asyncio, and trio runs here: use {instead}, which "
+            "works in threads there.",
+        )
