@@ -124,7 +124,7 @@ def test_an_app_removes_each_session(recipe: dict[str, Any], protocol: str) -> N
 
     for _ in range(REQUESTS):
         assert [get(path) for path in ("/pass", "/fail", "/async")] == [200, 500, 200]
-    app.executor.shutdown()  # type: ignore[attr-defined]
+    app.executor.shutdown()
 
 
 @pytest.mark.postgresql
@@ -149,14 +149,14 @@ def test_asynchronous_sessions_are_removed(kind: str, postgresql_url: str) -> No
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = names["Shop"]("shop")
+    app: App = names["Shop"]("shop")
 
     @app.get("/<what>")
     async def view(what: str) -> str:
         await use(f"/{what}")
         return "fine"
 
-    served = app.asgi
+    served: Any = app.asgi
     if kind == "middleware":
         served = asgi.ContextMiddleware(names["removing"](application))
 
