@@ -2,15 +2,16 @@
 
 A request runs in its server's task, each step in a frame that starts empty; the App's
 steps are those of WSGI (see :mod:`ctxlocal.app`), with its synchronous functions called in
-threads. How it ends:
+a thread that is the request's until it ends. Where the view is one of these, the whole
+flow runs there, up to the response. How it ends:
 
 ======================= =========================================================
 it returns or raises    the end runs in the same task
 a thread still works    nobody waits for it, and it runs the end when it is done; so it
                         is if the task is cancelled, or the client hangs up, meanwhile
-the task is cancelled   the end runs in a task of its own, which cancel scopes around
-                        the request do not reach, and the cancelled task waits for it
-the coroutine is closed the end runs at once
+the task is cancelled   the end runs where cancel scopes around the request do not reach,
+                        and the cancelled task waits for it
+the coroutine is closed the end runs at once: in the request's thread, if it has one
 ======================= =========================================================
 
 The end is a list of things to do, each taken off before it is begun: so each is done once,
@@ -19,7 +20,6 @@ whoever goes on with the rest.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from io import BytesIO
@@ -27,9 +27,11 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from . import signals
 from ._asgi_environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
 from ._asgi_stream import close, send_response
 from ._asgi_thread import Caller
+from ._async_library import library
 from .asgi import Receive, Scope, Send, outside
 from .context import RequestContext, call_now
 from .session.errors import StoreUnavailableError
@@ -44,7 +46,11 @@ if TYPE_CHECKING:
     from .session.interface import SessionInterface
 
 _log = logging.getLogger("ctxlocal.asgi")
-_ending: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
+_SENT_BY_POP = (
+    signals.request_tearing_down,
+    signals.appcontext_tearing_down,
+    signals.appcontext_popped,
+)
 
 
 class Application(Protocol):
@@ -62,6 +68,8 @@ class Application(Protocol):
     def executor(self) -> Executor: ...
     def app_context(self) -> AppContext: ...
     def request_context(self, environ: Any) -> RequestContext: ...
+    def responds_in_thread(self, context: RequestContext) -> bool: ...
+    def respond(self, context: RequestContext) -> Response: ...
     async def respond_async(self, context: RequestContext) -> Response: ...
     async def handle_exception_async(self, error: Exception) -> Response: ...
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None: ...
@@ -105,13 +113,13 @@ class _Request:
     async def serve(self) -> None:
         try:
             await self._frame.drive(self._respond_and_end())
-        except asyncio.CancelledError as error:
-            await self._end_apart(error)
-            raise
         except Exception:
             raise  # it has ended already
-        except BaseException as error:
+        except (GeneratorExit, KeyboardInterrupt, SystemExit) as error:
             self._end_at_once(error)
+            raise
+        except BaseException as error:  # cancelled, in the words of asyncio or trio
+            await self._end_apart(error)
             raise
         if self._ends:  # the client has gone while a thread is at work
             await self._end_apart(None)
@@ -122,7 +130,7 @@ class _Request:
         except Exception as error:
             await self._end(error)
             raise
-        if self._caller.left_behind is None:
+        if not self._caller.left_behind:
             await self._end(None)
 
     async def _respond(self) -> None:
@@ -130,7 +138,7 @@ class _Request:
         limit = self._app.request_class.max_content_length
         problem = None
         try:
-            body = await read_body(self._receive, environ, limit, self._call)
+            body = await read_body(self._receive, environ, limit, self._caller.elsewhere)
         except ClientGoneError:
             return
         except BodyTooLargeError:
@@ -143,8 +151,9 @@ class _Request:
             request: Any = context.request
             request.routing_exception = problem
         response = await self._response(context)
-        self._ends.append(lambda error: close(response, self._call))
-        await send_response(response, environ, self._receive, self._send, self._call)
+        self._ends.append(lambda error: self._caller.away(close(response, self._call)))
+        sending = send_response(response, environ, self._receive, self._send, self._call)
+        await self._caller.away(sending)
 
     async def _response(self, context: RequestContext) -> Response:
         app = self._app
@@ -154,21 +163,38 @@ class _Request:
         except StoreUnavailableError as error:
             context.session = app.session_interface.null()
             context.error = error
-            self._push(context)
+            await self._push(context)
             return await app.handle_exception_async(error)
-        self._push(context)
+        await self._push(context)
+        if app.responds_in_thread(context):
+            response: Response = await self._call(self._respond_in_thread, context)
+            return response
         return await app.respond_async(context)
 
-    def _push(self, context: RequestContext) -> None:
+    def _respond_in_thread(self, context: RequestContext) -> Response:
+        response = self._app.respond(context)
+        if response.is_sequence and not response._on_close and not self._is_torn_down(context):
+            self._caller.give_back()  # at once, so that it need not sleep first
+        return response
+
+    async def _push(self, context: RequestContext) -> None:
         self._ends.append(lambda error: self._pop(context, error))
-        context.push()
+        if signals.appcontext_pushed.receivers:
+            await self._call(context.push)
+        else:  # nothing of the application's
+            context.push()
 
     async def _pop(self, context: RequestContext, error: BaseException | None) -> None:
-        app = self._app
-        if context._teardowns or app._request_teardowns or app._app_teardowns:
+        if self._is_torn_down(context):
             await self._call(context.pop, error)
-        else:  # nothing that could block
+        else:
             context.pop(error)
+
+    def _is_torn_down(self, context: RequestContext) -> bool:
+        """Whether a function of the application's is called when the context is popped."""
+        app = self._app
+        has_teardowns = context._teardowns or app._request_teardowns or app._app_teardowns
+        return bool(has_teardowns) or any(signal.receivers for signal in _SENT_BY_POP)
 
     # The end.
 
@@ -178,41 +204,36 @@ class _Request:
             end = self._ends.pop()
             try:
                 await end(error)
-            except asyncio.CancelledError:
+            except Exception:
+                _log.exception("The end of a request failed")
+            except BaseException:
                 if self._caller.was_too_early:
                     self._ends.append(end)
                 raise
-            except Exception:
-                _log.exception("The end of a request failed")
+        self._caller.give_back()
 
     async def _end_apart(self, error: BaseException | None) -> None:
-        if self._caller.left_behind is not None:
+        if self._caller.left_behind:
             self._end_at_once(error)
             return
-        task = asyncio.create_task(self._end_unharmed(error))
-        _ending.add(task)
-        task.add_done_callback(_ending.discard)
-        await asyncio.shield(task)
+        await library().apart(lambda: self._end_unharmed(error))
 
     async def _end_unharmed(self, error: BaseException | None) -> None:
         try:
             await self._frame.drive(self._end(error))
-        except asyncio.CancelledError:  # the loop ends
+        except BaseException:  # the loop ends
             self._end_at_once(error)
             raise
 
     def _end_at_once(self, error: BaseException | None) -> None:
-        """Run the end without a loop, here or in the thread that still works for the request."""
+        """Run the end without a loop: after what still runs in the request's thread, or here."""
         self._call = call_now
 
-        def finish(_: object = None) -> None:
+        def finish() -> None:
             while self._ends:
                 self._frame.run(_run_to_first_wait, self._end(error))
 
-        if (job := self._caller.left_behind) is not None:
-            job.add_done_callback(finish)
-        else:
-            finish()
+        self._caller.finish(finish)
 
 
 async def _close(body: IO[bytes]) -> None:
@@ -235,25 +256,39 @@ async def _lifespan(app: Application, receive: Receive, send: Send) -> None:
 
 async def _live(app: Application, receive: Receive, send: Send) -> None:
     await receive()  # lifespan.startup
-    with app.app_context():
-        try:
-            for function in app._startups:
-                await Caller(app.executor)(function)
-        except Exception as error:
-            _log.exception("The application cannot start")
-            await send({"type": "lifespan.startup.failed", "message": repr(error)})
-            return
+    try:
+        await _call_each(app, app._startups)
+    except Exception as error:
+        _log.exception("The application cannot start")
+        await send({"type": "lifespan.startup.failed", "message": repr(error)})
+        return
     await send({"type": "lifespan.startup.complete"})
     await receive()  # lifespan.shutdown
-    failures = []
-    with app.app_context():
-        for function in reversed(app._shutdowns):
-            try:
-                await Caller(app.executor)(function)
-            except Exception as error:
-                _log.exception("A shutdown function failed")
-                failures.append(repr(error))
+    failures: list[str] = []
+    await _call_each(app, app._shutdowns[::-1], failures)
     if failures:
         await send({"type": "lifespan.shutdown.failed", "message": ", ".join(failures)})
     else:
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _call_each(
+    app: Application, functions: list[Callable[..., Any]], failures: list[str] | None = None
+) -> None:
+    """Call the functions in a context of the application, the synchronous ones in one thread.
+
+    :param failures: takes what they raise; with None the first one that raises is the last.
+    """
+    call = Caller(app.executor)
+    try:
+        with app.app_context():
+            for function in functions:
+                try:
+                    await call(function)
+                except Exception as error:
+                    if failures is None:
+                        raise
+                    _log.exception("A shutdown function failed")
+                    failures.append(repr(error))
+    finally:
+        call.give_back()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
+
+from ._async_library import library
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
@@ -14,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Call = Callable[..., Awaitable[Any]]
 
+_log = logging.getLogger("ctxlocal.asgi")
 _END: Any = object()
 
 
@@ -66,37 +69,27 @@ async def _send_chunk(chunk: bytes, send: Send) -> None:
 
 async def close(response: Response, call: Call) -> None:
     """Close the response and its body, which may be complete, abandoned or never begun."""
-    if response.is_sequence and not response._on_close:
-        return
     aclose = getattr(response.response, "aclose", None)
     try:
         if aclose is not None:
             await aclose()
     finally:
-        await call(response.close)
+        if response._on_close or hasattr(response.response, "close"):
+            await call(response.close)
 
 
-async def _until_gone(receive: Receive, streaming: Any) -> None:
+async def _until_gone(receive: Receive, streaming: Awaitable[None]) -> None:
     """Await ``streaming`` in this task, but end it when the client hangs up.
 
     Servers that drop what is sent to nobody would let an endless body run for ever.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    is_gone = False
 
-    async def watch() -> None:
-        nonlocal is_gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        is_gone = True
-        task.cancel()
+    async def gone() -> None:
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        except Exception:
+            _log.exception("The server cannot say whether the client has gone")
+            raise
 
-    watcher = asyncio.create_task(watch())
-    try:
-        await streaming
-    except asyncio.CancelledError:
-        if not is_gone or (hasattr(task, "uncancel") and task.uncancel()):
-            raise  # somebody else's
-    finally:
-        watcher.cancel()
+    await library().until(gone, streaming)

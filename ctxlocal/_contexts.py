@@ -207,6 +207,11 @@ class RequestContext:
         """Whether whoever serves the request awaits its functions."""
         return self.call is not call_now
 
+    @property
+    def may_block(self) -> bool:
+        """Whether no event loop waits for what runs now for the request."""
+        return self.call is call_now or bool(getattr(self.call, "is_here", False))
+
     def push(self) -> None:
         """Make this the current request, with an application context of its own under it.
 

@@ -42,14 +42,11 @@ class Once:
         """Call what has not been called, or wait until another request has."""
         while not self.is_done:
             mine: Future[None] = Future()
-            mine.set_running_or_notify_cancel()  # so that no waiting task can cancel it
             running = self._running.setdefault("now", mine)  # atomic: one request decides
             if running is mine:
                 await self._run(context, mine)
             elif context.is_async:
-                from asyncio import wrap_future
-
-                await wrap_future(running)
+                await context.call(_wait_async, running)
             else:
                 _wait(running)
 
@@ -62,6 +59,12 @@ class Once:
         finally:
             del self._running["now"]
             mine.set_result(None)
+
+
+async def _wait_async(running: Future[None]) -> None:
+    from ._async_library import library  # asyncio, for those who need it
+
+    await library().wait(running)
 
 
 def _wait(running: Future[None]) -> None:

@@ -47,6 +47,7 @@ from .context import (
     flash,
     g,
     get_flashed_messages,
+    is_async,
     request,
     run_all,
     session,
@@ -147,7 +148,8 @@ class App(Registry):
 
     ``app`` is a WSGI application, ``app.asgi`` an ASGI one. Views and hooks may be
     synchronous or not under both: under WSGI an ``async def`` is run to its end in an event
-    loop made for it (about 0.2 ms), under ASGI a synchronous one runs in a thread.
+    loop made for it (about 0.2 ms), under ASGI the synchronous ones of a request run in one
+    thread, which no other request has meanwhile.
 
     :param name: names it, mostly ``__name__``.
     :param sessions: how sessions are opened and saved; with None the session is empty and
@@ -227,8 +229,24 @@ class App(Registry):
 
     @cached_property
     def executor(self) -> Executor:
-        """The threads for synchronous functions under ASGI; set another to replace it."""
+        """The threads for synchronous functions under ASGI; set another to replace it.
+
+        A request has one from its first synchronous function to its end. If it awaits
+        something else meanwhile, and others wait for a thread, one is started beside these.
+        """
         return ThreadPoolExecutor(thread_name_prefix=f"{self.name}-request")
+
+    def responds_in_thread(self, context: RequestContext) -> bool:
+        """Whether the flow of a request may run in its thread: the view is synchronous.
+
+        A step that was overridden may await what needs the event loop to be there.
+        """
+        request: Any = context.request
+        rule = request.url_rule
+        if rule is None or is_async(self.view_functions.get(rule.endpoint)):
+            return False
+        kind = type(self)
+        return kind is App or all(getattr(kind, step) is getattr(App, step) for step in _STEPS)
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self.respond(current_request_context())
@@ -330,7 +348,7 @@ class App(Registry):
         try:
             if not self._first.is_done:
                 await self._first.run(current_request_context())
-            _send(signals.request_started, self)
+            await _tell(signals.request_started, self)
             rv = await self.preprocess_request_async()
             if rv is None:
                 rv = await self.dispatch_request_async()
@@ -383,7 +401,7 @@ class App(Registry):
     async def finalize_request_async(self, rv: Any) -> Response:
         """Make the response of what a view or an error handler returned, and finish it."""
         response = await self.process_response_async(self.make_response(rv))
-        _send(signals.request_finished, self, response=response)
+        await _tell(signals.request_finished, self, response=response)
         return response
 
     async def process_response_async(self, response: Response) -> Response:
@@ -393,11 +411,13 @@ class App(Registry):
         sessions = self.session_interface
         if context.session is None or sessions.is_null_session(context.session):
             return response
-        if context.is_async:
-            asked = await sessions.save_async(context.session)
-            asked.merge_into_response(response)
-        else:
+        if not context.is_async:
             sessions.save_session(self, context.session, response)
+        elif context.may_block and sessions.may_save_in_thread:
+            await context.call(sessions.save_session, self, context.session, response)
+        else:
+            asked = await context.call(_save, sessions, context.session)
+            asked.merge_into_response(response)
         if plain_http.is_suspect(context.environ):
             plain_http.warn_of(response.headers.getlist("Set-Cookie"), context.environ)
         return response
@@ -418,7 +438,7 @@ class App(Registry):
         layer has the ``status`` of its class, and the page is that of this status: 503 for a
         store that is down, 409 for a conflict.
         """
-        _send(signals.got_request_exception, self, exception=error)
+        await _tell(signals.got_request_exception, self, exception=error)
         if isinstance(error, SessionError) and is_answer(error):
             log_refusal(_log, error)
             page = default_exceptions[error.status](error.answer)
@@ -444,7 +464,7 @@ class App(Registry):
             response.headers["Cache-Control"] = "no-store"
             if response.status_code == 503:
                 response.headers.setdefault("Retry-After", str(RETRY_AFTER))
-        _send(signals.request_finished, self, response=response)
+        await _tell(signals.request_finished, self, response=response)
         return response
 
     # The same steps, run at once.
@@ -463,9 +483,22 @@ class App(Registry):
         return response_of(rv, self.response_class, current_request_context().environ)
 
 
+_STEPS = [name for name in vars(App) if name.endswith("_async")]
+
+
 def _send(signal: Any, app: App, **arguments: Any) -> None:
     if signal.receivers:
         signal.send(app, **arguments)
+
+
+async def _save(sessions: SessionInterface, session: Session) -> SessionHeaders:
+    return await sessions.save_async(session)
+
+
+async def _tell(signal: Any, app: App, **arguments: Any) -> None:
+    """Send a signal in the thread of the request's synchronous functions."""
+    if signal.receivers:
+        await current_request_context().call(signal.send, app, **arguments)
 
 
 def url_for(

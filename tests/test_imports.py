@@ -33,6 +33,7 @@ ORDER = (
     ("ctxlocal.flow",),
     ("ctxlocal._pure", "ctxlocal._later"),
     ("ctxlocal",),
+    ("ctxlocal._async_library",),
     # Sessions: they know nothing of requests, and no concrete store.
     ("ctxlocal.session.errors", "ctxlocal.session.token"),
     ("ctxlocal.session.protocol", "ctxlocal.session.lifetime", "ctxlocal.session.event"),
@@ -70,6 +71,7 @@ ORDER = (
     ("ctxlocal.testing",),
     # Requests.
     ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._plain_http", "ctxlocal._json"),
+    ("ctxlocal._request_thread",),
     ("ctxlocal._inherit", "ctxlocal._adoption"),
     ("ctxlocal._contexts",),
     ("ctxlocal.context", "ctxlocal.signals"),

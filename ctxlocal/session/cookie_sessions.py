@@ -157,6 +157,11 @@ class _CookieSessions(SessionInterface):
         """Do what :meth:`save` does."""
         return self.save(session)
 
+    @property
+    def may_save_in_thread(self) -> bool:
+        """Whether no subclass has another way to save."""
+        return type(self).save_async is _CookieSessions.save_async
+
     def null(self) -> Session:
         """Return an empty session that refuses every change."""
         return NullSession()

@@ -93,6 +93,11 @@ class SessionInterface(ABC):
     async def save_async(self, session: Session) -> SessionHeaders:
         """Do what :meth:`save` does without blocking the event loop."""
 
+    @property
+    def may_save_in_thread(self) -> bool:
+        """Whether :meth:`save`, in a thread, may stand for :meth:`save_async`; False if unsure."""
+        return False
+
     @abstractmethod
     def null(self) -> Session:
         """Return an empty session that refuses every change: for when there can be none."""

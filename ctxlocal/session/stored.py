@@ -163,6 +163,11 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         asked: SessionHeaders | None = stored._finish_at_once()
         return await self.run_async(stored._finish_flow()) if asked is None else asked
 
+    @property
+    def may_save_in_thread(self) -> bool:
+        """Whether the store has a synchronous way, and no subclass another one to save."""
+        return self._sync is not None and type(self).save_async is StoredSessions.save_async
+
     @cached_property
     def _kinds(self) -> tuple[type[StoredSession], type[StoredSession]]:
         """The session under WSGI, and under ASGI: the same, where loading does not block."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
+from .._async_library import is_trio, library, start_thread
 from .errors import SessionConfigError
 from .protocol import Answer, Op, Record, Store
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class ThreadedStore:
-    """The asynchronous twin of a store: each call runs in one of a few threads.
+    """The asynchronous twin of a store, for asyncio and trio: each call runs in a thread of a few.
 
     One that does not block (``is_blocking`` is false) is called directly. Usable from many
     event loops and threads at once; a forked child starts threads of its own. A call takes
@@ -100,7 +100,7 @@ class ThreadedStore:
         await self._call(self.store.close)
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
-            await asyncio.get_running_loop().run_in_executor(None, pool.shutdown)
+            await library().wait(start_thread(pool.shutdown))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.store!r}>"
@@ -108,18 +108,9 @@ class ThreadedStore:
     async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         if not self.store.is_blocking:
             return function(*args, **kwargs)
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[R] = loop.create_future()
-
-        def done(call: Future[R]) -> None:
-            try:
-                loop.call_soon_threadsafe(_deliver, call, waiter)
-            except RuntimeError:  # the loop is closed; nobody waits any more
-                return
-
-        # asyncio's own bridge would take a call that was cancelled out of the queue.
-        self._pool().submit(function, *args, **kwargs).add_done_callback(done)
-        return await waiter
+        job = self._pool().submit(function, *args, **kwargs)
+        await library().wait(job)
+        return job.result()
 
     def _pool(self) -> ThreadPoolExecutor:
         process = os.getpid()
@@ -129,11 +120,14 @@ class ThreadedStore:
         return self._pools[process]
 
 
-def _deliver(call: Future[Any], waiter: asyncio.Future[Any]) -> None:
-    if waiter.done():  # cancelled meanwhile
-        return
-    error = call.exception()
-    if error is None:
-        waiter.set_result(call.result())
-    else:
-        waiter.set_exception(error)
+def refuse_trio(store: object, instead: str) -> None:
+    """Refuse to await, under trio, a store whose client is asyncio's.
+
+    :raises SessionConfigError: trio runs here.
+    """
+    if is_trio():
+        raise SessionConfigError(
+            "store",
+            f"{type(store).__name__} needs asyncio, and trio runs here: use {instead}, which "
+            "works in threads there.",
+        )

@@ -461,5 +461,49 @@ class TestClient:
         assert self.converse(one + b"a" + one + b"b", talk) == [b"a", b"b"]
 
     def test_no_answer(self) -> None:
-        with pytest.raises(Unanswered):
-            self.ask(b"HTTP/1.1 200")
+        with pytest.raises(Unanswered, match=r"^no answer$"):
+            self.ask(b"")
+
+    @pytest.mark.parametrize("rest", [b"", b"\r\n", b"\r\nServer: x"])
+    def test_an_answer_that_breaks_off_says_what_came(self, rest: bytes) -> None:
+        count = len(b"HTTP/1.1 200" + rest)
+        text = rf"^no answer: {count} bytes came, and the first line is b'HTTP/1\.1 200'$"
+        with pytest.raises(Unanswered, match=text):
+            self.ask(b"HTTP/1.1 200" + rest)
+
+    def test_a_bare_line_feed_ends_a_line(self) -> None:
+        """So gunicorn's own 500 ends its head since Python 3.14, whose dedent takes the CR."""
+        said = self.HEAD + b"Connection: close\r\nContent-Length: 2\r\n\nok"
+        assert self.ask(said) == Answer(200, None, b"ok", True, True)
+        said = b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"
+        assert self.ask(said) == Answer(200, None, b"ok", True, False)
+        chunks = b"1\no\n1\r\nk\n0\n\n"
+        answer = self.ask(self.HEAD + b"Transfer-Encoding: chunked\r\n\n" + chunks)
+        assert answer == Answer(200, None, b"ok", True, False)
+
+    @pytest.mark.parametrize("said", [b"+PONG\r\n\r\n", b"SSH-2.0 x y\n\n", b"\n"])
+    def test_what_is_no_http_is_shown(self, said: bytes) -> None:
+        first = said.partition(b"\n")[0].rstrip(b"\r")
+        with pytest.raises(client.NoHTTP) as told:
+            self.ask(said)
+        assert str(told.value).startswith("its answer is no HTTP: ")
+        assert str(told.value).endswith(f"the first line is {first!r}")
+
+    def test_an_answer_that_comes_before_its_request_was_read(self) -> None:
+        """The server closes with a body unread, which resets the connection behind the answer."""
+        head = self.HEAD + b"Content-Length: 2\r\n\r\nok"
+
+        async def talk() -> Answer:
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await reader.readuntil(b"\r\n")
+                writer.write(head)
+                await writer.drain()
+                writer.close()
+
+            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+                connection = await client.connect(server.sockets[0].getsockname()[1])
+                connection.send("/", None, bytes(2**20))
+                with connection:
+                    return await connection.answer()
+
+        assert asyncio.run(talk()).body == b"ok"

@@ -20,7 +20,14 @@ SMALL_BUFFER = 4096  # of a slow reader's socket: the server has to wait for it
 
 
 class Unanswered(Exception):
-    """The server closed the connection instead of answering; the request may have been served."""
+    """The server closed the connection instead of answering; the request may have been served.
+
+    :param came: what came all the same.
+    """
+
+    def __init__(self, came: bytes = b"") -> None:
+        text = "no answer"
+        super().__init__(f"{text}: {_described(came)}" if came else text)
 
 
 class NoHTTP(OSError):
@@ -68,7 +75,7 @@ class Connection:
         """
         try:
             return await within(PATIENCE_S, self._answer(most, slowly))
-        except (ValueError, asyncio.LimitOverrunError) as error:
+        except asyncio.LimitOverrunError as error:
             raise NoHTTP(f"its answer is no HTTP: {error}") from error
 
     def hang_up(self) -> None:
@@ -81,24 +88,47 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.hang_up()
 
-    async def _answer(self, most: int | None, slowly: bool) -> Answer:
+    async def _head(self) -> list[str]:
+        """Read the lines before the body; a bare LF ends one too (RFC 9112, section 2.2)."""
+        came = b""
+        lines: list[str] = []
         try:
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise Unanswered from error
-        version, status, *_ = head[0].split(" ")
-        headers = dict(_field(line) for line in head[1:] if line)
+            while not lines or lines[-1]:
+                line = await self._reader.readuntil(b"\n")
+                came += line
+                lines.append(line.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1"))
+        except asyncio.IncompleteReadError as error:
+            raise Unanswered(came + error.partial) from error
+        except ConnectionError as error:
+            raise Unanswered(came) from error
+        return lines[:-1] or lines
+
+    async def _answer(self, most: int | None, slowly: bool) -> Answer:
+        head = await self._head()
+        try:
+            version, status, *_ = head[0].split(" ")
+            code = int(status)
+            headers = dict(_field(line) for line in head[1:])
+            int(headers.get("content-length", "0"))
+        except ValueError as error:
+            came = "\n".join(head).encode("latin-1")
+            raise NoHTTP(f"its answer is no HTTP: {_described(came)}") from error
         body = _Body(self._reader, headers, most, slowly)
         is_complete = await body.read()
         is_last = headers.get("connection", "").lower() == "close" or version == "HTTP/1.0"
         cookie = headers.get("set-cookie")
         return Answer(
-            int(status),
+            code,
             None if cookie is None else cookie.partition(";")[0],
             bytes(body.data),
             is_complete,
             is_last or not is_complete or body.ends_connection,
         )
+
+
+def _described(came: bytes) -> str:
+    first = came.split(b"\n", 1)[0].rstrip(b"\r")
+    return f"{len(came)} bytes came, and the first line is {first[:80]!r}"
 
 
 def _field(line: str) -> tuple[str, str]:
@@ -129,11 +159,11 @@ class _Body:
         """Read it; return whether it came to its end."""
         try:
             if self._is_chunked:
-                while size := int(await self._reader.readuntil(b"\r\n"), 16):
+                while size := int(await self._reader.readuntil(b"\n"), 16):
                     if not await self._take(size):
                         return False
-                    await self._reader.readexactly(2)
-                await self._reader.readexactly(2)
+                    await self._reader.readuntil(b"\n")
+                await self._reader.readuntil(b"\n")
                 return True
             return await self._take(self._length)
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):

@@ -190,10 +190,10 @@ class Visitor:
         """Judge an answer and return it; None where none came."""
         try:
             heard = await answer
-        except Unanswered:
+        except Unanswered as error:
             self._went_unanswered(request)
             if not may_be_closed:
-                self._findings.wrong("errors", f"{request.number} {request.name}: no answer")
+                self._findings.wrong("errors", f"{request.number} {request.name}: {error}")
             return None
         except asyncio.TimeoutError:
             self._went_unanswered(request)

@@ -24,6 +24,7 @@ except ImportError:
 
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..protocol import USER, Answer, Op, Record, Stats
+from ..threaded import refuse_trio
 from ._redis_calls import Batch, Call, Steps
 from ._redis_direct import AsyncDirect, Direct
 from ._redis_steps import RedisSteps
@@ -333,6 +334,7 @@ class AsyncRedisStore(_Twin):
             await self._client.aclose()
 
     async def _run(self, operation: str, steps: Steps[R]) -> R:
+        refuse_trio(self, "RedisStore")
         try:
             asked = next(steps)
             while True:

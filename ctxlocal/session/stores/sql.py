@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..protocol import USER, Answer, Op, Record, Stats
+from ..threaded import refuse_trio
 from ._sql_steps import Change, SQLSteps, Steps, make_tables, perform
 
 if TYPE_CHECKING:
@@ -299,6 +300,7 @@ class AsyncSQLStore(_Twin):
             await self._engine.dispose()
 
     async def _run(self, operation: str, steps: Steps[R]) -> R:
+        refuse_trio(self, "SQLStore")
         with self._guarded(operation):
             try:
                 job = next(steps)

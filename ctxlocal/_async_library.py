@@ -1,0 +1,153 @@
+"""What asyncio and trio do each in its own way, for code that is awaited under both.
+
+anyio would be one way for both; but a wait for a thread takes longer there, each request
+waits for several, and under trio it has nothing that trio has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
+from typing import Any, Protocol
+
+_apart: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
+
+
+class Library(Protocol):
+    """What runs the current task."""
+
+    async def wait(self, job: Future[Any]) -> None:
+        """Wait until ``job`` is done, in whatever way. A cancelled wait leaves it as it is."""
+
+    async def apart(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Await ``function()`` to its end, though the running task is cancelled or will be."""
+
+    async def until(self, happened: Callable[[], Awaitable[object]], work: Awaitable[None]) -> None:
+        """Await ``work`` in the running task, and cancel it once ``happened()`` has returned.
+
+        If ``happened()`` raises, ``work`` goes on to its end.
+        """
+
+
+class _Asyncio:
+    async def wait(self, job: Future[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def done(_: Future[Any]) -> None:
+            with suppress(RuntimeError):  # the loop is closed; nobody waits any more
+                loop.call_soon_threadsafe(_wake, waiter)
+
+        # asyncio's own bridge takes twice as long, and cancels the job too.
+        job.add_done_callback(done)
+        await waiter
+
+    async def apart(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # Cancel scopes of anyio cancel every await of a cancelled task anew; not another's.
+        task = asyncio.create_task(function())
+        _apart.add(task)
+        task.add_done_callback(_apart.discard)
+        await asyncio.shield(task)
+
+    async def until(self, happened: Callable[[], Awaitable[object]], work: Awaitable[None]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        has_happened = False
+
+        async def watch() -> None:
+            nonlocal has_happened
+            with suppress(Exception):
+                await happened()
+                has_happened = True
+                task.cancel()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not has_happened or (hasattr(task, "uncancel") and task.uncancel()):
+                raise  # somebody else's
+        finally:
+            watcher.cancel()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():  # or it was cancelled meanwhile
+        waiter.set_result(None)
+
+
+class _Trio:
+    def __init__(self, trio: Any) -> None:
+        self._trio = trio
+
+    async def wait(self, job: Future[Any]) -> None:
+        token = self._trio.lowlevel.current_trio_token()
+        event = self._trio.Event()
+
+        def done(_: Future[Any]) -> None:
+            with suppress(self._trio.RunFinishedError):  # nobody waits any more
+                token.run_sync_soon(event.set)
+
+        job.add_done_callback(done)
+        await event.wait()
+
+    async def apart(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        with self._trio.CancelScope(shield=True):
+            await function()
+
+    async def until(self, happened: Callable[[], Awaitable[object]], work: Awaitable[None]) -> None:
+        working, watching = self._trio.CancelScope(), self._trio.CancelScope(shield=True)
+
+        async def watch() -> None:
+            with watching, suppress(Exception):
+                await happened()
+                working.cancel()
+
+        failure: BaseException | None = None
+        async with self._trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            try:
+                with working:
+                    await work
+            except BaseException as error:  # out of the nursery it would come in a group
+                failure = error
+            watching.cancel()
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # or it would be in a cycle with its own traceback
+
+
+_ASYNCIO = _Asyncio()
+
+
+def library() -> Library:
+    """Return the library that runs the current task: asyncio, or trio."""
+    return _Trio(sys.modules["trio"]) if is_trio() else _ASYNCIO
+
+
+def is_trio() -> bool:
+    """Whether the current task is one of trio's, where nothing of asyncio works."""
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    return lowlevel is not None and lowlevel.in_trio_task()
+
+
+def start_thread(function: Callable[[], object]) -> Future[None]:
+    """Call ``function`` in a thread of its own, and tell when it is done."""
+    job: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            function()
+        except BaseException as error:
+            job.set_exception(error)
+        else:
+            job.set_result(None)
+
+    Thread(target=work, name="ctxlocal").start()
+    return job
