@@ -228,6 +228,86 @@ def test_locals_nested_ten_thousand_deep_die_quietly() -> None:
     gc.collect()
 
 
+# Deallocations that nest so deeply that CPython puts some of them off
+
+
+def nest(obj: object, depth: int) -> object:
+    for _ in range(depth):
+        obj = [obj]
+    return obj
+
+
+# Where CPython starts to put off: after 50 of them; after as many as its limit for C code allows;
+# where the machine stack ends.
+if sys.version_info < (3, 13):
+    DEPTHS = [*range(1, 5), *range(40, 60)]
+elif sys.version_info < (3, 14):
+    DEPTHS = [1, 2, *range(9_900, 9_990)]
+else:
+    DEPTHS = [1, 2, *range(400, 6_000, 50)]
+
+
+def in_small_thread(function: Callable[[], None]) -> None:
+    """Run where few nested deallocations use up the stack, if that is what counts."""
+    size = threading.stack_size(256 * 1024 if sys.version_info >= (3, 14) else 0)
+    try:
+        in_new_owner("thread", function)
+    finally:
+        threading.stack_size(size)
+
+
+@pytest.mark.parametrize("kind", ["Local", "LocalStack"])
+@pytest.mark.parametrize("first", ["holder", "values"])
+def test_a_leaf_that_waits_for_its_deallocation_is_freed_once(kind: str, first: str) -> None:
+    def run() -> None:
+        for depth in DEPTHS:
+            holder = getattr(M, kind)()
+            context, other = Context(), Context()
+            values = [Value() for _ in range(4)]
+            references = [weakref.ref(value) for value in values]
+            for each in (context, other):
+                for value in values[:3]:
+                    put = holder.push if kind == "LocalStack" else partial(setattr, holder, "x")
+                    each.run(put, value)
+            other.run(put, values[3])
+            nested = nest([context, other.copy(), values], depth)
+            # A list drops its last item first.
+            outer = [holder, nested] if first == "values" else [nested, holder]
+            del holder, context, other, values, value, each, put, nested
+            del outer
+            gc.collect()
+            assert [reference() for reference in references] == [None] * 4
+
+    in_small_thread(run)
+
+
+@pytest.mark.parametrize("cls", ["LocalProxy", "Local", "LocalStack"])
+def test_what_waits_for_its_deallocation_may_have_weak_references(cls: str) -> None:
+    made: Callable[[], Any] = {
+        "LocalProxy": lambda: M.LocalProxy(lambda: 5),
+        "Local": M.Local,
+        "LocalStack": M.LocalStack,
+    }[cls]
+    derived = type("Derived", (getattr(M, cls),), {"__del__": lambda self: seen.append(repr(self))})
+    make_derived = partial(derived, *[lambda: 5] if cls == "LocalProxy" else [])
+    seen: list[str] = []
+    called: list[object] = []
+
+    def run() -> None:
+        for depth in DEPTHS:
+            for make in (made, make_derived):
+                obj = make()
+                reference = weakref.ref(obj, called.append)
+                nested = nest(obj, depth)
+                del obj
+                del nested
+                assert reference() is None
+
+    in_small_thread(run)
+    assert len(called) == 2 * len(DEPTHS)
+    assert len(seen) == len(DEPTHS)
+
+
 # Code that comes back
 
 
@@ -282,6 +362,31 @@ def test_a_dying_value_may_change_its_local(strategy: Any, use: str, change: str
             M.release_local(local)
 
     in_new_owner("thread", run)  # with which everything ends
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_dying_value_may_change_its_local_at_any_depth(strategy: Any, change: str) -> None:
+    if change == "switch" and sys.version_info >= (3, 13):
+        pytest.skip("greenlet itself crashes where it is switched so deep in a deallocation")
+
+    def run() -> None:
+        for depth in DEPTHS[::2]:
+            for local in (M.Local(ident=strategy), M.Local()):
+                kept = [Value(), Reenters(lambda local=local: CHANGES[change](local))]
+                local.a, local.b = kept, kept[0]
+                contexts = [copy_context() for _ in range(3)]
+                for context in contexts[1:]:
+                    context.run(setattr, local, "b", Reenters(lambda: CHANGES[change](local)))  # noqa: B023
+                reenters = [Reenters(lambda local=local: CHANGES[change](local)) for _ in range(3)]
+                nested = nest([contexts, reenters, kept], depth)
+                del contexts, context, reenters, kept
+                M.release_local(local)
+                del nested
+                local.c = 3
+                assert local.c == 3
+                M.release_local(local)
+
+    in_small_thread(run)  # with which everything ends
 
 
 @pytest.mark.parametrize("change", ["push", "pop", "release", "copy", "collect", "empty"])

@@ -163,6 +163,7 @@ context_peek(State *state, PyThreadState *thread, PyObject *var)
 {
     VarLayout *layout = (VarLayout *)var;
     if (LIKELY(state->can_peek) && LIKELY(layout->cached != NULL) &&
+        LIKELY(thread->context != NULL) && /* in a thread that ends the caches dangle */
         LIKELY(layout->cached_tsver == thread->context_ver) &&
         LIKELY(layout->cached_tsid == thread->id)) {
         return layout->cached;
@@ -173,6 +174,23 @@ context_peek(State *state, PyThreadState *thread, PyObject *var)
     }
     Py_DECREF(value); /* the Context or the variable has one */
     return value;
+}
+
+/* ContextVar.set with the collector held off, which until 3.12 may run at any allocation: a
+   finaliser that sets a variable of the same Context drops the map that is being copied. */
+static PyObject *
+context_set(PyObject *var, PyObject *value)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return PyContextVar_Set(var, value);
+#else
+    int was_enabled = PyGC_Disable();
+    PyObject *token = PyContextVar_Set(var, value);
+    if (was_enabled) {
+        PyGC_Enable();
+    }
+    return token;
+#endif
 }
 
 #if HAS_LAYOUTS
