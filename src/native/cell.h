@@ -299,6 +299,15 @@ cell_traverse(Cell *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->state->module);
     Py_VISIT(self->dict);
+    if (self->dict != NULL && Py_REFCNT(self->dict) == 1 && !PyObject_GC_IsTracked(self->dict)) {
+        /* The collector leaves it out of account since a collection in which a greenlet was
+           active that is a value: to an only owner its values are the cell's own. */
+        PyObject *name, *value;
+        Py_ssize_t at = 0;
+        while (PyDict_Next(self->dict, &at, &name, &value)) {
+            Py_VISIT(value);
+        }
+    }
     for (Py_ssize_t i = 0; i < self->size; i++) {
         Py_VISIT(self->entries[i].value);
     }
