@@ -564,6 +564,38 @@ def test_threads_die_while_others_read(strategy: Any) -> None:
     assert wrong == []
 
 
+def test_values_that_die_with_their_thread_may_use_other_locals(strategy: Any) -> None:
+    """CPython drops a thread's Context without a word to the variables' caches."""
+    died: list[int] = []
+
+    def use(holders: list[Any]) -> None:
+        died.append(1)
+        for local, stack in holders:
+            getattr(local, "x", None)
+            stack.top  # noqa: B018
+            local.x = 5
+            stack.push(3)
+            stack.pop()
+
+    def run() -> None:
+        holders = [(M.Local(ident=strategy), M.LocalStack(ident=strategy)) for _ in range(6)]
+        for local, stack in holders:
+            local.x = Reenters(lambda: use(holders))
+            stack.push(Reenters(lambda: use(holders)))
+        for local, stack in holders:
+            assert (local.x, stack.top) != (None, None)
+        kept.extend(holders)
+
+    for _ in range(5):
+        kept: list[Any] = []
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if not callable(strategy):
+            assert len(died) == 12
+        died.clear()
+
+
 def test_a_local_dies_while_threads_hold_its_values(strategy: Any) -> None:
     locals_ = [M.Local(ident=strategy)]
     here, end = threading.Barrier(5), threading.Event()

@@ -107,6 +107,9 @@ leaf_unlink(Leaf *leaf)
     if (home->cached == leaf) {
         home->cached = NULL;
     }
+    if (home->kind == CONTEXT) {
+        context_forget(home->state, home->var, (PyObject *)leaf);
+    }
     if (leaf->previous != NULL) {
         leaf->previous->next = leaf->next;
     } else {
