@@ -435,12 +435,14 @@ def test_an_owner_that_is_its_own_value_is_collected(
     references: list[weakref.ref[Any]] = []
     store = put(impl, the_owner if strategy == "callable" else strategy)
 
+    current: dict[str, Callable[[], object]] = {
+        "thread": threading.current_thread,
+        "task": asyncio.current_task,
+        "callable": the_owner,
+    }
+
     def body() -> None:
-        owner = {
-            "thread": threading.current_thread,
-            "task": lambda: asyncio.current_task(),
-            "callable": the_owner,
-        }[strategy]()
+        owner = current[strategy]()
         references.append(weakref.ref(owner))
         store(owner)
         for _ in range(3):

@@ -187,6 +187,53 @@ def test_a_cycle_through_a_proxy_is_collected() -> None:
     assert reference() is of_proxy() is None
 
 
+def test_a_cycle_through_the_arguments_of_init_is_collected(strategy: Any) -> None:
+    class Conn(M.Local, ident=strategy):  # type: ignore[call-arg]
+        def __init__(self, value: object) -> None:
+            pass
+
+    value = Value()
+    value.local = Conn(value)  # type: ignore[attr-defined]
+    references = [weakref.ref(value), weakref.ref(value.local)]  # type: ignore[attr-defined]
+    del value
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 2
+
+
+def test_a_cycle_through_the_lower_part_of_a_stack_is_collected() -> None:
+    stack = M.LocalStack()
+
+    def cycle() -> weakref.ref[Value]:
+        value = Value()
+        stack.push(value)
+        shared = copy_context()  # so that the next push stands on what is there
+        stack.push(1)
+        value.context = copy_context()  # type: ignore[attr-defined]
+        del shared
+        return weakref.ref(value)
+
+    reference = Context().run(cycle)
+    gc.collect()
+    assert reference() is None
+
+
+def test_few_dead_cells_are_kept_for_the_next_ones() -> None:
+    local = M.Local()
+
+    def hold(count: int) -> list[Context]:
+        contexts = [Context() for _ in range(count)]
+        for context in contexts:
+            context.run(setattr, local, "x", 1)
+        return contexts
+
+    del hold(1_000)[:]
+    gc.collect()
+    before = sys.getallocatedblocks()
+    del hold(5_000)[:]
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 500
+
+
 def test_a_dropped_local_empties_every_context_at_once() -> None:
     gc.disable()
     try:
@@ -389,6 +436,118 @@ def test_a_dying_value_may_change_its_local_at_any_depth(strategy: Any, change: 
     in_small_thread(run)  # with which everything ends
 
 
+# A collection in the middle of an allocation, which CPython makes there before 3.12
+
+
+class Holders:
+    """A Local and a stack, each in several Contexts, that finalisers may change or drop."""
+
+    def __init__(self, strategy: Any) -> None:
+        self.local, self.stack = M.Local(ident=strategy), M.LocalStack(ident=strategy)
+        self.fresh, self.copied = M.Local(ident=strategy), copy_context()
+        self.local.a, self.local.b = Value(), Value()
+        for _ in range(5):
+            self.stack.push(Value())
+        self.held = copy_context()
+        self.stack.pop()
+        self.leaves = [v.get() for v in copy_context() if v.name == "ctxlocal"]
+
+    def drop(self) -> None:
+        self.local = self.fresh = self.stack = None
+
+    def empty(self) -> None:
+        while self.stack is not None and self.stack.pop() is not None:
+            pass
+
+
+def on_local(change: Callable[[Any], object]) -> Callable[[Holders], object]:
+    return lambda h: h.local is None or (change(h.local), change(h.fresh))
+
+
+ALLOCATIONS: dict[str, Callable[[Holders], object]] = {
+    "set": lambda h: setattr(h.local, "a", 1),
+    "set another": lambda h: setattr(h.local, "new", 1),
+    "set the first": lambda h: setattr(h.fresh, "first", 1),
+    "set in a copied Context": lambda h: h.copied.run(setattr, h.local, "a", 1),
+    "set in a new Context": lambda h: Context().run(setattr, h.local, "a", 1),
+    "set one too many": lambda h: [setattr(h.local, f"n{i}", i) for i in range(8)],
+    "dict": lambda h: h.local.__dict__,
+    "iterate": lambda h: list(h.local),
+    "copy": lambda h: copy.copy(h.local),
+    "copy a leaf": lambda h: [leaf.copy() for leaf in h.leaves if leaf is not None],
+    "copy a stack": lambda h: copy.copy(h.stack),
+    "push": lambda h: h.stack.push(1),
+    "push in a copied Context": lambda h: h.held.run(h.stack.push, 1),
+    "pop": lambda h: h.stack.pop(),
+    "pop in a copied Context": lambda h: h.held.copy().run(h.stack.pop),
+    "scope": lambda h: scoped(h.local, a=2).__enter__(),
+    "pushed": lambda h: h.stack.pushed(2).__enter__(),
+    "frame": lambda h: flow.Frame().run(setattr, h.local, "a", 1),
+    "snapshot": lambda h: flow.snapshot().run(h.stack.pop),
+}
+FINALISERS: dict[str, Callable[[Holders], object]] = {
+    **{name: on_local(change) for name, change in CHANGES.items() if name != "collect"},
+    "drop": Holders.drop,
+    "empty": Holders.empty,
+    "push": lambda h: h.stack is None or h.stack.push(1),
+    "release the stack": lambda h: h.stack is None or M.release_local(h.stack),
+    "ask for the dict": on_local(lambda local: local.__dict__),
+}
+
+
+def collected_at(
+    allocation: int, function: Callable[[], object], use: Callable[[], object]
+) -> None:
+    """Call ``use``, and ``function`` in a finaliser when it allocates for the n-th time."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        garbage = Reenters(function)
+        garbage.itself = garbage  # type: ignore[attr-defined]
+        del garbage
+        gc.set_threshold(gc.get_count()[0] + allocation, *thresholds[1:])
+        gc.enable()
+        with suppress(AttributeError, TypeError, RuntimeError):  # it was dropped
+            use()
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+
+
+@pytest.mark.parametrize("change", FINALISERS)
+def test_a_collection_while_anything_is_made_may_change_everything(
+    strategy: Any, change: str
+) -> None:
+    def run() -> None:
+        for use in ALLOCATIONS.values():
+            for allocation in range(6):
+                holders = Holders(strategy)
+                collected_at(
+                    allocation,
+                    lambda holders=holders: FINALISERS[change](holders),
+                    lambda use=use, holders=holders: use(holders),
+                )
+                if holders.local is not None:
+                    holders.local.c = 3
+                    assert holders.local.c == 3
+                    assert dict(holders.local)["c"] == 3
+
+    in_new_owner("thread", run)  # with which everything ends
+
+
+def test_a_dict_that_was_handed_out_meanwhile_stays_the_locals() -> None:
+    """Changing the values into a dict allocates it, which may run what does the same."""
+    for allocation in range(4):
+        local = M.Local(ident="thread")
+        local.a = 1
+        handed: list[Any] = []
+        collected_at(allocation, lambda: handed.append(local.__dict__), lambda: local.__dict__)  # noqa: B023
+        local.b = 2
+        assert [values for values in handed if values is not local.__dict__] == []
+        assert local.__dict__ == {"a": 1, "b": 2}
+
+
 @pytest.mark.parametrize("change", ["push", "pop", "release", "copy", "collect", "empty"])
 def test_a_dying_object_may_change_its_stack(strategy: Any, change: str) -> None:
     def come_back(stack: Any) -> None:
@@ -499,6 +658,62 @@ def test_foreign_code_may_set_a_variable_of_ours_to_anything() -> None:
             assert stack.pop() == 1
 
     Context().run(run)
+
+
+def test_a_foreign_value_in_a_variable_of_ours_is_no_value() -> None:
+    def run() -> None:
+        local, other = M.Local(), M.Local()
+        local.x, other.x = 1, 2
+        ours, others = (v for v in copy_context() if v.name == "ctxlocal")
+        leaves = {ours: others.get(), others: ours.get()}
+        for var, leaf in leaves.items():
+            var.set(leaf)  # of the other Local
+        assert [list(local), list(other)] == [[], []]
+        assert [hasattr(local, "x"), hasattr(other, "x")] == [False, False]
+        for junk in (5, {"x": 3}, [3], Value()):
+            ours.set(junk)
+            others.set(junk)
+            assert [list(local), list(other)] == [[], []]
+            assert not hasattr(local, "x")
+            assert not M.is_bound(local("x"))
+
+    Context().run(run)
+
+
+def test_an_owner_with_fewer_names_than_another_has_none_of_the_others() -> None:
+    local = M.Local()
+    for number in range(200):
+        setattr(local, f"n{number}", number)
+    proxies = [local(f"n{number}") for number in range(200)]
+    assert [p + 0 for p in proxies] == list(range(200))
+
+    def run() -> None:
+        local.n0 = "own"
+        assert [M.is_bound(p) for p in proxies] == [True] + [False] * 199
+        assert [hasattr(local, f"n{number}") for number in range(200)] == [True] + [False] * 199
+
+    Context().run(run)
+
+
+@pytest.mark.parametrize("ident_name", ["thread", "greenlet"])
+def test_a_leaf_that_its_owner_drops_is_not_remembered(ident_name: str) -> None:
+    """Without a word to the Local: so does a fork, and the end of a thread."""
+
+    def run() -> None:
+        local = M.Local(ident=ident_name)
+        stack = M.LocalStack(ident=ident_name)
+        local.x = 1
+        stack.push(1)
+        assert (local.x, stack.top) == (1, 1)
+        local._ctxlocal_slot.storage.clear()
+        stack._slot.storage.clear()
+        others = [M.Local(ident=ident_name) for _ in range(5)]
+        for other in others:
+            other.x = 2  # where the memory is used again
+        assert not hasattr(local, "x")
+        assert stack.top is None
+
+    in_new_owner("thread", lambda: in_new_owner(ident_name, run))
 
 
 def test_a_leaf_may_outlive_its_local() -> None:
