@@ -76,6 +76,21 @@ def living_cells() -> list[Cells]:
     return [cells for reference in list(_alive.values()) if (cells := reference()) is not None]
 
 
+class Seen(dict):  # type: ignore[type-arg]  # as for Cells
+    """A dict that the garbage collector never loses sight of.
+
+    It leaves a plain dict or tuple out of account, for good, when it finds nothing in it that it
+    has to look at; and an active greenlet is nothing to it. So a greenlet that was its own value
+    during a collection would never be found to be garbage later. A subclass is not left out.
+    """
+
+    __slots__ = ()
+
+
+# As an item of a tuple it has the same effect.
+SEEN: list[object] = []
+
+
 class Identity:
     """A hashable stand-in for an owner: unique, never reused, keeps nothing alive."""
 

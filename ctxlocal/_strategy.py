@@ -347,9 +347,13 @@ class CallableIdent(Ident):
     def owner(self) -> object:
         """Call the function; a proxy that it returns stands for its target."""
         owner = self.function()
-        while hasattr(type(owner), "_get_current_object"):
+        for _ in range(sys.getrecursionlimit()):
+            if not hasattr(type(owner), "_get_current_object"):
+                return owner
             owner = owner._get_current_object()
-        return owner
+        from ._unbound import endless  # which stands on this module
+
+        raise endless()
 
 
 def _refuse_required_arguments(function: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@
    unit, so that the compiler sees all of the way from an attribute to its value:
 
        state.h      the module's state, helpers in Python, errors
+       depth.h      how much of the machine stack is left
        layout.h     in-place mutation: when, why it is sound, and CPython's private layouts
        holder.h     finding the current owner's value, for Local and LocalStack
        names.h      a Local's table of names

@@ -187,6 +187,53 @@ def test_a_cycle_through_a_proxy_is_collected() -> None:
     assert reference() is of_proxy() is None
 
 
+def test_a_cycle_through_the_arguments_of_init_is_collected(strategy: Any) -> None:
+    class Conn(M.Local, ident=strategy):  # type: ignore[call-arg]
+        def __init__(self, value: object) -> None:
+            pass
+
+    value = Value()
+    value.local = Conn(value)  # type: ignore[attr-defined]
+    references = [weakref.ref(value), weakref.ref(value.local)]  # type: ignore[attr-defined]
+    del value
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 2
+
+
+def test_a_cycle_through_the_lower_part_of_a_stack_is_collected() -> None:
+    stack = M.LocalStack()
+
+    def cycle() -> weakref.ref[Value]:
+        value = Value()
+        stack.push(value)
+        shared = copy_context()  # so that the next push stands on what is there
+        stack.push(1)
+        value.context = copy_context()  # type: ignore[attr-defined]
+        del shared
+        return weakref.ref(value)
+
+    reference = Context().run(cycle)
+    gc.collect()
+    assert reference() is None
+
+
+def test_few_dead_cells_are_kept_for_the_next_ones() -> None:
+    local = M.Local()
+
+    def hold(count: int) -> list[Context]:
+        contexts = [Context() for _ in range(count)]
+        for context in contexts:
+            context.run(setattr, local, "x", 1)
+        return contexts
+
+    del hold(1_000)[:]
+    gc.collect()
+    before = sys.getallocatedblocks()
+    del hold(5_000)[:]
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 500
+
+
 def test_a_dropped_local_empties_every_context_at_once() -> None:
     gc.disable()
     try:
@@ -226,6 +273,86 @@ def test_locals_nested_ten_thousand_deep_die_quietly() -> None:
         inner = local
     del local, inner
     gc.collect()
+
+
+# Deallocations that nest so deeply that CPython puts some of them off
+
+
+def nest(obj: object, depth: int) -> object:
+    for _ in range(depth):
+        obj = [obj]
+    return obj
+
+
+# Where CPython starts to put off: after 50 of them; after as many as its limit for C code allows;
+# where the machine stack ends.
+if sys.version_info < (3, 13):
+    DEPTHS = [*range(1, 5), *range(40, 60)]
+elif sys.version_info < (3, 14):
+    DEPTHS = [1, 2, *range(9_900, 9_990)]
+else:
+    DEPTHS = [1, 2, *range(400, 6_000, 50)]
+
+
+def in_small_thread(function: Callable[[], None]) -> None:
+    """Run where few nested deallocations use up the stack, if that is what counts."""
+    size = threading.stack_size(256 * 1024 if sys.version_info >= (3, 14) else 0)
+    try:
+        in_new_owner("thread", function)
+    finally:
+        threading.stack_size(size)
+
+
+@pytest.mark.parametrize("kind", ["Local", "LocalStack"])
+@pytest.mark.parametrize("first", ["holder", "values"])
+def test_a_leaf_that_waits_for_its_deallocation_is_freed_once(kind: str, first: str) -> None:
+    def run() -> None:
+        for depth in DEPTHS:
+            holder = getattr(M, kind)()
+            context, other = Context(), Context()
+            values = [Value() for _ in range(4)]
+            references = [weakref.ref(value) for value in values]
+            for each in (context, other):
+                for value in values[:3]:
+                    put = holder.push if kind == "LocalStack" else partial(setattr, holder, "x")
+                    each.run(put, value)
+            other.run(put, values[3])
+            nested = nest([context, other.copy(), values], depth)
+            # A list drops its last item first.
+            outer = [holder, nested] if first == "values" else [nested, holder]
+            del holder, context, other, values, value, each, put, nested
+            del outer
+            gc.collect()
+            assert [reference() for reference in references] == [None] * 4
+
+    in_small_thread(run)
+
+
+@pytest.mark.parametrize("cls", ["LocalProxy", "Local", "LocalStack"])
+def test_what_waits_for_its_deallocation_may_have_weak_references(cls: str) -> None:
+    made: Callable[[], Any] = {
+        "LocalProxy": lambda: M.LocalProxy(lambda: 5),
+        "Local": M.Local,
+        "LocalStack": M.LocalStack,
+    }[cls]
+    derived = type("Derived", (getattr(M, cls),), {"__del__": lambda self: seen.append(repr(self))})
+    make_derived = partial(derived, *[lambda: 5] if cls == "LocalProxy" else [])
+    seen: list[str] = []
+    called: list[object] = []
+
+    def run() -> None:
+        for depth in DEPTHS:
+            for make in (made, make_derived):
+                obj = make()
+                reference = weakref.ref(obj, called.append)
+                nested = nest(obj, depth)
+                del obj
+                del nested
+                assert reference() is None
+
+    in_small_thread(run)
+    assert len(called) == 2 * len(DEPTHS)
+    assert len(seen) == len(DEPTHS)
 
 
 # Code that comes back
@@ -282,6 +409,143 @@ def test_a_dying_value_may_change_its_local(strategy: Any, use: str, change: str
             M.release_local(local)
 
     in_new_owner("thread", run)  # with which everything ends
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_dying_value_may_change_its_local_at_any_depth(strategy: Any, change: str) -> None:
+    if change == "switch" and sys.version_info >= (3, 13):
+        pytest.skip("greenlet itself crashes where it is switched so deep in a deallocation")
+
+    def run() -> None:
+        for depth in DEPTHS[::2]:
+            for local in (M.Local(ident=strategy), M.Local()):
+                kept = [Value(), Reenters(lambda local=local: CHANGES[change](local))]
+                local.a, local.b = kept, kept[0]
+                contexts = [copy_context() for _ in range(3)]
+                for context in contexts[1:]:
+                    context.run(setattr, local, "b", Reenters(lambda: CHANGES[change](local)))  # noqa: B023
+                reenters = [Reenters(lambda local=local: CHANGES[change](local)) for _ in range(3)]
+                nested = nest([contexts, reenters, kept], depth)
+                del contexts, context, reenters, kept
+                M.release_local(local)
+                del nested
+                local.c = 3
+                assert local.c == 3
+                M.release_local(local)
+
+    in_small_thread(run)  # with which everything ends
+
+
+# A collection in the middle of an allocation, which CPython makes there before 3.12
+
+
+class Holders:
+    """A Local and a stack, each in several Contexts, that finalisers may change or drop."""
+
+    def __init__(self, strategy: Any) -> None:
+        self.local, self.stack = M.Local(ident=strategy), M.LocalStack(ident=strategy)
+        self.fresh, self.copied = M.Local(ident=strategy), copy_context()
+        self.local.a, self.local.b = Value(), Value()
+        for _ in range(5):
+            self.stack.push(Value())
+        self.held = copy_context()
+        self.stack.pop()
+        self.leaves = [v.get() for v in copy_context() if v.name == "ctxlocal"]
+
+    def drop(self) -> None:
+        self.local = self.fresh = self.stack = None
+
+    def empty(self) -> None:
+        while self.stack is not None and self.stack.pop() is not None:
+            pass
+
+
+def on_local(change: Callable[[Any], object]) -> Callable[[Holders], object]:
+    return lambda h: h.local is None or (change(h.local), change(h.fresh))
+
+
+ALLOCATIONS: dict[str, Callable[[Holders], object]] = {
+    "set": lambda h: setattr(h.local, "a", 1),
+    "set another": lambda h: setattr(h.local, "new", 1),
+    "set the first": lambda h: setattr(h.fresh, "first", 1),
+    "set in a copied Context": lambda h: h.copied.run(setattr, h.local, "a", 1),
+    "set in a new Context": lambda h: Context().run(setattr, h.local, "a", 1),
+    "set one too many": lambda h: [setattr(h.local, f"n{i}", i) for i in range(8)],
+    "dict": lambda h: h.local.__dict__,
+    "iterate": lambda h: list(h.local),
+    "copy": lambda h: copy.copy(h.local),
+    "copy a leaf": lambda h: [leaf.copy() for leaf in h.leaves if leaf is not None],
+    "copy a stack": lambda h: copy.copy(h.stack),
+    "push": lambda h: h.stack.push(1),
+    "push in a copied Context": lambda h: h.held.run(h.stack.push, 1),
+    "pop": lambda h: h.stack.pop(),
+    "pop in a copied Context": lambda h: h.held.copy().run(h.stack.pop),
+    "scope": lambda h: scoped(h.local, a=2).__enter__(),
+    "pushed": lambda h: h.stack.pushed(2).__enter__(),
+    "frame": lambda h: flow.Frame().run(setattr, h.local, "a", 1),
+    "snapshot": lambda h: flow.snapshot().run(h.stack.pop),
+}
+FINALISERS: dict[str, Callable[[Holders], object]] = {
+    **{name: on_local(change) for name, change in CHANGES.items() if name != "collect"},
+    "drop": Holders.drop,
+    "empty": Holders.empty,
+    "push": lambda h: h.stack is None or h.stack.push(1),
+    "release the stack": lambda h: h.stack is None or M.release_local(h.stack),
+    "ask for the dict": on_local(lambda local: local.__dict__),
+}
+
+
+def collected_at(
+    allocation: int, function: Callable[[], object], use: Callable[[], object]
+) -> None:
+    """Call ``use``, and ``function`` in a finaliser when it allocates for the n-th time."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    try:
+        garbage = Reenters(function)
+        garbage.itself = garbage  # type: ignore[attr-defined]
+        del garbage
+        gc.set_threshold(gc.get_count()[0] + allocation, *thresholds[1:])
+        gc.enable()
+        with suppress(AttributeError, TypeError, RuntimeError):  # it was dropped
+            use()
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+
+
+@pytest.mark.parametrize("change", FINALISERS)
+def test_a_collection_while_anything_is_made_may_change_everything(
+    strategy: Any, change: str
+) -> None:
+    def run() -> None:
+        for use in ALLOCATIONS.values():
+            for allocation in range(6):
+                holders = Holders(strategy)
+                collected_at(
+                    allocation,
+                    lambda holders=holders: FINALISERS[change](holders),
+                    lambda use=use, holders=holders: use(holders),
+                )
+                if holders.local is not None:
+                    holders.local.c = 3
+                    assert holders.local.c == 3
+                    assert dict(holders.local)["c"] == 3
+
+    in_new_owner("thread", run)  # with which everything ends
+
+
+def test_a_dict_that_was_handed_out_meanwhile_stays_the_locals() -> None:
+    """Changing the values into a dict allocates it, which may run what does the same."""
+    for allocation in range(4):
+        local = M.Local(ident="thread")
+        local.a = 1
+        handed: list[Any] = []
+        collected_at(allocation, lambda: handed.append(local.__dict__), lambda: local.__dict__)  # noqa: B023
+        local.b = 2
+        assert [values for values in handed if values is not local.__dict__] == []
+        assert local.__dict__ == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize("change", ["push", "pop", "release", "copy", "collect", "empty"])
@@ -396,6 +660,62 @@ def test_foreign_code_may_set_a_variable_of_ours_to_anything() -> None:
     Context().run(run)
 
 
+def test_a_foreign_value_in_a_variable_of_ours_is_no_value() -> None:
+    def run() -> None:
+        local, other = M.Local(), M.Local()
+        local.x, other.x = 1, 2
+        ours, others = (v for v in copy_context() if v.name == "ctxlocal")
+        leaves = {ours: others.get(), others: ours.get()}
+        for var, leaf in leaves.items():
+            var.set(leaf)  # of the other Local
+        assert [list(local), list(other)] == [[], []]
+        assert [hasattr(local, "x"), hasattr(other, "x")] == [False, False]
+        for junk in (5, {"x": 3}, [3], Value()):
+            ours.set(junk)
+            others.set(junk)
+            assert [list(local), list(other)] == [[], []]
+            assert not hasattr(local, "x")
+            assert not M.is_bound(local("x"))
+
+    Context().run(run)
+
+
+def test_an_owner_with_fewer_names_than_another_has_none_of_the_others() -> None:
+    local = M.Local()
+    for number in range(200):
+        setattr(local, f"n{number}", number)
+    proxies = [local(f"n{number}") for number in range(200)]
+    assert [p + 0 for p in proxies] == list(range(200))
+
+    def run() -> None:
+        local.n0 = "own"
+        assert [M.is_bound(p) for p in proxies] == [True] + [False] * 199
+        assert [hasattr(local, f"n{number}") for number in range(200)] == [True] + [False] * 199
+
+    Context().run(run)
+
+
+@pytest.mark.parametrize("ident_name", ["thread", "greenlet"])
+def test_a_leaf_that_its_owner_drops_is_not_remembered(ident_name: str) -> None:
+    """Without a word to the Local: so does a fork, and the end of a thread."""
+
+    def run() -> None:
+        local = M.Local(ident=ident_name)
+        stack = M.LocalStack(ident=ident_name)
+        local.x = 1
+        stack.push(1)
+        assert (local.x, stack.top) == (1, 1)
+        local._ctxlocal_slot.storage.clear()
+        stack._slot.storage.clear()
+        others = [M.Local(ident=ident_name) for _ in range(5)]
+        for other in others:
+            other.x = 2  # where the memory is used again
+        assert not hasattr(local, "x")
+        assert stack.top is None
+
+    in_new_owner("thread", lambda: in_new_owner(ident_name, run))
+
+
 def test_a_leaf_may_outlive_its_local() -> None:
     def run() -> None:
         local, stack = M.Local(), M.LocalStack()
@@ -457,6 +777,38 @@ def test_threads_die_while_others_read(strategy: Any) -> None:
     for reader in readers:
         reader.join()
     assert wrong == []
+
+
+def test_values_that_die_with_their_thread_may_use_other_locals(strategy: Any) -> None:
+    """CPython drops a thread's Context without a word to the variables' caches."""
+    died: list[int] = []
+
+    def use(holders: list[Any]) -> None:
+        died.append(1)
+        for local, stack in holders:
+            getattr(local, "x", None)
+            stack.top  # noqa: B018
+            local.x = 5
+            stack.push(3)
+            stack.pop()
+
+    def run() -> None:
+        holders = [(M.Local(ident=strategy), M.LocalStack(ident=strategy)) for _ in range(6)]
+        for local, stack in holders:
+            local.x = Reenters(lambda: use(holders))
+            stack.push(Reenters(lambda: use(holders)))
+        for local, stack in holders:
+            assert (local.x, stack.top) != (None, None)
+        kept.extend(holders)
+
+    for _ in range(5):
+        kept: list[Any] = []
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if not callable(strategy):
+            assert len(died) == 12
+        died.clear()
 
 
 def test_a_local_dies_while_threads_hold_its_values(strategy: Any) -> None:

@@ -1,6 +1,6 @@
 """Cells: where a Local keeps one attribute.
 
-A cell has the interface of a ContextVar: ``get()`` returns ``(rank, value)``, or None
+A cell has the interface of a ContextVar: ``get()`` returns ``(rank, value, SEEN)``, or None
 where the current owner has no such attribute, and ``set()`` takes the same. Ranks
 grow in the order in which attributes are first set.
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .storage import Storage
 
-    Pair: TypeAlias = tuple[int, Any]
+    Pair: TypeAlias = tuple[int, Any, object]
 
     class Cell(Protocol):
         """One attribute of the current owner."""
@@ -56,7 +56,7 @@ class ItemCell:
             if values is None:
                 return None
             try:
-                return 0, values[name]
+                return 0, values[name], None
             except KeyError:
                 return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._owner import SEEN, Seen
 from .attribute import (
     admit,
     begin,
@@ -127,7 +128,7 @@ class Local:
         if pair is None and self._ctxlocal_init is not None:
             begin(self)
             pair = cell.get()
-        cell.set((next_rank() if pair is None else pair[0], value))
+        cell.set((next_rank() if pair is None else pair[0], value, SEEN))
 
     def __delattr__(self, name: str) -> None:
         _refuse_dict(self, name)
@@ -159,7 +160,7 @@ class Local:
     def _ctxlocal_now(self, name: str) -> Pair | None:
         """For scopes: what an attribute is now; None where it is not there."""
         if is_data_descriptor(type(self), name):
-            return (0, getattr(self, name)) if hasattr(self, name) else None
+            return (0, getattr(self, name), None) if hasattr(self, name) else None
         return find(self, name)
 
     def __repr__(self) -> str:
@@ -221,7 +222,10 @@ def _dict(local: Local) -> Any:
         )
     open_up(local)
     shadow_class_attributes(local)
-    return storage.setdefault({})
+    values = storage.setdefault({})
+    if type(values) is Seen:
+        storage.set(values := dict(values))
+    return values
 
 
 def _items(local: Local) -> list[tuple[str, Any]]:
@@ -234,7 +238,7 @@ def _store(local: Local, name: str, value: Any) -> None:
     """Set a value past ``__setattr__`` and data descriptors, as a write to a real dict does."""
     admit(local, name)
     pair = find(local, name)
-    cell_of(local, name).set((next_rank() if pair is None else pair[0], value))
+    cell_of(local, name).set((next_rank() if pair is None else pair[0], value, SEEN))
 
 
 def _remove(local: Local, name: str) -> None:

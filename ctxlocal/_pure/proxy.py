@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import _operator as operator  # all of operator that is needed, without the Python part
 import os
+import sys
 
 from .._generic import Generic, T
 from .._like import proxy_function
-from .._unbound import unbound_attribute
+from .._unbound import endless, unbound_attribute
 from ..errors import UnboundError
 from .hook import register_proxy
 from .resolver import resolver_for, write_back
@@ -439,10 +440,13 @@ def unwrap(obj: Any) -> Any:
     """Return the object behind a proxy, through proxies of proxies; anything else as it is.
 
     :raises UnboundError: nothing is bound.
+    :raises RecursionError: the proxies lead back to one another.
     """
-    while isinstance(obj, BaseProxy):
+    for _ in range(sys.getrecursionlimit() + 1):
+        if not isinstance(obj, BaseProxy):
+            return obj
         obj = _resolver(obj)()
-    return obj
+    raise endless()
 
 
 def is_bound(proxy: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._generic import Generic, T
+from .._owner import SEEN
 from .hook import make_proxy
 from .scope import Pushed
 from .storage import make_slot
@@ -53,8 +54,8 @@ class LocalStack(Generic[T]):
         if self._is_list:
             slot.set([*(slot.get() or ()), obj])
         else:
-            # A node is (object, the node below): versions share their lower parts.
-            (slot.storage or slot.bound()).set((obj, slot.get()))
+            # A node is (object, the node below, SEEN): versions share their lower parts.
+            (slot.storage or slot.bound()).set((obj, slot.get(), SEEN))
 
     def pop(self) -> T | None:
         """Take the topmost object away and return it; None where the stack is empty."""
@@ -67,7 +68,7 @@ class LocalStack(Generic[T]):
             *below, obj = node
             slot.set(below)
             return obj
-        obj, below = node
+        obj, below, _ = node
         slot.set(below)  # None where it was the last one
         return obj
 

@@ -20,12 +20,13 @@ at the first write.
 
 from __future__ import annotations
 
+import gc
 import itertools
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
 from .. import ident as _ident
-from .._owner import RawLocal, living_cells
+from .._owner import RawLocal, Seen, living_cells
 from .._shared import SharedValues
 
 TYPE_CHECKING = False
@@ -208,6 +209,8 @@ class _RecordStorage:
     def _setdefault(self, owner: object, value: Any) -> Any:
         if self.ident.knows_by_equality(owner):
             return self._shared.setdefault(owner, value)
+        if type(value) is dict and owner is not _ident.THREAD and not gc.is_tracked(owner):
+            value = Seen(value)  # of a greenlet, which may be among its own values
         return getattr(self.ident.record_of(owner), self._map).setdefault(self.key, value)
 
     def _clear(self, owner: object) -> None:

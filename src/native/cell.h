@@ -105,7 +105,9 @@ static int
 cell_take_over(Cell *self, Cell *other)
 {
     if (other->dict != NULL) {
-        self->dict = PyDict_Copy(other->dict);
+        PyObject *dict = Py_NewRef(other->dict);
+        self->dict = PyDict_Copy(dict);
+        Py_DECREF(dict);
         return self->dict == NULL ? -1 : 0;
     }
     if (cell_reserve(self, other->size) < 0) { /* a reused cell may have more room */
@@ -123,7 +125,10 @@ cell_take_over(Cell *self, Cell *other)
 static Cell *
 cell_copy(Cell *other)
 {
-    Cell *self = cell_new(other->state, other->home);
+    Cell *self = cell_new(other->state, NULL);
+    if (self != NULL && other->home != NULL) { /* it may have ended while memory was found */
+        leaf_link((Leaf *)self, other->state, other->home);
+    }
     if (self != NULL && cell_take_over(self, other) < 0) {
         Py_CLEAR(self);
     }
@@ -157,7 +162,8 @@ cell_sorted(Cell *self)
     return sorted;
 }
 
-/* A new dict of what the array holds. Runs no Python code. */
+/* A new dict of what the array holds when it has been made: making it may run the garbage
+   collector, and that anything. */
 static PyObject *
 cell_as_dict(Cell *self)
 {
@@ -208,6 +214,10 @@ cell_become_dict(Cell *self)
     PyObject *dict = cell_as_dict(self);
     if (dict == NULL) {
         return -1;
+    }
+    if (self->dict != NULL) { /* a finaliser was here */
+        Py_DECREF(dict);
+        return 0;
     }
     cell_empty(self); /* drops no last reference: the dict has all values */
     self->dict = dict;
@@ -289,6 +299,15 @@ cell_traverse(Cell *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->state->module);
     Py_VISIT(self->dict);
+    if (self->dict != NULL && Py_REFCNT(self->dict) == 1 && !PyObject_GC_IsTracked(self->dict)) {
+        /* The collector leaves it out of account since a collection in which a greenlet was
+           active that is a value: to an only owner its values are the cell's own. */
+        PyObject *name, *value;
+        Py_ssize_t at = 0;
+        while (PyDict_Next(self->dict, &at, &name, &value)) {
+            Py_VISIT(value);
+        }
+    }
     for (Py_ssize_t i = 0; i < self->size; i++) {
         Py_VISIT(self->entries[i].value);
     }
@@ -336,8 +355,8 @@ cell_dealloc(Cell *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    leaf_unlink((Leaf *)self); /* first: the trashcan may put it aside (holder.h) */
     Py_TRASHCAN_BEGIN(self, cell_dealloc)
-    leaf_unlink((Leaf *)self);
     State *state = self->state;
     PyObject *module = state->module;
     if (cell_empty_for_reuse(self)) {

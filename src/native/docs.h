@@ -176,7 +176,8 @@ static const char DOC_unwrap[] =
     "\n"
     "Return the object behind a proxy, through proxies of proxies; anything else as it is.\n"
     "\n"
-    ":raises UnboundError: nothing is bound.";
+    ":raises UnboundError: nothing is bound.\n"
+    ":raises RecursionError: the proxies lead back to one another.";
 
 static const char DOC_is_bound[] =
     "is_bound($module, proxy)\n"

@@ -25,6 +25,12 @@
    - A leaf is in the list of its holder (`home`) until either of them ends; a dropped holder
      empties all its leaves, wherever they are (`holder_let_go`): so a value dies with its
      Local even in Contexts that live on, where the variable itself stays.
+   - A leaf that dies may wait: where deallocations are nested deeply, CPython puts an object
+     aside, with a count of 0, until the others have unwound (its trashcan), and other code
+     runs meanwhile. So a leaf leaves the list before it may be put aside; and since 3.14,
+     where that happens before our deallocator is called, what finds a leaf by `first` or
+     `cached` looks whether it lives (`leaf_lives`). A reference to one that does not would
+     have it deallocated twice.
    - A value found in a Context may be anything, because foreign code can set any variable
      of ours to anything. `leaf_is_ours` looks before it is used.
    - `changes` counts what makes a leaf that was looked up by Python code no longer the
@@ -33,6 +39,7 @@
 #ifndef CTXLOCAL_HOLDER_H
 #define CTXLOCAL_HOLDER_H
 
+#include "depth.h"
 #include "layout.h"
 
 typedef struct Holder Holder;
@@ -100,6 +107,9 @@ leaf_unlink(Leaf *leaf)
     if (home->cached == leaf) {
         home->cached = NULL;
     }
+    if (home->kind == CONTEXT) {
+        context_forget(home->state, home->var, (PyObject *)leaf);
+    }
     if (leaf->previous != NULL) {
         leaf->previous->next = leaf->next;
     } else {
@@ -111,6 +121,18 @@ leaf_unlink(Leaf *leaf)
     }
     leaf->home = NULL;
     leaf->previous = leaf->next = NULL;
+}
+
+/* Whether a leaf that is not found by a reference is more than a leaf that waits for its end. */
+ALWAYS_INLINE int
+leaf_lives(Leaf *leaf)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    return LIKELY(Py_REFCNT(leaf) > 0);
+#else
+    assert(Py_REFCNT(leaf) > 0);
+    return 1;
+#endif
 }
 
 ALWAYS_INLINE int
@@ -136,7 +158,8 @@ holder_peek(Holder *self)
     }
     if (LIKELY(self->cached != NULL) && LIKELY(self->cached_tsid == thread->id) &&
         LIKELY(self->cached_epoch == epoch) &&
-        (self->kind == THREAD || LIKELY(self->cached_tsver == thread->context_ver))) {
+        (self->kind == THREAD || LIKELY(self->cached_tsver == thread->context_ver)) &&
+        leaf_lives(self->cached)) {
         return self->cached;
     }
     return NULL;
@@ -407,7 +430,7 @@ static int
 holder_find(Holder *self, Leaf **found)
 {
     *found = NULL;
-    if (holder_sync(self) < 0) {
+    if (is_too_deep() || holder_sync(self) < 0) {
         return -1;
     }
     Leaf *leaf = holder_peek(self);
@@ -443,7 +466,7 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
 {
     *kept = NULL;
     if (self->kind == CONTEXT) {
-        PyObject *token = PyContextVar_Set(self->var, (PyObject *)leaf);
+        PyObject *token = context_set(self->var, (PyObject *)leaf);
         if (token == NULL) {
             return -1;
         }
@@ -488,7 +511,7 @@ holder_replace(Holder *self, PyObject *leaf)
     self->cached = NULL;
     self->changes++;
     if (self->kind == CONTEXT) {
-        done = PyContextVar_Set(self->var, leaf);
+        done = context_set(self->var, leaf);
     } else {
         PyObject *storage = Py_NewRef(self->storage);
         done = PyObject_CallMethodOneArg(storage, self->state->str_set, leaf);
@@ -528,15 +551,27 @@ holder_release(Holder *self)
 
 static void leaf_empty(Leaf *leaf);
 
-/* Empty all leaves, in whatever owner, and know none of them any more. */
+/* Empty all leaves there are, in whatever owner, and know none of them any more. */
 static void
 holder_let_go(Holder *self)
 {
     self->cached = NULL;
     self->changes++;
+    /* First take all out of the list: dying values may put new leaves into it, which stay. */
+    Leaf *chain = NULL;
     while (self->first != NULL) {
-        Leaf *leaf = (Leaf *)Py_NewRef(self->first);
+        Leaf *leaf = self->first;
         leaf_unlink(leaf);
+        if (leaf_lives(leaf)) {
+            Py_INCREF(leaf);
+            leaf->next = chain;
+            chain = leaf;
+        }
+    }
+    while (chain != NULL) {
+        Leaf *leaf = chain;
+        chain = leaf->next;
+        leaf->next = NULL;
         leaf_empty(leaf);
         Py_DECREF(leaf);
     }

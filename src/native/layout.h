@@ -163,6 +163,7 @@ context_peek(State *state, PyThreadState *thread, PyObject *var)
 {
     VarLayout *layout = (VarLayout *)var;
     if (LIKELY(state->can_peek) && LIKELY(layout->cached != NULL) &&
+        LIKELY(thread->context != NULL) && /* in a thread that ends the caches dangle */
         LIKELY(layout->cached_tsver == thread->context_ver) &&
         LIKELY(layout->cached_tsid == thread->id)) {
         return layout->cached;
@@ -173,6 +174,46 @@ context_peek(State *state, PyThreadState *thread, PyObject *var)
     }
     Py_DECREF(value); /* the Context or the variable has one */
     return value;
+}
+
+/* Let the variable's cache forget a value that dies. At the end of a thread CPython drops its
+   Context and leaves the caches as they are; finalisers that run then would find freed memory. */
+static void
+context_forget(State *state, PyObject *var, PyObject *value)
+{
+    VarLayout *layout = (VarLayout *)var;
+    if (state->can_peek && layout->cached == value) {
+        layout->cached = NULL;
+    }
+}
+
+/* ContextVar.set. In a thread that ends it begins a new Context: what the caches know is of the
+   former one. */
+ALWAYS_INLINE PyObject *
+context_set_held(PyObject *var, PyObject *value)
+{
+    PyThreadState *thread = THREAD_STATE();
+    if (UNLIKELY(thread->context == NULL)) {
+        thread->context_ver++;
+    }
+    return PyContextVar_Set(var, value);
+}
+
+/* ContextVar.set with the collector held off, which until 3.12 may run at any allocation: a
+   finaliser that sets a variable of the same Context drops the map that is being copied. */
+static PyObject *
+context_set(PyObject *var, PyObject *value)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return context_set_held(var, value);
+#else
+    int was_enabled = PyGC_Disable();
+    PyObject *token = context_set_held(var, value);
+    if (was_enabled) {
+        PyGC_Enable();
+    }
+    return token;
+#endif
 }
 
 #if HAS_LAYOUTS

@@ -124,7 +124,7 @@ local_var_put(Local *self, PyObject *name, PyObject *value)
         result = taken == NULL ? -1 : 0;
     }
     if (result == 0) {
-        PyObject *token = PyContextVar_Set(self->var, copy);
+        PyObject *token = context_set(self->var, copy);
         Py_XDECREF(token);
         result = token == NULL ? -1 : 0;
     }
@@ -233,7 +233,7 @@ local_write_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *val
     }
     int result = cell_put(made, index, name, value, &garbage[0]);
     if (result == 0) {
-        garbage[1] = PyContextVar_Set(self->var, (PyObject *)made);
+        garbage[1] = context_set_held(self->var, (PyObject *)made);
         result = garbage[1] == NULL ? -1 : 0;
     }
     Py_DECREF(made);
@@ -420,7 +420,7 @@ is_data_descriptor(PyObject *found)
 NEVER_INLINE PyObject *
 local_get(Local *self, PyObject *name, int is_quiet)
 {
-    if (!is_str(name)) {
+    if (!is_str(name) || is_too_deep()) {
         return NULL;
     }
     if (local_is_dict_name(self, name)) {
@@ -495,7 +495,7 @@ local_getattro(PyObject *op, PyObject *name)
 NEVER_INLINE int
 local_set(Local *self, PyObject *name, PyObject *value)
 {
-    if (!is_str(name)) {
+    if (!is_str(name) || is_too_deep()) {
         return -1;
     }
     if (local_is_dict_name(self, name)) {

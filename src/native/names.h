@@ -161,6 +161,17 @@ names_find(Names *self, PyObject *name, int create, PyObject **own)
     if (own != NULL) {
         *own = NULL;
     }
+    if (self->index == NULL && create) {
+        PyObject *made = PyDict_New();
+        if (made == NULL) {
+            return -2;
+        }
+        if (self->index == NULL) {
+            self->index = made;
+        } else {
+            Py_DECREF(made); /* a finaliser was here */
+        }
+    }
     if (self->index != NULL) {
         PyObject *number = PyDict_GetItemWithError(self->index, name);
         if (number != NULL) {
@@ -176,9 +187,6 @@ names_find(Names *self, PyObject *name, int create, PyObject **own)
     }
     if (!create || self->count >= most_names) {
         return -1;
-    }
-    if (self->index == NULL && (self->index = PyDict_New()) == NULL) {
-        return -2;
     }
     if (self->count == self->capacity) {
         Py_ssize_t larger = self->capacity == 0 ? 8 : 2 * self->capacity;

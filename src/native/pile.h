@@ -73,8 +73,11 @@ pile_stand_on(Pile *self, Pile *other, Py_ssize_t count)
 static Pile *
 pile_copy(Pile *other)
 {
-    Pile *self = pile_new(other->state, other->home);
+    Pile *self = pile_new(other->state, NULL);
     if (self != NULL) {
+        if (other->home != NULL) { /* it may have ended while memory was found */
+            leaf_link((Leaf *)self, other->state, other->home);
+        }
         pile_stand_on(self, other, other->count);
     }
     return self;
@@ -208,8 +211,8 @@ pile_dealloc(Pile *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    leaf_unlink((Leaf *)self); /* first: the trashcan may put it aside (holder.h) */
     Py_TRASHCAN_BEGIN(self, pile_dealloc)
-    leaf_unlink((Leaf *)self);
     pile_empty(self);
     PyObject *module = self->state->module;
     PyObject_GC_Del(self);

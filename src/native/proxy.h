@@ -43,10 +43,14 @@ proxy_is_unmade(PyObject *op)
     return NULL;
 }
 
-/* The object behind a proxy, as a new reference. */
+/* The object behind a proxy, as a new reference. Whatever is then done with the object may lead
+   back here, without Python code in between: so this is where the depth is looked at. */
 ALWAYS_INLINE PyObject *
 proxy_target(PyObject *op)
 {
+    if (UNLIKELY(is_too_deep())) {
+        return NULL;
+    }
     Resolver *resolver = ((Proxy *)op)->resolver;
     return LIKELY(resolver != NULL) ? resolve(resolver) : proxy_is_unmade(op);
 }
@@ -64,13 +68,17 @@ static int
 proxy_try(PyObject *op, PyObject **target)
 {
     Proxy *self = (Proxy *)op;
-    *target = self->resolver == NULL ? proxy_is_unmade(op)
-                                     : resolve_quietly_or_not(self->resolver, 1);
+    *target = is_too_deep()             ? NULL
+        : self->resolver == NULL        ? proxy_is_unmade(op)
+                                        : resolve_quietly_or_not(self->resolver, 1);
     if (*target != NULL) {
         return 1;
     }
     if (!PyErr_Occurred()) {
         return 0;
+    }
+    if (PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        return -1; /* with no stack left for an import */
     }
     PyObject *error = error_fetch(); /* an import must not see it */
     PyObject *unbound = HELPER(self->state, UnboundError);
@@ -134,7 +142,8 @@ proxy_owns(PyObject *op, PyObject *name)
 static PyObject *
 proxy_attribute_error(PyObject *op, PyObject *name, PyObject **error)
 {
-    if (!PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+    if (!PyErr_ExceptionMatches(PyExc_RuntimeError) ||
+        PyErr_ExceptionMatches(PyExc_RecursionError)) { /* with no stack left for Python code */
         return NULL;
     }
     *error = error_fetch(); /* an import must not see it */
@@ -290,22 +299,25 @@ static PyObject *
 proxy_reduce(PyObject *op, PyObject *Py_UNUSED(protocol))
 {
     /* The target is pickled by its own rules, and loading it does not need ctxlocal. */
-    PyObject *getitem = HELPER(((Proxy *)op)->state, getitem);
-    PyObject *target = getitem == NULL ? NULL : proxy_target(op);
-    return target == NULL ? NULL : Py_BuildValue("O((N)i)", getitem, target, 0);
+    PyObject *target = proxy_target(op);
+    PyObject *getitem = target == NULL ? NULL : HELPER(((Proxy *)op)->state, getitem);
+    if (getitem == NULL) {
+        Py_XDECREF(target);
+        return NULL;
+    }
+    return Py_BuildValue("O((N)i)", getitem, target, 0);
 }
 
 static PyObject *
 call_with_target(PyObject *op, PyObject *function, PyObject *second)
 {
+    Py_XINCREF(function);
     PyObject *target = function == NULL ? NULL : proxy_target(op);
-    if (target == NULL) {
-        return NULL;
-    }
-    Py_INCREF(function);
-    PyObject *result = PyObject_CallFunctionObjArgs(function, target, second, NULL);
-    Py_DECREF(function);
-    Py_DECREF(target);
+    PyObject *result = target == NULL
+        ? NULL
+        : PyObject_CallFunctionObjArgs(function, target, second, NULL);
+    Py_XDECREF(function);
+    Py_XDECREF(target);
     return result;
 }
 
@@ -413,7 +425,7 @@ proxy_write_back(Proxy *self, PyObject *result)
         }
         is_done = done == NULL ? -1 : 0;
     } else if (resolver->origin == FROM_VAR) {
-        done = PyContextVar_Set(resolver->source, result);
+        done = context_set(resolver->source, result);
         is_done = done == NULL ? -1 : 0;
     } else {
         raise_made(HELPER(state, no_place), resolver->source, result, NULL, NULL);
@@ -1181,7 +1193,7 @@ native_proxy_class(PyObject *module, PyObject *args)
 /* Functions on proxies */
 
 static PyObject *
-native_unwrap(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+native_unwrap(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     static const Parameter parameters[] = {{"obj", EITHER_WAY, 1}};
     PyObject *given[1];
@@ -1190,7 +1202,12 @@ native_unwrap(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t cou
         return NULL;
     }
     PyObject *obj = Py_NewRef(given[0]);
-    while (obj != NULL && is_proxy(obj)) {
+    for (int steps = 0; obj != NULL && is_proxy(obj); steps++) {
+        if (UNLIKELY(steps > 0) && steps >= Py_GetRecursionLimit()) {
+            Py_DECREF(obj);
+            return raise_made(HELPER((State *)PyModule_GetState(module), endless), NULL, NULL, NULL,
+                              NULL);
+        }
         Py_SETREF(obj, proxy_target(obj));
     }
     return obj;

@@ -148,6 +148,9 @@ NEVER_INLINE PyObject *
 resolve_slowly(Resolver *self, int is_quiet)
 {
     PyObject *found;
+    if (is_too_deep()) {
+        return NULL;
+    }
     switch (self->origin) {
     case FROM_LOCAL:
         return resolve_local_slowly(self, is_quiet);

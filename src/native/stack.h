@@ -40,7 +40,7 @@ stack_push_list(LocalStack *self, PyObject *obj)
     PyObject *list = is_filled < 0 ? NULL : is_filled ? PySequence_List(values) : PyList_New(0);
     PyObject *token = list == NULL || PyList_Append(list, obj) < 0
         ? NULL
-        : PyContextVar_Set(self->var, list);
+        : context_set(self->var, list);
     Py_XDECREF(values);
     Py_XDECREF(list);
     Py_XDECREF(token);
@@ -111,7 +111,7 @@ stack_pop_list(LocalStack *self)
         Py_ssize_t last = PyList_GET_SIZE(list) - 1;
         obj = Py_NewRef(PyList_GET_ITEM(list, last));
         token = PyList_SetSlice(list, last, last + 1, NULL) < 0 ? NULL
-                                                                : PyContextVar_Set(self->var, list);
+                                                                : context_set(self->var, list);
         if (token == NULL) {
             Py_CLEAR(obj);
         }
@@ -167,7 +167,10 @@ stack_pop_slowly(LocalStack *self)
         }
     } else {
         Pile *made = pile_new(self->state, (Holder *)self);
-        if (made != NULL) {
+        if (made != NULL && pile_is_empty(found)) { /* a finaliser was here */
+            obj = Py_NewRef(Py_None);
+            Py_DECREF(made);
+        } else if (made != NULL) {
             obj = Py_NewRef(pile_top(found));
             if (found->count > 0) {
                 pile_stand_on(made, found, found->count - 1);
@@ -259,7 +262,7 @@ stack_set_all(PyObject *op, PyObject *all)
     if (all == Py_None) {
         result = holder_release((Holder *)self);
     } else if (self->kind == VAR) {
-        PyObject *token = PyContextVar_Set(self->var, all);
+        PyObject *token = context_set(self->var, all);
         Py_XDECREF(token);
         result = token == NULL ? -1 : 0;
     } else if (leaf_is_ours((Holder *)self, all)) {
