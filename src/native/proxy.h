@@ -41,11 +41,9 @@ proxy_is_unmade(PyObject *op)
     /* in the words of a slot that is empty */
 #if PY_VERSION_HEX >= 0x030d0000
     PyErr_Format(PyExc_AttributeError, "'%T' object has no attribute '_get_current_object'", op);
-#elif PY_VERSION_HEX >= 0x030b0000
+#else
     PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '_get_current_object'",
                  Py_TYPE(op)->tp_name);
-#else
-    PyErr_SetString(PyExc_AttributeError, "_get_current_object");
 #endif
     return NULL;
 }
