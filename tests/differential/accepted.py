@@ -87,7 +87,7 @@ ACCEPTED = (
         "werkzeug",
         "a special method that is taken as an attribute is the target's, and missing where it "
         "has none; werkzeug's is a partial of the operation",
-        step=r"\._*\w*__\w+__|'__\w+__'",
+        step=r"\._*\w*__\w+__|'__\w+__'|vars\(p\)",
     ),
     Accepted("werkzeug", "pickling acts on the target", step="pickle"),
     Accepted(
@@ -100,7 +100,7 @@ ACCEPTED = (
     Accepted(
         "werkzeug",
         "the same: Python asks for an attribute, and goes on without it",
-        theirs="'RuntimeError'",
+        theirs="'RuntimeError'|'no'",
     ),
     Accepted(
         "werkzeug",
@@ -112,7 +112,7 @@ ACCEPTED = (
         "werkzeug",
         "slips: a class is not formatted, self is no keyword, PurePosixPath takes no str, a "
         "class patched with | calls a function with one argument",
-        theirs=r"__format__|r_op\(\) missing|values for argument 'self'|PathLike",
+        theirs=r"copy\(\) missing|__format__|r_op\(\) missing|values for argument 'self'|PathLike",
     ),
     Accepted(
         "werkzeug",
@@ -126,7 +126,7 @@ ACCEPTED = (
         "the __getattr__ of a subclass is asked for what the target lacks, and leaves the "
         "target's attributes alone",
         kind="proxy_class",
-        step=r"\bp\.|attr\(p",
+        step=r"\bp\.|attr\(p|isinstance",
         theirs="any |property|late|callable|got",
     ),
     Accepted(
@@ -168,11 +168,5 @@ ACCEPTED = (
         "threading",
         "the pure twin is a Python class, which object's methods serve",
         step=r"object\.__|__getattribute__\(",
-    ),
-    Accepted(
-        "threading",
-        "calling __init__ again makes the Local anew, as werkzeug's",
-        step=r"__dict__|\.__init__\(",
-        ours="ValuesView",
     ),
 )

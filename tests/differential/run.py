@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from .words import NAMES
+from .words import NAMES, drive
 
 ADDRESS = re.compile(r"0x[0-9a-f]+")
 PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, range, slice, type(...))
@@ -62,7 +62,11 @@ class Runner:
     def _run(self, program: list[str]) -> list[Any]:
         namespace = {"__name__": "program", **NAMES, **self.names, "unwrap": self.unwrap}
         namespace["is_proxy"] = self.is_proxy
-        return [self._step(source, namespace) for source in program]
+        try:
+            return [self._step(source, namespace) for source in program]
+        finally:
+            for obj, attributes in WORDS:
+                restore(obj, attributes)
 
     def _step(self, source: str, namespace: dict[str, Any]) -> Any:
         namespace["_"] = None
@@ -79,7 +83,7 @@ class Runner:
         if self.is_proxy(value):
             try:
                 return ["proxy", type(value).__name__, self.told(self.unwrap(value), depth)]
-            except RuntimeError:
+            except Exception:
                 return ["proxy", type(value).__name__, "unbound"]
         if isinstance(value, PLAIN):
             return [type(value).__name__, ADDRESS.sub("0x0", repr(value))[:1000]]
@@ -103,6 +107,23 @@ class Runner:
             return [type(value).__name__]
         attributes = getattr(value, "__dict__", {})
         return [type(value).__name__, self.told(dict(attributes), depth - 1)]
+
+
+def restore(obj: Any, attributes: dict[str, Any]) -> None:
+    """Undo what a program did to a class or function that the next one uses too."""
+    now = dict(vars(obj))
+    for name in now.keys() - attributes.keys():
+        delattr(obj, name)
+    for name, value in attributes.items():
+        if now.get(name, now) is not value:
+            setattr(obj, name, value)
+
+
+WORDS = [
+    (word, dict(vars(word)))
+    for word in NAMES.values()
+    if getattr(word, "__module__", "") == drive.__module__
+]
 
 
 @functools.lru_cache(maxsize=100_000)
