@@ -17,6 +17,7 @@ class Accepted:
     :param theirs: what the outcome of the other looks like, as a regular expression.
     :param kind: the programs that it is about.
     :param since: the Python on which it begins.
+    :param is_end: what follows such a step is not compared, whatever came of it.
     """
 
     other: str
@@ -26,6 +27,7 @@ class Accepted:
     theirs: str = ""
     kind: str = ""
     since: tuple[int, int] = (3, 10)
+    is_end: bool = False
 
     def covers(self, kind: str, program: list[str], at: int, ours: Any, theirs: Any) -> bool:
         """Whether this is what the step at ``at`` shows."""
@@ -49,6 +51,7 @@ ACCEPTED = (
         "method instead would double the price of a set",
         kind=LOCALS,
         step=r"object\.__(set|del)attr__",
+        is_end=True,
     ),
     Accepted(
         "native",
@@ -138,7 +141,7 @@ ACCEPTED = (
         "werkzeug",
         "on 3.12 and later a plain LocalProxy has the buffer protocol: what takes bytes takes it, "
         "and bytearray() asks for it before it iterates",
-        theirs="bytes-like|string, bytes|bytearray|memoryview",
+        theirs="can't concat|bytes-like|string, bytes|bytearray|memoryview",
         since=(3, 12),
     ),
     Accepted(
@@ -168,5 +171,6 @@ ACCEPTED = (
         "threading",
         "the pure twin is a Python class, which object's methods serve",
         step=r"object\.__|__getattribute__\(",
+        is_end=True,
     ),
 )

@@ -9,6 +9,7 @@ import contextvars
 import functools
 import io
 import json
+import math
 import re
 import sys
 import types
@@ -121,8 +122,8 @@ def restore(obj: Any, attributes: dict[str, Any]) -> None:
 
 WORDS = [
     (word, dict(vars(word)))
-    for word in NAMES.values()
-    if getattr(word, "__module__", "") == drive.__module__
+    for word in (*NAMES.values(), NAMES["Color"].RED, math)
+    if word is math or getattr(word, "__module__", "") == drive.__module__
 ]
 
 

@@ -96,10 +96,12 @@ class Comparison:
             child.start(program)
         ours, theirs = (child.outcomes(program) for child in self.children)
         for at, (one, two) in enumerate(zip(ours, theirs, strict=True)):
+            covering = {e for e in self.accepted if e.covers(kind, program, at, one, two)}
             if differs(self.other, one, two):
-                covering = {e for e in self.accepted if e.covers(kind, program, at, one, two)}
                 self.used |= covering
                 return None if covering else (at, one, two)
+            if any(each.is_end for each in covering):
+                return None
         return None
 
     def shrunk(self, kind: str, program: Program) -> Program:
