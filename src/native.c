@@ -80,12 +80,22 @@ name_type(PyObject *type, const char *name)
     return result;
 }
 
+/* What a class in Python names its slots by: here it has none but the one for weak references. */
+static int
+name_slots(PyObject *type, PyObject *slots)
+{
+    int result = slots == NULL ? -1 : PyObject_SetAttrString(type, "__slots__", slots);
+    Py_XDECREF(slots);
+    return result;
+}
+
 static PyTypeObject *
 add_type(PyObject *module, PyType_Spec *spec, const char *name)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     if (type != NULL && name != NULL &&
-        (name_type(type, name) < 0 || PyObject_SetAttrString(module, name, type) < 0)) {
+        (name_type(type, name) < 0 ||
+         name_slots(type, Py_BuildValue("(s)", "__weakref__")) < 0 || PyObject_SetAttrString(module, name, type) < 0)) {
         Py_CLEAR(type);
     }
     return (PyTypeObject *)type;
@@ -119,15 +129,13 @@ native_exec(PyObject *module)
         return -1;
     }
     PyObject *options = PyTuple_Pack(2, Py_None, Py_False);
-    PyObject *own = PyFrozenSet_New(NULL);
-    int failed = options == NULL || own == NULL ||
-        PyObject_SetAttr((PyObject *)state->Local, state->str__ctxlocal_options, options) < 0 ||
-        PyObject_SetAttr((PyObject *)state->BaseProxy, state->str__ctxlocal_own, own) < 0;
+    int failed = options == NULL ||
+        PyObject_SetAttr((PyObject *)state->Local, state->str__ctxlocal_options, options) < 0;
     Py_XDECREF(options);
-    Py_XDECREF(own);
     if (failed ||
         (state->LocalProxy = make_class(state, "ctxlocal.LocalProxy", DOC_LocalProxy, NULL)) == NULL ||
         name_type((PyObject *)state->LocalProxy, "LocalProxy") < 0 ||
+        name_slots((PyObject *)state->LocalProxy, PyTuple_New(0)) < 0 ||
         PyObject_SetAttrString(module, "LocalProxy", (PyObject *)state->LocalProxy) < 0) {
         return -1;
     }

@@ -357,6 +357,177 @@ def test_class_attribute_changed_later_is_seen(impl: ModuleType, ident: Any) -> 
     assert not hasattr(local, "role")
 
 
+class Refusing:
+    def __get__(self, obj: object, owner: object = None) -> str:
+        return "described"
+
+    def __set__(self, obj: object, value: object) -> None:
+        raise AttributeError("refused")
+
+
+def test_data_descriptor_set_later_comes_before_a_value(impl: ModuleType, ident: Any) -> None:
+    class Changing(impl.Local):  # type: ignore[name-defined,misc]
+        pass
+
+    cls: Any = Changing
+    local = cls(ident=ident)
+    local.x = "value"
+    p = local("x")
+    for described in (Refusing(), property(lambda self: "described")):
+        cls.x = described
+        assert (local.x, p) == ("described", "described")
+        with pytest.raises(AttributeError):
+            local.x = 1
+        with pytest.raises(AttributeError):
+            del local.x
+    cls.x = "default"
+    assert (local.x, p) == ("value", "value")
+    local.x = "changed"
+    del cls.x
+    assert (local.x, p) == ("changed", "changed")
+    del local.x
+    assert not hasattr(local, "x")
+
+
+def test_special_attribute_set_later_is_seen(impl: ModuleType, ident: Any) -> None:
+    class Changing(impl.Local):  # type: ignore[name-defined,misc]
+        @classmethod
+        def made(cls) -> str:
+            return cls.__name__
+
+    cls: Any = Changing
+    local = cls(ident=ident)
+    local.x = 1
+    assert local.made() == "Changing"
+    cls.made = lambda self: ("replaced", self is local)
+    cls.__getattr__ = lambda self, name: f"no {name}"
+    cls.__len__ = lambda self: 3
+    cls.__doc__ = "Changed."
+    assert (local.made(), local.y, local.x) == (("replaced", True), "no y", 1)
+    assert (len(local), local.__doc__) == (3, "Changed.")
+    del cls.made, cls.__getattr__, cls.__len__
+    assert not hasattr(local, "made")
+    assert not hasattr(local, "y")
+
+
+def test_name_with_two_leading_underscores_is_a_name(impl: ModuleType, ident: Any) -> None:
+    local = type("Private", (impl.Local,), {"__x": "default"})(ident=ident)
+    local.__dict__["__x"] = "value"
+    assert getattr(local, "__x") == "value"
+    setattr(local, "__x", "changed")
+    assert getattr(local, "__x") == "changed"
+    delattr(local, "__x")
+    assert getattr(local, "__x") == "default"
+
+
+def test_class_that_a_subclass_claims_is_believed(impl: ModuleType, ident: Any) -> None:
+    class Claiming(impl.Local):  # type: ignore[name-defined,misc]
+        __class__ = property(lambda self: dict)
+
+    local: Any = Claiming(ident=ident)
+    assert isinstance(local, dict)
+    assert local.__class__ is dict
+    assert isinstance(copy.copy(local), Claiming)
+
+
+def test_class_of_a_local_can_be_changed(impl: ModuleType, ident: Any) -> None:
+    class First(impl.Local):  # type: ignore[name-defined,misc]
+        x = "first"
+
+    class Second(impl.Local):  # type: ignore[name-defined,misc]
+        x = y = "second"
+
+    local: Any = First(ident=ident)
+    local.x = "value"
+    local.__class__ = Second
+    assert (local.x, local.y, local.__class__) == ("value", "second", Second)
+    local.y = "set"
+    del local.x
+    assert (local.x, local.y) == ("second", "set")
+    with pytest.raises(TypeError, match="only supported for"):
+        local.__class__ = int
+
+
+def test_getattribute_of_a_subclass_is_asked_by_proxies(impl: ModuleType, ident: Any) -> None:
+    class Counting(impl.Local):  # type: ignore[name-defined,misc]
+        def __getattribute__(self, name: str) -> Any:
+            found = super().__getattribute__(name)
+            return [found] if name == "x" else found
+
+    local = Counting(ident=ident)
+    local.x = 1
+    p = local("x")
+    assert [local.x, p[0], local.x, p[0]] == [[1], 1, [1], 1]
+
+
+def test_new_of_a_subclass_sets_attributes_and_may_call_init(impl: ModuleType, ident: Any) -> None:
+    class Eager(impl.Local, ident=ident):  # type: ignore[name-defined,misc,call-arg]
+        def __new__(cls, *args: Any) -> Any:
+            self = super().__new__(cls)
+            self.x = "new"
+            return self
+
+    class Twice(impl.Local):  # type: ignore[name-defined,misc]
+        def __new__(cls, *args: Any) -> Any:
+            self = super().__new__(cls)
+            self.__init__(*args)
+            return self
+
+    assert Eager().x == "new"
+    values: ContextVar[dict[str, int]] = ContextVar("values")
+    local = Twice(values)
+    values.set({"x": 1})
+    assert (local.x, list(local)) == (1, [("x", 1)])
+
+
+def test_error_of_a_given_mapping_is_no_missing_attribute(impl: ModuleType) -> None:
+    class Failing(dict[str, int]):
+        def __getitem__(self, name: str) -> int:
+            raise ValueError(name)
+
+    values: ContextVar[dict[str, int]] = ContextVar("values")
+    local = impl.Local(values)
+    values.set(Failing(x=1))
+    with pytest.raises(ValueError, match=exactly("x")):
+        _ = local.x
+
+
+def test_order_is_kept_where_a_copied_context_writes(impl: ModuleType) -> None:
+    local = impl.Local(ident="context")
+    local.a = local.b = local.c = 1
+    del local.a
+    local.a = 2
+
+    def write() -> list[tuple[str, int]]:
+        local.b = 3
+        return list(local)
+
+    assert copy_context().run(write) == [("b", 3), ("c", 1), ("a", 2)]
+    assert list(local) == [("b", 1), ("c", 1), ("a", 2)]
+
+
+def test_default_is_back_when_its_value_goes(impl: ModuleType, ident: Any) -> None:
+    class Defaults(impl.Local):  # type: ignore[name-defined,misc]
+        x = "default"
+
+    local = Defaults(ident=ident)
+    for value in ("one", "two"):
+        local.x = value
+        assert [local.x, local.x] == [value, value]
+        del local.x
+        assert [local.x, local.x] == ["default", "default"]
+
+
+def test_slots_and_weak_references_show_as_those_of_a_class(impl: ModuleType) -> None:
+    for made in (impl.Local(), impl.LocalStack()):
+        assert "__weakref__" in made.__class__.__slots__
+        assert hasattr(made, "__slots__")
+        reference = weakref.ref(made)
+        assert made.__weakref__ is not None
+        assert reference() is made
+    assert impl.LocalProxy.__slots__ == ()
+
+
 def test_property_comes_before_a_value(impl: ModuleType, ident: Any) -> None:
     class Guarded(impl.Local):  # type: ignore[name-defined,misc]
         @property

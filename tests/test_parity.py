@@ -130,6 +130,22 @@ def test_methods_have_the_same_signatures(cls: str, name: str) -> None:
     assert loosely(native) == loosely(pure)
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_methods_are_named_alike(name: str) -> None:
+    def names(cls: Any) -> dict[str, Any]:
+        return {
+            each: (found.__name__, found.__qualname__)
+            for each in public(cls) - {"__class__", "__init_subclass__", "__subclasshook__"}
+            if callable(found := getattr(cls, each)) and each not in ("__class_getitem__",)
+        }
+
+    native, pure = names(getattr(NATIVE, name)), names(getattr(PURE, name))
+    assert set(native) == set(pure)
+    own = {each for each in pure if not pure[each][1].startswith("object.")}
+    different = {each for each in own if native[each] != pure[each]}
+    assert not different, [(native[each], pure[each]) for each in sorted(different)]
+
+
 def test_no_method_of_the_native_types_is_python() -> None:
     for cls in (NATIVE.Local, NATIVE.LocalStack, NATIVE.LocalProxy, NATIVE.LocalProxy.__base__):
         assert cls.__flags__ & (1 << 9)  # a heap type, as several interpreters need

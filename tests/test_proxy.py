@@ -296,6 +296,48 @@ def test_numbers(impl: ModuleType) -> None:
     assert {3: "three"}[p] == "three"
 
 
+@pytest.mark.parametrize(
+    "value", [5, 0, True, -1, b"ab", bytearray(b"ab"), [1, 2], range(3), "text", 2.5, None]
+)
+def test_bytes_are_what_they_are_of_the_target(impl: ModuleType, value: Any) -> None:
+    def outcome(obj: Any) -> object:
+        try:
+            return bytes(obj)
+        except Exception as error:
+            return type(error), str(error)
+
+    expected = outcome(value)
+    assert outcome(bound_to(impl, value)) == expected
+
+
+def test_power_with_a_modulus_asks_the_proxy_where_python_asks_any_class(impl: ModuleType) -> None:
+    p, q, m = bound_to(impl, 7), bound_to(impl, 3), impl.LocalProxy(lambda: bound_to(impl, 5))
+    assert [pow(p, 3, 5), pow(p, q, 5), pow(p, q, m), pow(p, 3, m)] == [3, 3, 3, 3]
+    with pytest.raises(TypeError, match=r"'int', 'int', 'LocalProxy'$"):
+        pow(7, 3, m)
+    if sys.version_info >= (3, 14):  # asks the exponent's class too
+        assert pow(7, q, 5) == 3
+        return
+    with pytest.raises(TypeError, match=r"'int', 'LocalProxy', 'int'$"):
+        pow(7, q, 5)
+
+
+def test_sequence_operators_of_a_subclass_are_those_of_a_python_class(impl: ModuleType) -> None:
+    class Sub(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        pass
+
+    local = impl.Local()
+    iconcat: Any = operator.iconcat  # typeshed has no type for it
+    for cls in (impl.LocalProxy, Sub):
+        local.value = target = [1]
+        p = cls(local, "value")
+        assert operator.concat(p, [2]) == [1, 2]
+        assert iconcat(p, [2]) is p
+        assert target == [1, 2]
+        with pytest.raises(TypeError, match=r"can't be concatenated$"):
+            iconcat(p, 1)
+
+
 def test_other_operand_is_unwrapped_when_it_is_a_proxy_too(impl: ModuleType) -> None:
     class Strict:
         """Refuses everything but its own kind."""
@@ -811,11 +853,11 @@ def test_hasattr_and_getattr_with_a_default_work_unbound(impl: ModuleType, ident
 @pytest.mark.parametrize(
     "use",
     [
-        *(operation for operation, _ in OPERATIONS.values()),
+        *(use for name, (use, _) in OPERATIONS.items() if name not in ("__eq__", "__ne__")),
         iter,
         lambda p: [*p],
         lambda p: p(),
-        lambda p: p == 1,
+        lambda p: p < 1,
         lambda p: getattr(operator, "iadd")(p, 1),  # noqa: B009  # typeshed has no type for it
         lambda p: p._get_current_object(),
         copy.copy,
@@ -829,6 +871,48 @@ def test_unbound_use_raises_the_plain_error(impl: ModuleType, use: Callable[[Any
     with pytest.raises(UnboundError) as caught:
         use(unbound(impl))
     assert type(caught.value) is UnboundError
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        *(
+            operator.add,
+            operator.iadd,
+            operator.lt,
+            operator.getitem,
+            operator.delitem,
+            divmod,
+            pow,
+        ),
+        operator.contains,
+        operator.matmul,
+    ],
+)
+def test_left_operand_is_looked_for_first(
+    impl: ModuleType, use: Callable[[Any, Any], object]
+) -> None:
+    left, right = (impl.LocalProxy(ContextVar(name)) for name in ("left", "right"))
+    with pytest.raises(UnboundError, match="'left'"):
+        use(left, right)
+
+
+def test_unbound_proxy_equals_itself_alone(impl: ModuleType, ident: Any) -> None:
+    p, q = unbound(impl), impl.Local(ident=ident)("other")
+    bound = bound_to(impl, 3)
+    assert (operator.eq(p, p), operator.ne(p, p)) == (True, False)
+    for other in (q, bound, 3, None, object()):
+        assert (p == other, other == p, p != other, other != p) == (False, False, True, True)
+    assert p in [q, p]
+    assert q not in [p, bound, 3]
+
+
+def test_equality_is_no_answer_where_the_resolver_fails(impl: ModuleType) -> None:
+    p = impl.LocalProxy(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        _ = p == 1
+    with pytest.raises(ZeroDivisionError):
+        _ = bound_to(impl, 1) != p
 
 
 def test_plain_runtime_error_of_a_resolver_means_unbound(impl: ModuleType) -> None:
@@ -1273,6 +1357,111 @@ def test_attribute_that_a_subclass_defines_is_set_on_the_proxy(impl: ModuleType)
     assert vars(target) == {"other": 2}
     del p.uses
     assert not hasattr(p, "uses")
+
+
+def test_class_attribute_of_a_subclass_is_seen_whenever_it_is_set(impl: ModuleType) -> None:
+    class Sub(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        pass
+
+    local = impl.Local()
+    target: Any = Plain(tag="the target's")
+    local.value = target
+    cls: Any = Sub
+    p = cls(local, "value")
+    assert p.tag == "the target's"
+    cls.tag = "set"
+    assert p.tag == "set"
+    cls.tag = property(lambda self: f"a property of {self.__class__.__name__}")
+    assert p.tag == "a property of Plain"
+    cls.shout = lambda self: "shouted"
+    assert p.shout() == "shouted"
+    del cls.tag, cls.shout
+    assert p.tag == "the target's"
+    assert not hasattr(p, "shout")
+    p.shout = 1
+    assert target.shout == 1
+
+
+def test_special_method_of_a_subclass_is_seen_whenever_it_is_set(impl: ModuleType) -> None:
+    class Sub(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        pass
+
+    local = impl.Local()
+    local.value = [1, 2]
+    cls: Any = Sub
+    p = cls(local, "value")
+    cls.__len__ = lambda self: 42
+    cls.__mul__ = lambda self, other: "product"
+    assert (len(p), p.__len__(), p * 2) == (42, 42, "product")
+    del cls.__len__, cls.__mul__
+    assert (len(p), p.__len__(), p * 2) == (2, 2, [1, 2, 1, 2])
+
+
+def test_class_that_a_subclass_claims_is_believed(impl: ModuleType) -> None:
+    class Sub(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        __class__ = property(lambda self: dict)
+
+    p: Any = Sub(lambda: 5)
+    assert isinstance(p, dict)
+    assert not isinstance(p, int)
+    assert type(p) is Sub
+    assert operator.add(p, 1) == 6
+
+
+def test_new_of_a_subclass_may_call_init_itself(impl: ModuleType) -> None:
+    class Sub(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        def __new__(cls, *args: Any) -> Any:
+            self = super().__new__(cls)
+            self.__init__(*args)
+            assert self.upper() == "TEXT"
+            return self
+
+    assert Sub(lambda: "text").title() == "Text"
+
+
+def test_object_setattr_sets_what_is_a_subclass_proxys_own(impl: ModuleType) -> None:
+    class Sub(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            object.__setattr__(self, "note", "mine")
+
+    local = impl.Local()
+    target: Any = Plain(note="the target's")
+    local.value = target
+    p = Sub(local, "value")
+    assert (p.note, object.__getattribute__(p, "note")) == ("mine", "mine")
+    p.note = "changed"
+    assert (p.note, target.note) == ("changed", "the target's")
+    object.__delattr__(p, "note")
+    assert p.note == "the target's"
+    plain = impl.LocalProxy(local, "value")
+    with pytest.raises(AttributeError, match="other"):
+        object.__setattr__(plain, "other", 1)
+    plain.other = 1
+    assert target.other == 1
+
+
+def test_attribute_access_of_a_subclass_finds_what_the_subclass_defines(impl: ModuleType) -> None:
+    class Watched(impl.LocalProxy):  # type: ignore[name-defined,misc]
+        tag = "mine"
+
+        def __getattribute__(self, name: str) -> Any:
+            return super().__getattribute__(name)
+
+    local = impl.Local()
+    local.value = Plain(tag="the target's", user="ann")
+    p = Watched(local, "value")
+    assert (p.tag, p.user) == ("mine", "ann")
+    assert impl.LocalProxy(local, "value").tag == "the target's"
+
+
+def test_alias_of_a_proxy_class_leaves_nothing_on_the_target(impl: ModuleType) -> None:
+    local = impl.Local()
+    local.value = target = Plain()
+    p = impl.LocalProxy[Plain](local, "value")
+    assert vars(target) == {}
+    p.x = 1
+    assert vars(target) == {"x": 1}
 
 
 def test_subclass_overrides_special_methods(impl: ModuleType) -> None:

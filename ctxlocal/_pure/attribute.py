@@ -14,6 +14,9 @@ Where values can appear that were never set as an attribute, a Local is moved to
 ContextVar of the user's, one whose real ``__dict__`` was handed out, one with more
 names than a class can have properties for, and one with an ``__init__``, which has to
 run before the first miss in a new owner.
+
+A class may change while it has Locals. Its leaves inherit that; and what a leaf has of its
+own, properties and classmethods, asks the class again.
 """
 
 from __future__ import annotations
@@ -33,13 +36,16 @@ _MOST_PROPERTIES: Final = 512  # CPython 3.13 caches lookups for 1000 changes of
 _set_class: Callable[[object, type], None] = object.__dict__["__class__"].__set__
 
 
-def leaf_for(cls: Any, is_open: bool, namespace: dict[str, Any]) -> Any:
+def leaf_for(cls: Any, root: type, is_open: bool, namespace: dict[str, Any]) -> Any:
     """Return the leaf, or the open leaf, of a Local class; the first call makes both.
 
+    :param root: the class that every Local class is derived from.
     :param namespace: what leaves have and a Local class cannot, such as ``__dict__``.
     """
     if "_ctxlocal_leaves" not in cls.__dict__:
-        leaf = _derive(cls, (_Quiet, cls), {**namespace, "_ctxlocal_names": set()})
+        changing = tuple(vars(each) for each in cls.__mro__ if each not in root.__mro__)
+        own = {"_ctxlocal_names": set(), "_ctxlocal_changing": changing}
+        leaf = _derive(cls, (_Quiet, cls), {**namespace, **own})
         open_leaf = _derive(cls, (leaf,), {**namespace, "__getattr__": _fallback(cls)})
         # Of a leaf too, so that type(local)() is of the class.
         cls._ctxlocal_leaves = leaf._ctxlocal_leaves = open_leaf._ctxlocal_leaves = leaf, open_leaf
@@ -54,7 +60,10 @@ class _OfClass:
         self._name = name
 
     def __get__(self, local: object, leaf: type) -> Any:
-        return getattr(self._cls, self._name)
+        found = class_attribute(leaf, self._name)
+        if found is _MISSING:
+            raise no_attribute(local, self._name)
+        return bound(found, local, self._cls)
 
 
 class _Quiet:
@@ -75,14 +84,12 @@ def _derive(cls: Any, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:
         for name, found in attributes.items()
         if isinstance(found, classmethod) and not name.startswith("__")
     }
-    hidden.update((name, getattr(cls, name)) for name in ("__doc__", "__module__", "__qualname__"))
-    hidden.update(__slots__=(), __class__=property(lambda self: cls), _ctxlocal_class=cls)
+    hidden.update((name, getattr(cls, name)) for name in ("__module__", "__qualname__"))
+    hidden.update(__slots__=(), __doc__=_OfClass(cls, "__doc__"), _ctxlocal_class=cls)
     return type(cls)(cls.__name__, bases, {**hidden, **namespace})
 
 
 def _fallback(cls: Any) -> Callable[[Any, str], Any]:
-    inherited = getattr(cls, "__getattr__", None)
-
     def fallback(self: Any, name: str) -> Any:
         try:
             return self._ctxlocal_gets[name]()[1]
@@ -91,9 +98,10 @@ def _fallback(cls: Any) -> Callable[[Any, str], Any]:
         try:
             return lookup(self, name)
         except AttributeError:
-            if inherited is None:
+            inherited = class_attribute(type(self), "__getattr__")
+            if inherited is _MISSING:
                 raise
-        return inherited(self, name)
+        return bound(inherited, self, cls)(name)
 
     return fallback
 
@@ -109,21 +117,20 @@ def shadow_class_attributes(local: Any) -> None:
     """Let values that were never set as attributes come before class attributes too."""
     open_leaf = type(local)._ctxlocal_leaves[1]
     for name in dir(open_leaf._ctxlocal_class):
-        hidden = name.startswith(("__", "_ctxlocal_"))
+        hidden = is_special(name) or name.startswith("_ctxlocal_")
         if not hidden and name not in vars(open_leaf) and not is_data_descriptor(open_leaf, name):
-            setattr(open_leaf, name, _value_property(name))
+            setattr(open_leaf, name, _value_property(open_leaf, name))
 
 
 def admit(local: Any, name: str) -> bool:
     """Let ``name`` be a value's, with a property to find it by; False for a data descriptor's."""
     leaf = type(local)._ctxlocal_leaves[0]
-    if name in leaf._ctxlocal_names:
-        return True
     if is_data_descriptor(leaf, name):
         return False
-    is_special = name.startswith("__") and name.endswith("__")  # the class's, not an instance's
-    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES and not is_special:
-        setattr(leaf, name, _value_property(name))
+    if name in leaf._ctxlocal_names:
+        return True
+    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES and not is_special(name):
+        setattr(leaf, name, _value_property(leaf, name))
         leaf._ctxlocal_names.add(name)
     else:
         open_up(local)
@@ -131,7 +138,14 @@ def admit(local: Any, name: str) -> bool:
     return True
 
 
-def _value_property(name: str) -> property:
+def is_special(name: str) -> bool:
+    """Whether a name is for Python itself, which looks in the class and not in an instance."""
+    return name.startswith("__") and name.endswith("__")
+
+
+def _value_property(leaf: Any, name: str) -> property:
+    changing = leaf._ctxlocal_changing
+
     def get(local: Any) -> Any:
         try:
             return local._ctxlocal_gets[name]()[1]
@@ -139,33 +153,86 @@ def _value_property(name: str) -> property:
             pass
         return lookup(local, name)
 
-    return property(get)
+    def get_unless_described(local: Any) -> Any:
+        for namespace in changing:
+            if name in namespace and _is_data(namespace[name]):
+                return lookup(local, name)  # which decides, should another class come first
+        try:
+            return local._ctxlocal_gets[name]()[1]
+        except (KeyError, TypeError):
+            pass
+        return lookup(local, name)
+
+    if not changing:
+        return property(get)
+
+    # The others are for a data descriptor that came into the class later.
+    def set_by_class(local: Any, value: Any) -> None:
+        found = _data_descriptor(leaf, name)
+        type(found).__set__(found, local, value)
+
+    def delete_by_class(local: Any) -> None:
+        found = _data_descriptor(leaf, name)
+        type(found).__delete__(found, local)
+
+    return property(get_unless_described, set_by_class, delete_by_class)
+
+
+def _data_descriptor(leaf: Any, name: str) -> Any:
+    found = class_attribute(leaf, name)
+    if not _is_data(found):
+        raise AttributeError(
+            f"{name!r} is an attribute that each owner has of its own: object.__setattr__ and "
+            "object.__delattr__ do not reach it. Use setattr and delattr."
+        )
+    return found
+
+
+class WatchedCells(dict):  # type: ignore[type-arg]  # a subscript would cost at run time
+    """The cells of a Local whose class may change: no cell is found past a data descriptor."""
+
+    __slots__ = ("_changing",)
+
+    def __init__(self, changing: tuple[Any, ...]) -> None:
+        self._changing = changing
+
+    def __getitem__(self, name: str) -> Any:
+        for namespace in self._changing:
+            if name in namespace and _is_data(namespace[name]):
+                raise KeyError(name)  # the slow way decides, should another class come first
+        return dict.__getitem__(self, name)
 
 
 def lookup(local: Any, name: str) -> Any:
     """Find an attribute by the rule: data descriptor, value, class attribute."""
     leaf = type(local)
-    found = _class_attribute(leaf, name)
-    getter = getattr(type(found), "__get__", None)
-    if getter is not None and _is_data(found):
-        return getter(found, local, leaf)
+    found = class_attribute(leaf, name)
+    if _is_data(found):
+        return bound(found, local, leaf)
     if (pair := find(local, name)) is not None:
         return pair[1]
     if found is _MISSING:
         raise no_attribute(local, name)
-    return found if getter is None else getter(found, local, leaf)
+    return bound(found, local, leaf)
+
+
+def bound(found: Any, local: object, cls: Any) -> Any:
+    """Return a class attribute as an attribute of an instance."""
+    getter = getattr(type(found), "__get__", None)
+    return found if getter is None else getter(found, local, cls)
 
 
 def is_data_descriptor(leaf: Any, name: str) -> bool:
     """Whether the class has a data descriptor of that name, which comes before a value."""
-    return _is_data(_class_attribute(leaf, name))
+    return _is_data(class_attribute(leaf, name))
 
 
 def _is_data(found: object) -> bool:
     return hasattr(type(found), "__set__") or hasattr(type(found), "__delete__")
 
 
-def _class_attribute(leaf: Any, name: str) -> Any:
+def class_attribute(leaf: Any, name: str) -> Any:
+    """Find a class attribute past the leaf's properties, as it is."""
     for cls in leaf._ctxlocal_class.__mro__:
         if name in cls.__dict__:
             return cls.__dict__[name]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from .._owner import SEEN, Seen
 from .attribute import (
+    WatchedCells,
     admit,
     begin,
+    bound,
     cell_of,
+    class_attribute,
     find,
     is_data_descriptor,
     leaf_for,
@@ -69,6 +72,9 @@ class Local:
     _ctxlocal_cells: dict[str, Cell]  # by name, under the strategy of now
     _ctxlocal_gets: dict[str, Callable[[], Pair | None]]  # their get(), bound
     _ctxlocal_init: tuple[tuple[Any, ...], dict[str, Any]] | None  # a subclass's arguments
+    _ctxlocal_class: Any  # of a leaf: the class it stands for
+    _ctxlocal_leaves: tuple[Any, Any]
+    _ctxlocal_changing: tuple[Any, ...]  # the namespaces of the user's classes
     _ctxlocal_options: tuple[IdentLike | None, bool] = (None, False)  # the class keywords
 
     def __init_subclass__(
@@ -80,14 +86,17 @@ class Local:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         owns_init = cls.__init__ is not Local.__init__
-        leaf = leaf_for(cls, owns_init or args[:1] not in ((), (None,)), _LEAF_NAMESPACE)
-        self: Self = object.__new__(leaf)
+        is_open = owns_init or args[:1] not in ((), (None,))
+        self: Self = object.__new__(leaf_for(cls, Local, is_open, _LEAF_NAMESPACE))
         object.__setattr__(self, "_ctxlocal_init", None)
         if owns_init:
             ident, carry = cls._ctxlocal_options
             _install(self, make_slot(_label(self, None), None, ident, carry, dict))
             object.__setattr__(self, "_ctxlocal_init", (args, kwargs))
             self._ctxlocal_slot.bound().setdefault({})  # __init__ is about to run here
+        elif cls.__new__ is not Local.__new__:  # which may set attributes at once
+            ident, carry = cls._ctxlocal_options
+            _install(self, make_slot(_label(self, None), None, ident, carry, dict))
         return self
 
     def __init__(
@@ -99,17 +108,17 @@ class Local:
         name: str | None = None,
         carry: bool = False,
     ) -> None:
-        if self._ctxlocal_init is None:
-            if context_var is None and ident is None:
+        arguments = (context_var, ident, name, carry)
+        if self._ctxlocal_init is not None:
+            if arguments != _NO_ARGUMENTS:
+                raise _has_init(type(self).__name__)
+        elif type(self).__new__ is Local.__new__ or arguments != _NO_ARGUMENTS:
+            if context_var is not None:
+                open_up(self)  # a __new__ may have kept it to itself
+            elif ident is None:
                 ident, carried = type(self)._ctxlocal_options
                 carry = carry or carried
             _install(self, make_slot(_label(self, name), context_var, ident, carry, dict))
-        elif (context_var, ident, name, carry) != (None, None, None, False):
-            raise TypeError(
-                f"{type(self).__name__} defines __init__, which runs anew in each owner, so its "
-                f"strategy cannot be an argument. Write: class {type(self).__name__}"
-                '(Local, ident="...")'
-            )
 
     if TYPE_CHECKING:
 
@@ -154,7 +163,7 @@ class Local:
         self._ctxlocal_slot.clear()
 
     def _ctxlocal_renew(self) -> None:
-        object.__setattr__(self, "_ctxlocal_cells", {})
+        object.__setattr__(self, "_ctxlocal_cells", _no_cells(self))
         object.__setattr__(self, "_ctxlocal_gets", {})
 
     def _ctxlocal_now(self, name: str) -> Pair | None:
@@ -168,7 +177,7 @@ class Local:
 
     def __copy__(self) -> Self:
         """Return another Local of the same strategy with the current owner's values."""
-        cls = self.__class__
+        cls: type[Self] = type(self)._ctxlocal_class
         if self._ctxlocal_init is not None:
             args, kwargs = self._ctxlocal_init
             other = cls(*args, **kwargs)
@@ -181,9 +190,19 @@ class Local:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
-            f"cannot pickle {self.__class__.__name__!r} object: its values belong to the owners "
+            f"cannot pickle {type(self).__name__!r} object: its values belong to the owners "
             "of this process. Pickle dict(local) instead; copy.copy(local) makes another Local."
         )
+
+
+_NO_ARGUMENTS = (None, None, None, False)
+
+
+def _has_init(kind: str) -> TypeError:
+    return TypeError(
+        f"{kind} defines __init__, which runs anew in each owner, so its strategy cannot be an "
+        f'argument. Write: class {kind}(Local, ident="...")'
+    )
 
 
 def _label(local: Local, name: str | None) -> str:
@@ -194,6 +213,11 @@ def _label(local: Local, name: str | None) -> str:
 def _install(local: Local, slot: Slot) -> None:
     object.__setattr__(local, "_ctxlocal_slot", slot)
     slot.serve(local)
+
+
+def _no_cells(local: Local) -> dict[str, Cell]:
+    changing = type(local)._ctxlocal_changing
+    return WatchedCells(changing) if changing else {}
 
 
 def _refuse_dict(local: Local, name: str) -> None:
@@ -252,5 +276,26 @@ def _value(local: Local, name: str) -> Any:
     return pair[1]
 
 
+def _class(local: Local) -> Any:
+    leaf = type(local)
+    found = class_attribute(leaf, "__class__")
+    return leaf._ctxlocal_class if found is _OBJECTS_CLASS else bound(found, local, leaf)
+
+
+def _set_class(local: Local, cls: Any) -> None:
+    found = class_attribute(type(local), "__class__")
+    if found is not _OBJECTS_CLASS:
+        type(found).__set__(found, local, cls)
+        return
+    if isinstance(cls, type) and issubclass(cls, Local):
+        cls = leaf_for(cls, Local, True, _LEAF_NAMESPACE)  # it has properties for no value
+    found.__set__(local, cls)
+    shadow_class_attributes(local)
+    cells = _no_cells(local)
+    cells.update(local._ctxlocal_cells)
+    object.__setattr__(local, "_ctxlocal_cells", cells)
+
+
+_OBJECTS_CLASS = object.__dict__["__class__"]
 # Not in the class, where a __dict__ of a subclass without __slots__ would come before it.
-_LEAF_NAMESPACE = {"__dict__": property(_dict)}
+_LEAF_NAMESPACE = {"__dict__": property(_dict), "__class__": property(_class, _set_class)}

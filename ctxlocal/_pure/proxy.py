@@ -57,7 +57,7 @@ class BaseProxy:
 
     _get_current_object: Callable[[], Any]
     _ctxlocal_origin: tuple[Any, str | None]
-    _ctxlocal_own: frozenset[str] = frozenset()  # the names that a subclass defines
+    _ctxlocal_base: type  # the class of ours that a class is, or is derived from
 
     def __init__(
         self, local: Any, name: str | None = None, *, unbound_message: str | None = None
@@ -70,24 +70,23 @@ class BaseProxy:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # What a subclass defines is its own; everything else is the target's.
-        named = {name for base in cls.__mro__ for name in vars(base) if not _is_special(name)}
-        cls._ctxlocal_own = frozenset(named - set(vars(BaseProxy)))
-        if cls._ctxlocal_own and "__getattribute__" not in vars(cls):
-            cls.__getattribute__ = _attribute_getter(  # type: ignore[method-assign]
-                _OWN | cls._ctxlocal_own
-            )
+        access: Any = cls.__getattribute__
+        if access is cls._ctxlocal_base.__getattribute__:
+            cls.__getattribute__ = _subclass_attribute  # type: ignore[method-assign]
+        elif access is not _subclass_attribute:
+            # One of its own, which asks super(): from now on every proxy looks what it is.
+            BaseProxy.__getattribute__ = _subclass_attribute  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "__orig_class__":  # LocalProxy[T](...) would leave it on the target
             raise AttributeError(name)
-        if name in type(self)._ctxlocal_own:
+        if _is_own(self, name):
             object.__setattr__(self, name, value)
         else:
             setattr(_target_for_attribute(self, name), name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name in type(self)._ctxlocal_own:
+        if _is_own(self, name):
             object.__delattr__(self, name)
         else:
             delattr(_target_for_attribute(self, name), name)
@@ -136,8 +135,30 @@ _OWN_UNBOUND: Final = frozenset(("__class__", "__doc__", "__repr__", "__bool__",
 _resolver: Callable[[Any], Callable[[], Any]] = BaseProxy.__dict__["_get_current_object"].__get__
 
 
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
+# Of these every class has its own, or a subclass means it for itself: they stay the target's.
+_OF_EVERY_CLASS: Final = frozenset(
+    (
+        *("__module__", "__doc__", "__dict__", "__weakref__", "__slots__", "__new__"),
+        *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
+        *("__orig_bases__", "__parameters__", "__static_attributes__", "__firstlineno__"),
+        *("__init_subclass__", "__class_getitem__", "__abstractmethods__", "__getattribute__"),
+    )
+)
+
+
+def _is_own(proxy: BaseProxy, name: str) -> bool:
+    """Whether a subclass defines the name by now, or ``object.__setattr__`` set it on the proxy."""
+    cls = type(proxy)
+    base = cls._ctxlocal_base
+    if cls is base:
+        return False
+    for each in cls.__mro__:
+        if name in vars(each):
+            return each not in base.__mro__ and name not in _OF_EVERY_CLASS
+    try:
+        return name in object.__getattribute__(proxy, "__dict__")
+    except AttributeError:  # a subclass with __slots__
+        return False
 
 
 def _target_or(proxy: BaseProxy, default: Any) -> Any:
@@ -148,12 +169,14 @@ def _target_or(proxy: BaseProxy, default: Any) -> Any:
     """
     try:
         return _resolver(proxy)()
-    except UnboundError:
-        return default
     except RuntimeError as error:
-        if type(error) is not RuntimeError:
+        if not _says_unbound(error):
             raise
         return default
+
+
+def _says_unbound(error: RuntimeError) -> bool:
+    return isinstance(error, UnboundError) or type(error) is RuntimeError
 
 
 def _target_for_attribute(proxy: BaseProxy, name: str) -> Any:
@@ -163,17 +186,30 @@ def _target_for_attribute(proxy: BaseProxy, name: str) -> Any:
         raise unbound_attribute(error, name) from error.__cause__
 
 
-def _attribute_getter(own: frozenset[str]) -> Callable[[Any, str], Any]:
-    def __getattribute__(self: Any, name: str) -> Any:
-        if name in own:
-            return object.__getattribute__(self, name)
-        try:
-            target = _resolver(self)()
-        except RuntimeError as error:
-            return _attribute_without_target(self, name, error)
-        return getattr(target, name)
+def _attribute(self: Any, name: str) -> Any:
+    if name in _OWN:
+        return object.__getattribute__(self, name)
+    try:
+        target = _resolver(self)()
+    except RuntimeError as error:
+        return _attribute_without_target(self, name, error)
+    except AttributeError:
+        return _attribute_before_init(self, name)
+    return getattr(target, name)
 
-    return __getattribute__
+
+def _subclass_attribute(self: Any, name: str) -> Any:
+    if _is_own(self, name):
+        return object.__getattribute__(self, name)
+    return _attribute(self, name)
+
+
+def _attribute_before_init(proxy: BaseProxy, name: str) -> Any:
+    try:
+        _resolver(proxy)
+    except AttributeError:  # a __new__ may be about to call __init__
+        return object.__getattribute__(proxy, name)
+    raise
 
 
 def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) -> Any:
@@ -188,7 +224,7 @@ def _attribute_without_target(proxy: BaseProxy, name: str, error: RuntimeError) 
     raise raised from error.__cause__
 
 
-BaseProxy.__getattribute__ = _attribute_getter(_OWN)  # type: ignore[method-assign]
+BaseProxy._ctxlocal_base = BaseProxy
 
 
 # The special methods
@@ -203,9 +239,25 @@ def _unary(operation: Method) -> Method:
 
 def _binary(operation: Method) -> Method:
     def method(self: Any, other: Any) -> Any:
+        target = _resolver(self)()
         if isinstance(other, BaseProxy):
             other = _resolver(other)()
-        return operation(_resolver(self)(), other)
+        return operation(target, other)
+
+    return method
+
+
+def _equality(operation: Method) -> Method:
+    def method(self: Any, other: Any) -> Any:
+        try:
+            target = _resolver(self)()
+            if isinstance(other, BaseProxy):
+                other = _resolver(other)()
+        except RuntimeError as error:
+            if not _says_unbound(error):
+                raise
+            return NotImplemented  # an unbound proxy equals itself alone
+        return operation(target, other)
 
     return method
 
@@ -221,9 +273,9 @@ def _reflected(operation: Method) -> Method:
 
 def _in_place(operation: Method) -> Method:
     def method(self: Any, other: Any) -> Any:
+        target = _resolver(self)()
         if isinstance(other, BaseProxy):
             other = _resolver(other)()
-        target = _resolver(self)()
         result = operation(target, other)
         if result is not target:
             local, name = object.__getattribute__(self, "_ctxlocal_origin")
@@ -264,18 +316,19 @@ def _call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 def _mro_entries(self: Any, bases: tuple[Any, ...]) -> tuple[Any, ...]:
     target = _resolver(self)()
-    if isinstance(target, type):
+    if issubclass(type(target), type):  # list[int] calls itself a class, on 3.10
         return (target,)
     return target.__mro_entries__(bases)  # type: ignore[no-any-return]
 
 
 # Those of every object.
 _OBJECT_METHODS: Final[dict[str, Method]] = {
+    "__getattribute__": _attribute,
     "__str__": _unary(str),
     "__format__": _with_arguments(format),
     "__hash__": _unary(hash),
-    "__eq__": _binary(operator.eq),
-    "__ne__": _binary(operator.ne),
+    "__eq__": _equality(operator.eq),
+    "__ne__": _equality(operator.ne),
     "__lt__": _binary(operator.lt),
     "__le__": _binary(operator.le),
     "__gt__": _binary(operator.gt),
@@ -357,7 +410,15 @@ def _add_methods(cls: type, methods: dict[str, Method]) -> None:
         setattr(cls, name, method)
 
 
+def _make_plain(cls: type[BaseProxy]) -> None:
+    """Make a class one of ours: what it defines is not for attribute access."""
+    cls._ctxlocal_base = cls
+    del cls.__getattribute__
+
+
 _add_methods(BaseProxy, _OBJECT_METHODS)
+_subclass_attribute.__name__ = _attribute.__name__
+_subclass_attribute.__qualname__ = _attribute.__qualname__
 
 
 class LocalProxy(BaseProxy, Generic[T], Anything):  # type: ignore[misc]
@@ -412,11 +473,13 @@ class LocalProxy(BaseProxy, Generic[T], Anything):  # type: ignore[misc]
 
 
 _add_methods(LocalProxy, _OPTIONAL_METHODS)
+_make_plain(LocalProxy)
 register_proxy(LocalProxy)
 
 
 def _proxy_class(wanted: Iterable[str], namespace: dict[str, Any]) -> Any:
     cls = type("Proxy", (BaseProxy,), {"__slots__": ()})
+    _make_plain(cls)
     for name in wanted:
         if name in _OPTIONAL_METHODS:
             setattr(cls, name, _OPTIONAL_METHODS[name])

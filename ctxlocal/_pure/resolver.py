@@ -46,13 +46,17 @@ def _from_local(local: Local, name: str, message: str | None) -> Callable[[], An
             return local._ctxlocal_gets[name]()[1]  # type: ignore[index]
         except (KeyError, TypeError):  # no such cell, or nothing in it
             pass
+        return resolve_by_class()
+
+    def resolve_by_class() -> Any:
         try:
             return get_attribute(local)
         except AttributeError:
             pass
         raise unbound(local._ctxlocal_slot, name, message, f"Set its attribute {name!r}")
 
-    return resolve
+    # A subclass may have a __getattribute__, or data descriptors, now or later.
+    return resolve if type(local)._ctxlocal_class is Local else resolve_by_class
 
 
 def _from_stack(stack: LocalStack[Any], name: str | None, message: str | None) -> Callable[[], Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..ident import IdentLike
     from .proxy import LocalProxy
+    from .storage import Slot
 
 
 class LocalStack(Generic[T]):
@@ -34,6 +35,9 @@ class LocalStack(Generic[T]):
     __module__ = "ctxlocal"
     __slots__ = ("__weakref__", "_is_list", "_slot")
 
+    _slot: Slot
+    _is_list: bool
+
     def __init__(
         self,
         context_var: ContextVar[list[T]] | None = None,
@@ -45,8 +49,8 @@ class LocalStack(Generic[T]):
     ) -> None:
         kind = type(self).__name__
         label = f"{kind} at {id(self):#x}" if name is None else f"{kind} {name!r}"
-        self._slot = make_slot(label, context_var, ident, carry, list)
-        self._is_list = context_var is not None
+        slot = make_slot(label, context_var, ident, carry, list)
+        _install(self, slot, context_var is not None)
 
     def push(self, obj: T, /) -> None:
         """Put ``obj`` on top."""
@@ -129,9 +133,9 @@ class LocalStack(Generic[T]):
 
     def __copy__(self) -> Self:
         """Return another stack of the same strategy with the current owner's objects."""
-        other = self.__class__.__new__(self.__class__)
-        other._slot = self._slot.twin()
-        other._is_list = self._is_list
+        cls = type(self)
+        other = cls.__new__(cls)
+        _install(other, self._slot.twin(), self._is_list)
         if (node := self._slot.get()) is not None:
             other._slot.set(node)
         return other
@@ -141,3 +145,8 @@ class LocalStack(Generic[T]):
             f"cannot pickle {type(self).__name__!r} object: its objects belong to the owners of "
             "this process. copy.copy(stack) makes another stack."
         )
+
+
+def _install(stack: LocalStack[Any], slot: Slot, is_list: bool) -> None:
+    object.__setattr__(stack, "_slot", slot)  # past what a subclass makes of attributes
+    object.__setattr__(stack, "_is_list", is_list)

@@ -668,6 +668,14 @@ holder_repr(PyObject *op)
     return text;
 }
 
+/* What Python gives every class that can be referred to weakly. */
+static PyObject *
+holder_weakref(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *first = ((Holder *)op)->weakrefs;
+    return Py_NewRef(first == NULL ? Py_None : first);
+}
+
 static PyObject *
 holder_release_method(PyObject *op, PyObject *Py_UNUSED(ignored))
 {

@@ -57,7 +57,8 @@ local_is_hidden_name(PyObject *name)
 {
     static const char prefix[] = "_ctxlocal_";
     Py_ssize_t length = PyUnicode_GET_LENGTH(name), i = 0;
-    if (length >= 2 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_') {
+    if (length >= 2 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_' &&
+        PyUnicode_READ_CHAR(name, length - 1) == '_' && PyUnicode_READ_CHAR(name, length - 2) == '_') {
         return 1;
     }
     while (prefix[i] != '\0' && i < length && PyUnicode_READ_CHAR(name, i) == (Py_UCS4)prefix[i]) {
@@ -415,6 +416,8 @@ is_data_descriptor(PyObject *found)
     return found != NULL && Py_TYPE(found)->tp_descr_set != NULL;
 }
 
+static PyObject *local_getattro(PyObject *op, PyObject *name);
+
 /* Get an attribute by the rule. Where it is missing: NULL, with AttributeError, or without an
    error where `is_quiet`. */
 NEVER_INLINE PyObject *
@@ -458,7 +461,7 @@ local_get(Local *self, PyObject *name, int is_quiet)
     if (has_value) {
         result = value;
         if (found == NULL && own != NULL && version == type->tp_version_tag &&
-            type == Py_TYPE(self)) {
+            type == Py_TYPE(self) && type->tp_getattro == local_getattro) {
             names_remember(&self->names, type, own, index);
         }
     } else if (found != NULL) {
@@ -530,7 +533,8 @@ local_set(Local *self, PyObject *name, PyObject *value)
     }
     result = local_write(self, exact, value, &own, &index);
     if (result == 0 && value != NULL && found == NULL && own != NULL &&
-        version == type->tp_version_tag && type == Py_TYPE(self)) {
+        version == type->tp_version_tag && type == Py_TYPE(self) &&
+        type->tp_getattro == local_getattro) { /* a proxy must not pass a subclass's own */
         names_remember(&self->names, type, own, index);
     }
 done:
@@ -643,14 +647,12 @@ local_call(PyObject *op, PyObject *args, PyObject *kwargs)
 static PyObject *
 local_reduce(PyObject *op, PyObject *Py_UNUSED(protocol))
 {
-    PyObject *kind = PyObject_GetAttr(op, ((Local *)op)->state->str___class__);
-    PyObject *name = kind == NULL ? NULL : PyObject_GetAttrString(kind, "__name__");
+    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(op), "__name__");
     if (name != NULL) {
         PyErr_Format(PyExc_TypeError,
                      "cannot pickle %R object: its values belong to the owners of this process. "
                      "Pickle dict(local) instead; copy.copy(local) makes another Local.", name);
     }
-    Py_XDECREF(kind);
     Py_XDECREF(name);
     return NULL;
 }
@@ -661,10 +663,7 @@ local_copy(PyObject *op, PyObject *Py_UNUSED(ignored))
     Local *self = (Local *)op;
     State *state = self->state;
     PyObject *items = NULL, *other = NULL;
-    PyObject *kind = PyObject_GetAttr(op, state->str___class__);
-    if (kind == NULL) {
-        return NULL;
-    }
+    PyObject *kind = Py_NewRef((PyObject *)Py_TYPE(op));
     if (self->arguments != NULL) {
         PyObject *arguments = Py_NewRef(self->arguments);
         other = PyObject_Call(kind, PyTuple_GET_ITEM(arguments, 0), PyTuple_GET_ITEM(arguments, 1));
@@ -814,6 +813,14 @@ local_options(State *state, PyTypeObject *type)
     return options;
 }
 
+/* Get a slot by the class keywords. */
+static int
+local_make_slot(Local *self, PyObject *label, PyObject *options)
+{
+    return holder_make_slot((Holder *)self, label, Py_None, PyTuple_GET_ITEM(options, 0),
+                            PyTuple_GET_ITEM(options, 1), &PyDict_Type);
+}
+
 static int local_init(PyObject *op, PyObject *args, PyObject *kwargs);
 
 static PyObject *
@@ -826,18 +833,25 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     holder_init((Holder *)self, state, state->Cell);
     names_init(&self->names);
-    if (type->tp_init == local_init) {
+    if (type->tp_init == local_init && type->tp_new == local_new) {
+        return (PyObject *)self;
+    }
+    PyObject *options = local_options(state, type);
+    PyObject *label = options == NULL ? NULL : holder_label(type, self, NULL);
+    if (type->tp_init == local_init) { /* a subclass's __new__ may set attributes at once */
+        if (label == NULL || local_make_slot(self, label, options) < 0) {
+            Py_CLEAR(self);
+        }
+        Py_XDECREF(options);
+        Py_XDECREF(label);
         return (PyObject *)self;
     }
     /* A subclass's __init__ owns the arguments, and is about to run here. */
-    PyObject *options = local_options(state, type);
-    PyObject *label = options == NULL ? NULL : holder_label(type, self, NULL);
     PyObject *keywords = kwargs == NULL ? PyDict_New() : PyDict_Copy(kwargs);
     Leaf *leaf = NULL;
     Cell *mark = NULL;
     if (keywords == NULL || label == NULL ||
-        holder_make_slot((Holder *)self, label, Py_None, PyTuple_GET_ITEM(options, 0),
-                         PyTuple_GET_ITEM(options, 1), &PyDict_Type) < 0 ||
+        local_make_slot(self, label, options) < 0 ||
         (self->arguments = PyTuple_Pack(2, args, keywords)) == NULL ||
         holder_bind((Holder *)self) < 0 ||
         (mark = cell_new(state, (Holder *)self)) == NULL ||
@@ -871,6 +885,10 @@ local_init(PyObject *op, PyObject *args, PyObject *kwargs)
     PyObject *ident = given[1] != NULL ? given[1] : Py_None;
     PyObject *name = given[2] != NULL ? given[2] : Py_None;
     PyObject *carry = given[3] != NULL ? given[3] : Py_False;
+    if (self->slot != NULL && self->arguments == NULL && type->tp_new != local_new &&
+        var == Py_None && ident == Py_None && name == Py_None && carry == Py_False) {
+        return 0; /* its __new__ is done, and may have set attributes */
+    }
     if (self->arguments != NULL) {
         int is_false = PyObject_RichCompareBool(carry, Py_False, Py_EQ);
         if (is_false < 0) {
@@ -1010,6 +1028,7 @@ static PyMemberDef local_members[] = {
 
 static PyGetSetDef local_getset[] = {
     {"__dict__", local_dict, NULL, NULL, NULL},
+    {"__weakref__", holder_weakref, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

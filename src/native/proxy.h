@@ -38,8 +38,13 @@ is_proxy(PyObject *op)
 NEVER_INLINE PyObject *
 proxy_is_unmade(PyObject *op)
 {
+    /* in the words of a slot that is empty */
+#if PY_VERSION_HEX >= 0x030d0000
+    PyErr_Format(PyExc_AttributeError, "'%T' object has no attribute '_get_current_object'", op);
+#else
     PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '_get_current_object'",
                  Py_TYPE(op)->tp_name);
+#endif
     return NULL;
 }
 
@@ -62,6 +67,44 @@ operand(PyObject *op)
     return is_proxy(op) ? proxy_target(op) : Py_NewRef(op);
 }
 
+/* The object behind a proxy, through proxies of proxies, or `op` itself; as a new reference. */
+static PyObject *
+unwrapped(PyObject *op)
+{
+    PyObject *obj = Py_NewRef(op);
+    for (int steps = 0; obj != NULL && is_proxy(obj); steps++) {
+        if (UNLIKELY(steps > 0) && steps >= Py_GetRecursionLimit()) {
+            PyObject *error = HELPER(((Proxy *)obj)->state, endless);
+            Py_DECREF(obj);
+            return raise_made(error, NULL, NULL, NULL, NULL);
+        }
+        Py_SETREF(obj, proxy_target(obj));
+    }
+    return obj;
+}
+
+/* Whether the error that is raised says that nothing is bound; then it is taken down. */
+static int
+error_says_unbound(State *state)
+{
+    if (PyErr_ExceptionMatches(PyExc_RecursionError)) {
+        return 0; /* with no stack left for an import */
+    }
+    PyObject *error = error_fetch(); /* an import must not see it */
+    PyObject *unbound = HELPER(state, UnboundError);
+    if (unbound == NULL) {
+        Py_DECREF(error);
+        return 0;
+    }
+    if ((PyObject *)Py_TYPE(error) == PyExc_RuntimeError ||
+        PyErr_GivenExceptionMatches(error, unbound)) {
+        Py_DECREF(error);
+        return 1;
+    }
+    error_restore(error);
+    return 0;
+}
+
 /* Whether the object is there: 1, with a new reference to it; 0; -1 with an error. A plain
    RuntimeError is how resolvers of applications say that it is not. */
 static int
@@ -74,45 +117,53 @@ proxy_try(PyObject *op, PyObject **target)
     if (*target != NULL) {
         return 1;
     }
-    if (!PyErr_Occurred()) {
-        return 0;
-    }
-    if (PyErr_ExceptionMatches(PyExc_RecursionError)) {
-        return -1; /* with no stack left for an import */
-    }
-    PyObject *error = error_fetch(); /* an import must not see it */
-    PyObject *unbound = HELPER(self->state, UnboundError);
-    if (unbound == NULL) {
-        Py_DECREF(error);
-        return -1;
-    }
-    if ((PyObject *)Py_TYPE(error) == PyExc_RuntimeError ||
-        PyErr_GivenExceptionMatches(error, unbound)) {
-        Py_DECREF(error);
-        return 0;
-    }
-    error_restore(error);
-    return -1;
+    return !PyErr_Occurred() || error_says_unbound(self->state) ? 0 : -1;
 }
 
 /* Attributes */
 
-/* What a subclass of Python defines is its own. */
+/* Of these every class has its own, or a subclass means it for itself: they stay the target's. */
 static int
+is_of_every_class(PyObject *name)
+{
+    static const char *const names[] = {
+        "__module__", "__doc__", "__dict__", "__weakref__", "__slots__", "__new__",
+        "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__",
+        "__orig_bases__", "__parameters__", "__static_attributes__", "__firstlineno__",
+        "__init_subclass__", "__class_getitem__", "__abstractmethods__", "__getattribute__",
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether a subclass of Python defines the name by now, or object.__setattr__ set it on the
+   proxy. Classes of ours are told by their deallocator, which those of Python do not inherit. */
+NEVER_INLINE int
+subclass_owns(PyObject *op, PyObject *name)
+{
+    PyTypeObject *type = Py_TYPE(op), *base = type;
+    while (base->tp_dealloc != proxy_dealloc) {
+        base = base->tp_base;
+    }
+    if (!PyUnicode_Check(name)) {
+        return 0;
+    }
+    PyObject *found = _PyType_Lookup(type, name);
+    if (found != NULL) {
+        return found != _PyType_Lookup(base, name) && !is_of_every_class(name);
+    }
+    PyObject **dict = _PyObject_GetDictPtr(op);
+    return dict != NULL && *dict != NULL ? PyDict_Contains(*dict, name) : 0;
+}
+
+ALWAYS_INLINE int
 proxy_defines(PyObject *op, PyObject *name)
 {
-    State *state = ((Proxy *)op)->state;
-    if (Py_TYPE(op) == state->LocalProxy) {
-        return 0;
-    }
-    PyObject *own = _PyType_Lookup(Py_TYPE(op), state->str__ctxlocal_own);
-    if (own == NULL || !PyFrozenSet_CheckExact(own) || PySet_GET_SIZE(own) == 0) {
-        return 0;
-    }
-    Py_INCREF(own);
-    int result = PySet_Contains(own, name);
-    Py_DECREF(own);
-    return result;
+    return LIKELY(Py_TYPE(op)->tp_dealloc == proxy_dealloc) ? 0 : subclass_owns(op, name);
 }
 
 static int
@@ -173,6 +224,10 @@ NEVER_INLINE PyObject *
 proxy_getattr_unbound(PyObject *op, PyObject *name)
 {
     State *state = ((Proxy *)op)->state;
+    if (((Proxy *)op)->resolver == NULL) { /* a __new__ may be about to call __init__ */
+        PyErr_Clear();
+        return PyObject_GenericGetAttr(op, name);
+    }
     PyObject *error, *made = proxy_attribute_error(op, name, &error);
     if (made == NULL) {
         return NULL;
@@ -187,7 +242,7 @@ proxy_getattr_unbound(PyObject *op, PyObject *name)
             return PyObject_GenericGetAttr(op, name);
         }
         /* doctest and inspect ask for it; a function they would take for what the proxy is. */
-        if (is_name(name, state->str___wrapped__) && ((Proxy *)op)->resolver != NULL) {
+        if (is_name(name, state->str___wrapped__)) {
             PyObject *source = Py_NewRef(((Proxy *)op)->resolver->source);
             PyObject *code = PyObject_GetAttr(source, state->str___code__);
             if (code == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -345,12 +400,22 @@ proxy_hash(PyObject *op)
     return hash;
 }
 
+/* What == and != of an unbound proxy come to, which equals itself alone: an error is raised. */
+NEVER_INLINE PyObject *
+proxy_equals_itself(PyObject *op)
+{
+    return error_says_unbound(((Proxy *)op)->state) ? Py_NewRef(Py_NotImplemented) : NULL;
+}
+
 static PyObject *
 proxy_richcompare(PyObject *op, PyObject *other, int how)
 {
     PyObject *target = proxy_target(op);
     PyObject *second = target == NULL ? NULL : operand(other);
     PyObject *result = second == NULL ? NULL : PyObject_RichCompare(target, second, how);
+    if (UNLIKELY(second == NULL) && (how == Py_EQ || how == Py_NE)) {
+        result = proxy_equals_itself(op);
+    }
     Py_XDECREF(target);
     Py_XDECREF(second);
     return result;
@@ -441,9 +506,9 @@ end:
 static PyObject *
 proxy_in_place(PyObject *op, PyObject *other, PyObject *(*operation)(PyObject *, PyObject *))
 {
-    PyObject *second = operand(other);
-    PyObject *target = second == NULL ? NULL : operand(op);
-    PyObject *result = target == NULL ? NULL : operation(target, second);
+    PyObject *target = operand(op);
+    PyObject *second = target == NULL ? NULL : operand(other);
+    PyObject *result = second == NULL ? NULL : operation(target, second);
     int failed = result == NULL || (result != target && is_proxy(op) &&
                                     proxy_write_back((Proxy *)op, result) < 0);
     Py_XDECREF(second);
@@ -493,7 +558,6 @@ UNARY(float, PyNumber_Float)
 UNARY(index, PyNumber_Index)
 UNARY(str, PyObject_Str)
 UNARY(iter, PyObject_GetIter)
-UNARY_METHOD(bytes, PyObject_Bytes)
 UNARY_METHOD(fspath, PyOS_FSPath)
 
 static PyObject *
@@ -508,12 +572,26 @@ proxy_ipower(PyObject *op, PyObject *other, PyObject *Py_UNUSED(modulus))
     return proxy_in_place(op, other, power_of);
 }
 
+/* With a modulus, Python asks no class but the base's, from 3.14 on the exponent's too. */
+static int
+power_is_asked(PyObject *one, PyObject *other)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    return is_proxy(one) || is_proxy(other);
+#else
+    return is_proxy(one);
+#endif
+}
+
 static PyObject *
 proxy_power(PyObject *one, PyObject *other, PyObject *modulus)
 {
+    if (modulus != Py_None && !power_is_asked(one, other)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
     PyObject *base = operand(one);
     PyObject *exponent = base == NULL ? NULL : operand(other);
-    PyObject *third = exponent == NULL ? NULL : operand(modulus);
+    PyObject *third = exponent == NULL ? NULL : unwrapped(modulus);
     PyObject *result = third == NULL ? NULL : PyNumber_Power(base, exponent, third);
     Py_XDECREF(base);
     Py_XDECREF(exponent);
@@ -619,6 +697,12 @@ proxy_reversed(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+proxy_bytes(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return call_with_target(op, (PyObject *)&PyBytes_Type, NULL); /* it takes an int, too */
+}
+
+static PyObject *
 proxy_complex(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     return call_with_target(op, (PyObject *)&PyComplex_Type, NULL);
@@ -700,7 +784,13 @@ proxy_get_buffer(PyObject *op, Py_buffer *view, int flags)
         view->obj = NULL;
         return -1;
     }
-    int result = PyObject_GetBuffer(target, view, flags); /* the view refers to the target */
+    int result = -1;
+    if (PyObject_CheckBuffer(target)) {
+        result = PyObject_GetBuffer(target, view, flags); /* the view refers to the target */
+    } else {
+        PyErr_Format(PyExc_TypeError, "memoryview: a bytes-like object is required, not '%.200s'",
+                     Py_TYPE(target)->tp_name);
+    }
     Py_DECREF(target);
     return result;
 }
@@ -904,34 +994,46 @@ proxy_init(PyObject *op, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-static int
-is_special(PyObject *name)
+static PyObject *
+proxy_setattr_method(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
-    Py_ssize_t length = PyUnicode_GET_LENGTH(name);
-    return length >= 2 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_' &&
-        PyUnicode_READ_CHAR(name, length - 1) == '_' && PyUnicode_READ_CHAR(name, length - 2) == '_';
+    if (count != 2) {
+        PyErr_Format(PyExc_TypeError, "expected 2 arguments, got %zd", count);
+        return NULL;
+    }
+    return proxy_setattro(op, args[0], args[1]) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-static int
-collect_names(PyObject *set, PyTypeObject *type, int is_to_be_taken_away)
+static PyObject *
+proxy_delattr_method(PyObject *op, PyObject *name)
 {
-    PyObject *attributes = PyObject_GetAttrString((PyObject *)type, "__dict__");
-    PyObject *names = attributes == NULL ? NULL : PyMapping_Keys(attributes);
-    int result = names == NULL ? -1 : 0;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(names); i++) {
-        PyObject *name = PyList_GET_ITEM(names, i);
-        if (is_to_be_taken_away) {
-            result = PySet_Discard(set, name) < 0 ? -1 : 0;
-        } else if (PyUnicode_Check(name) && !is_special(name)) {
-            result = PySet_Add(set, name);
+    return proxy_setattro(op, name, NULL) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef setting_methods[] = {
+    {"__setattr__", FAST(proxy_setattr_method), METH_FASTCALL, NULL},
+    {"__delattr__", proxy_delattr_method, METH_O, NULL},
+};
+
+/* CPython refuses object.__setattr__(p, ...) where a class of C has a way of its own to set
+   attributes. A subclass may want it, for what is the proxy's own: so from the first subclass
+   on the way is by methods, which take some nanoseconds longer. */
+static int
+set_by_methods(State *state)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(setting_methods); i++) {
+        PyMethodDef *method = &setting_methods[i];
+        PyObject *made = PyDescr_NewMethod(state->BaseProxy, method);
+        int failed = made == NULL ||
+            PyObject_SetAttrString((PyObject *)state->BaseProxy, method->ml_name, made) < 0;
+        Py_XDECREF(made);
+        if (failed) {
+            return -1;
         }
     }
-    Py_XDECREF(attributes);
-    Py_XDECREF(names);
-    return result;
+    return 0;
 }
 
-/* What a subclass defines is its own; everything else is the target's. */
 static PyObject *
 proxy_init_subclass(PyObject *cls, PyObject *args, PyObject *kwargs)
 {
@@ -944,20 +1046,11 @@ proxy_init_subclass(PyObject *cls, PyObject *args, PyObject *kwargs)
     PyObject *done = method == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(above);
     Py_XDECREF(method);
-    PyObject *names = done == NULL ? NULL : PySet_New(NULL);
-    PyObject *mro = names == NULL ? NULL : Py_XNewRef(((PyTypeObject *)cls)->tp_mro);
-    int failed = mro == NULL;
-    for (Py_ssize_t i = 0; !failed && i < PyTuple_GET_SIZE(mro); i++) {
-        failed = collect_names(names, (PyTypeObject *)PyTuple_GET_ITEM(mro, i), 0) < 0;
-    }
-    failed = failed || collect_names(names, state->BaseProxy, 1) < 0;
-    PyObject *own = failed ? NULL : PyFrozenSet_New(names);
-    if (own == NULL || PyObject_SetAttr(cls, state->str__ctxlocal_own, own) < 0) {
+    if (done != NULL && state->BaseProxy->tp_setattro == proxy_setattro && set_by_methods(state) < 0) {
         Py_CLEAR(done);
     }
-    Py_XDECREF(names);
-    Py_XDECREF(mro);
-    Py_XDECREF(own);
+    /* A method written in Python does not fill this slot, so one of ours must not. */
+    ((PyTypeObject *)cls)->tp_as_sequence->sq_inplace_concat = NULL;
     return done;
 }
 
@@ -975,6 +1068,13 @@ proxy_get_origin(PyObject *op, void *Py_UNUSED(closure))
     return resolver == NULL
         ? proxy_is_unmade(op)
         : PyTuple_Pack(2, resolver->source, resolver->name == NULL ? Py_None : resolver->name);
+}
+
+static PyObject *
+proxy_get_weakref(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *first = ((Proxy *)op)->weakrefs;
+    return Py_NewRef(first == NULL ? Py_None : first);
 }
 
 static int
@@ -1031,6 +1131,7 @@ static PyMemberDef base_proxy_members[] = {
 static PyGetSetDef base_proxy_getset[] = {
     {"_get_current_object", proxy_get_resolver, NULL, NULL, NULL},
     {"_ctxlocal_origin", proxy_get_origin, NULL, NULL, NULL},
+    {"__weakref__", proxy_get_weakref, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -1137,7 +1238,8 @@ make_class(State *state, const char *name, const char *doc, PyObject *wanted)
     for (PyMethodDef *method = named_methods; method->ml_name != NULL; method++) {
         PyObject *key = PyUnicode_FromString(method->ml_name);
         int is_wanted = key == NULL ? -1 : wanted == NULL ? 1 : PySet_Contains(wanted, key);
-        PyObject *descriptor = is_wanted > 0 ? PyDescr_NewMethod(state->BaseProxy, method) : NULL;
+        PyTypeObject *of = wanted == NULL ? (PyTypeObject *)type : state->BaseProxy; /* its name */
+        PyObject *descriptor = is_wanted > 0 ? PyDescr_NewMethod(of, method) : NULL;
         int failed = is_wanted < 0 ||
             (is_wanted && (descriptor == NULL || PyObject_SetAttr(type, key, descriptor) < 0));
         Py_XDECREF(key);
@@ -1201,16 +1303,7 @@ native_unwrap(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObjec
         refuse_arguments("unwrap", NULL, args, count, keywords);
         return NULL;
     }
-    PyObject *obj = Py_NewRef(given[0]);
-    for (int steps = 0; obj != NULL && is_proxy(obj); steps++) {
-        if (UNLIKELY(steps > 0) && steps >= Py_GetRecursionLimit()) {
-            Py_DECREF(obj);
-            return raise_made(HELPER((State *)PyModule_GetState(module), endless), NULL, NULL, NULL,
-                              NULL);
-        }
-        Py_SETREF(obj, proxy_target(obj));
-    }
-    return obj;
+    return unwrapped(given[0]);
 }
 
 static PyObject *

@@ -371,9 +371,9 @@ stack_copy(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     PyObject *slot = Py_NewRef(self->slot), *other = NULL, *all = NULL;
     PyObject *twin = PyObject_CallMethodNoArgs(slot, state->str_twin);
-    PyObject *kind = PyObject_GetAttr(op, state->str___class__);
+    PyObject *kind = Py_NewRef((PyObject *)Py_TYPE(op));
     Py_DECREF(slot);
-    if (twin == NULL || kind == NULL) {
+    if (twin == NULL) {
         goto done;
     }
     other = PyObject_CallMethodOneArg(kind, state->str___new__, kind);
@@ -507,6 +507,7 @@ static PyMemberDef stack_members[] = {
 
 static PyGetSetDef stack_getset[] = {
     {"top", stack_top, NULL, DOC_LocalStack_top, NULL},
+    {"__weakref__", holder_weakref, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

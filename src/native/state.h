@@ -88,7 +88,7 @@ enum {
     X(__deepcopy__) X(__mro_entries__) X(__await__) X(__aiter__) X(__anext__)   \
     X(__enter__) X(__exit__) X(__aenter__) X(__aexit__) X(__replace__)          \
     X(__cause__) X(__hash__) X(__module__) X(_get_current_object)               \
-    X(_ctxlocal_origin) X(_ctxlocal_own) X(_ctxlocal_options) X(_ctxlocal_slot) \
+    X(_ctxlocal_origin) X(_ctxlocal_options) X(_ctxlocal_slot) \
     X(bound) X(storage) X(label) X(clear) X(get) X(set) X(setdefault) X(twin)   \
     X(serve) X(copy) X(items) X(value) X(parent) X(pop) X(push) X(ident)        \
     X(carry) X(unbound_message)
