@@ -234,7 +234,8 @@ local_write_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *val
     }
     int result = cell_put(made, index, name, value, &garbage[0]);
     if (result == 0) {
-        garbage[1] = context_set_held(self->var, (PyObject *)made);
+        garbage[1] = current != NULL ? PyContextVar_Set(self->var, (PyObject *)made) /* no new one */
+                                     : context_set_held(self->var, (PyObject *)made);
         result = garbage[1] == NULL ? -1 : 0;
     }
     Py_DECREF(made);
