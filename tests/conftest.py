@@ -35,6 +35,13 @@ def pytest_runtestloop() -> Generator[None, object, object]:
         gc.unfreeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _spare_collections() -> None:
+    """Spare them the reports of the modules before, too: thousands of tests collect all garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Fail in CI what ``importorskip`` skips: there everything is installed."""

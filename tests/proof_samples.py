@@ -13,6 +13,7 @@ ABOUT = {
     "platform": "Linux-6.18-x86_64-with-glibc2.36",
     "machine": {"cpu_model_name": "Intel(R) Xeon(R) Processor", "cpu_count": 2},
     "twin": "native",
+    "twin_reason": "built for this Python",
     "versions": {"ctxlocal": "0.1.0", "gevent": "26.9.0", "uvicorn": "0.39.0"},
 }
 SERVERS = (
@@ -50,7 +51,11 @@ def document(**changes: Any) -> dict[str, Any]:
         "date": "2026-11-28",
         "seconds": 61.4,
         "matrix": matrix(),
+        "version": "0.1.0",
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "is_changed": False,
         "soak": soak(),
+        "control": control(),
         "bench": bench(),
         "missing": {},
         **changes,
@@ -80,6 +85,8 @@ def run(**changes: Any) -> dict[str, Any]:
         "seconds": 3.2,
         "requests": 17_000,
         "requests_per_second": 5312.5,
+        "lowest_per_second": 4011.2,
+        "highest_per_second": 6120.9,
         "foreign_reads": 0,
         "stale_values": 0,
         "teardowns_skipped": 0,
@@ -109,6 +116,18 @@ def soak(*runs: dict[str, Any]) -> dict[str, Any]:
     return {"kind": "soak", **ABOUT, "settings": {}, "seconds": 40, "violations": 0, "runs": shown}
 
 
+def control(*runs: dict[str, Any]) -> dict[str, Any]:
+    """A control of these runs, else of one for each sabotage, caught."""
+    where = {"server": "waitress", "strategy": "context", "outcome": "violations", "note": "v1: x"}
+    usual = [
+        run(**where, requests=210, sabotage="shared-dict", foreign_reads=77),
+        run(**where, requests=210, sabotage="store-forgets", lost_updates=31),
+    ]
+    shown = list(runs) or usual
+    settings = {"command": "ctxlocal soak --sabotage shared-dict; ctxlocal soak --port 1"}
+    return {"kind": "soak", **ABOUT, "settings": settings, "violations": 108, "runs": shown}
+
+
 def bench(**changes: Any) -> dict[str, Any]:
     """A bench with every table that is drawn; ``changes`` replace some."""
     return {
@@ -122,7 +141,7 @@ def bench(**changes: Any) -> dict[str, Any]:
             for count in counts
         ],
         "servers": [
-            {"server": server, "mode": mode, "requests_per_second": 1500.0 + 400 * place - slower}
+            _rate(server, mode, 1500.0 + 400 * place - slower)
             for place, (server, _) in enumerate(SERVERS)
             for mode, slower in (("plain", 0), ("contexts", 90), ("sessions", 480))
         ],
@@ -143,6 +162,11 @@ MICRO = {
     },
     "request": {"ctxlocal.Local": 682.2, "werkzeug.Local": 13661.2, "ContextVar": 1262.8},
 }
+
+
+def _rate(server: str, mode: str, rate: float) -> dict[str, Any]:
+    found = {"requests_per_second": rate, "lowest_per_second": rate * 0.7}
+    return {"server": server, "mode": mode, **found, "highest_per_second": rate}
 
 
 def _times(rows: dict[str, float]) -> dict[str, dict[str, float]]:

@@ -325,7 +325,9 @@ class TestServers:
         assert [(one["server"], one["mode"]) for one in found] == [
             (server, mode) for mode in measure.MODES
         ]
-        assert all(one["requests_per_second"] > 0 for one in found)
+        for one in found:
+            assert 0 < one["lowest_per_second"] <= one["highest_per_second"]
+            assert one["requests_per_second"] == one["highest_per_second"]
 
     def test_a_server_that_is_not_installed_is_left_out(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 import ctxlocal
 from ctxlocal.cli import commands
@@ -19,9 +21,11 @@ from ctxlocal.cli.matrix import conductor, probe
 from ctxlocal.cli.matrix.conductor import conduct
 from ctxlocal.cli.matrix.place import STRATEGIES, Context, Owner, Place, Process, promise
 from ctxlocal.cli.matrix.report import Cell, Report
+from ctxlocal.cli.matrix.table import show
 from ctxlocal.cli.probes import all_probes, find_probe
 
 Runner = Callable[..., Result]
+WAYS = ("  kept", "  broken")
 
 
 @pytest.fixture
@@ -137,6 +141,18 @@ def test_table_has_no_colour_and_80_columns_in_a_pipe() -> None:
     assert "\x1b" not in done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert done.stderr == ""
+
+
+def test_the_colour_of_a_cell_says_only_whether_the_promise_was_kept() -> None:
+    words = ("isolated", "snapshot", "shared")
+    kept = [Cell("g", "kept", word, word, word, True) for word in words]
+    broken = [Cell("g", "broken", word, "isolated", "shared", False) for word in words]
+    written = io.StringIO()
+    show(Report([*kept, *broken]), Console(file=written, force_terminal=True, width=100))
+    lines = {way: line for line in written.getvalue().splitlines() for way in WAYS if way in line}
+    colours = {way: re.findall(r"\x1b\[([\d;]+)m(?:\w+) *\x1b", lines[way]) for way in WAYS}
+    green, alarm = "32", "1;37;41"
+    assert colours == {"  kept": [green] * 3, "  broken": [alarm] * 3}
 
 
 def test_summary_counts_and_gives_reasons() -> None:

@@ -20,15 +20,16 @@ from rich.console import Console
 
 from ctxlocal.cli import commands
 from ctxlocal.cli.matrix.report import Cell
-from ctxlocal.cli.prove import parts, units
+from ctxlocal.cli.prove import PARTS, origin, parts, units
 from ctxlocal.cli.prove.document import judge
+from ctxlocal.cli.prove.figures import Time
 from ctxlocal.cli.prove.page import page
 from ctxlocal.cli.prove.part import Advance, Part, Unfinished
 from ctxlocal.cli.prove.summary import show
-from tests.proof_samples import bench, document, matrix, run, soak
+from tests.proof_samples import bench, control, document, matrix, run, soak
 
 LEAK = Cell("threads", "Thread", "thread", "isolated", "LEAK", False, note="saw 'callee 3'")
-VOID = {"meta", "link", "br", "img", "input", "hr", "path", "use", "rect"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr", "path", "use", "rect"}
 
 
 class Page(HTMLParser):
@@ -39,12 +40,14 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self._open: list[str] = []
+        self._is_joined = False  # what follows a <wbr> goes on without a space
         self.feed(html)
         self.close()
         self.text = " ".join(self.text.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self._is_joined = tag == "wbr"
         if tag not in VOID:
             self._open.append(tag)
 
@@ -57,7 +60,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not {"style", "title"} & set(self._open):
-            self.text += f" {data}"
+            self.text += data if self._is_joined else f" {data}"
+            self._is_joined = False
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -75,8 +79,9 @@ class TestVerdict:
         assert (verdict.state, verdict.status) == ("clean", 0)
         assert verdict.sentence == (
             "Nothing leaked: all 6 cells of the matrix are as their strategy promises, "
-            "167,990 requests to 10 servers showed 0 violations, and one Local shared by up to "
-            "10,000 owners at once showed no foreign read."
+            "167,990 requests to 10 servers showed 0 violations, one Local shared by up to "
+            "10,000 owners at once showed no foreign read, and 2 of 2 soaks of deliberately "
+            "broken code were caught."
         )
 
     def test_a_cell_that_leaks(self) -> None:
@@ -145,10 +150,130 @@ class TestVerdict:
         assert verdict.status == 1
 
 
+class TestControl:
+    """Of the verdict: a soak that does not see sabotage proves nothing by seeing nothing."""
+
+    @pytest.mark.parametrize(
+        ("sabotage", "kind", "noun"),
+        [
+            ("shared-dict", "foreign_reads", "foreign reads"),
+            ("store-forgets", "lost_updates", "lost updates"),
+        ],
+    )
+    def test_sabotage_that_is_not_caught_makes_what_is_clean_worthless(
+        self, sabotage: str, kind: str, noun: str
+    ) -> None:
+        others = {"stale_values": 3, "errors": 5, kind: 0}  # it has to show what was broken
+        missed = control(run(server="waitress", sabotage=sabotage, **others), *caught())
+        verdict = judge(document(control=missed))
+        assert (verdict.state, verdict.status) == ("incomplete", 1)
+        assert verdict.sentence.startswith(
+            "Nothing leaked in what ran, but the control was not caught, so this proves nothing: "
+        )
+        assert "2 of 3 soaks of deliberately broken code were caught" in verdict.sentence
+        where = f"waitress, greenlet, sqlite, {sabotage}: it showed no {noun}"
+        proof = "so what is clean here proves nothing"
+        assert verdict.gaps == [("control not caught", f"{where}, {proof}")]
+
+    def test_what_the_control_shows_counts_nowhere_else(self) -> None:
+        verdict = judge({"soak": soak(run()), "control": control()})
+        assert verdict.state == "clean"
+        assert "17,000 requests to 1 server showed 0 violations" in verdict.sentence
+        assert "108" not in Page(page(document())).text
+
+    def test_a_leak_weighs_more_than_a_control_that_is_not_caught(self) -> None:
+        missed = control(run(sabotage="shared-dict"))
+        verdict = judge({"soak": soak(run(foreign_reads=1)), "control": missed})
+        assert verdict.state == "violated"
+        assert [what for what, _ in verdict.gaps] == ["control not caught"]
+
+    @pytest.mark.parametrize("outcome", ["failed", "interrupted"])
+    def test_a_control_that_came_to_no_end_leaves_a_gap(self, outcome: str) -> None:
+        broken = control(run(sabotage="shared-dict", outcome=outcome), *caught())
+        verdict = judge(document(control=broken))
+        where = "control: gunicorn-gevent, greenlet, sqlite, shared-dict"
+        assert verdict.gaps == [(outcome, where)]
+        assert verdict.sentence.startswith("Nothing leaked in what ran, but not all of it ran: ")
+        assert verdict.status == 1
+
+    def test_without_a_server_there_is_none_and_no_gap(self) -> None:
+        absent = {"server": "waitress", "sabotage": "shared-dict", "outcome": "not run"}
+        assert judge({"matrix": matrix(), "control": control(absent)}).state == "clean"
+
+    def test_alone_it_says_nothing_of_isolation(self) -> None:
+        verdict = judge({"control": control()})
+        assert (verdict.state, verdict.status) == ("caught", 0)
+        assert verdict.sentence == (
+            "Isolation was not measured; 2 of 2 soaks of deliberately broken code were caught."
+        )
+        assert "sabotage caught" in Page(page({"control": control()})).text
+
+    def test_the_page_shows_what_had_to_be_seen(self, full: str) -> None:
+        text = Page(full).text
+        broken = "shared-dict the Local is one dict for everybody Foreign reads 77 caught"
+        assert broken.lower() in text.lower()
+        missed = control(run(sabotage="store-forgets", note="v1 saw all"))
+        text = Page(page({"control": missed})).text
+        assert "lost updates 0 not caught" in text
+        assert "v1 saw all" in text
+
+
+def caught() -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = control()["runs"]
+    return runs
+
+
 class TestPage:
+    def test_says_what_ctxlocal_is_before_anything_else(self, full: str) -> None:
+        text = Page(full).text
+        assert text.index("ctxlocal is a Python library") < text.index("Nothing leaked")
+
+    def test_says_what_was_tried_and_what_that_does_not_show(self, full: str) -> None:
+        text = Page(full).text
+        tried = text[text.index("What was tried") : text.index("What this does not show")]
+        for said in ("3 ways", "10 real servers", "in 20 runs", "2 of 2 caught", "in short rounds"):
+            assert said in tried
+        limits = text[text.index("What this does not show") : text.index("What it was made with")]
+        for said in ("one in 167,990 requests", "one worker process", "WebSockets", "other than"):
+            assert said in limits
+
+    def test_says_what_did_not_run(self) -> None:
+        text = Page(page({"matrix": matrix()})).text
+        assert "Not run soak, control, bench" in text
+        assert "no server was soaked" in text
+        text = Page(page({"soak": soak()})).text
+        assert "Whether the soak would see a leak: the control did not run." in text
+
+    def test_cells_that_share_show_that_sharing_is_seen(self) -> None:
+        cells = [Cell("g", "w", "thread", word, word, True) for word in ("shared", "isolated")]
+        text = Page(page({"matrix": matrix(*cells)})).text
+        assert "In 1 of them sharing is promised, and seen" in text
+        assert "sharing is promised" not in Page(page(document())).text
+
+    def test_judges_memory_or_says_that_it_does_not(self) -> None:
+        unjudged = {"bytes_per_10000": None, "is_flat": None}
+        said = "Whether memory grows"
+        assert said in Page(page({"soak": soak(run(memory=unjudged))})).text
+        assert said not in Page(page({"soak": soak(run())})).text
+
+    def test_says_which_ctxlocal_it_was(self, full: str) -> None:
+        text = Page(full).text
+        assert "0.1.0, commit 0123456789ab ; the native twin" in text
+        assert "built for this Python" in text
+        assert "changed since" not in text
+        text = Page(page(document(is_changed=True))).text
+        assert "commit 0123456789ab , changed since;" in text
+
+    def test_a_promise_that_was_kept_has_one_colour_whatever_the_word(self) -> None:
+        words = ("isolated", "snapshot", "shared")
+        kept = [Cell("g", word, "thread", word, word, True) for word in words]
+        broken = Cell("g", "broken", "thread", "isolated", "shared", False)
+        cells = Page(page({"matrix": matrix(*kept, broken)})).all("td")
+        assert [cell["class"] for cell in cells] == ["kept", "kept", "kept", "unexpected"]
+
     def test_begins_with_the_verdict(self, full: str) -> None:
         shown = Page(full)
-        assert shown.text.index("Nothing leaked") < shown.text.index("Python")
+        assert shown.text.index("Nothing leaked") < shown.text.index("3.11.7")
         for fact in ("3.11.7", "native twin", "2 cores", "gevent 26.9.0", "ctxlocal prove"):
             assert fact in shown.text
 
@@ -173,7 +298,7 @@ class TestPage:
         plots = [svg for svg in shown.all("svg") if svg.get("role") == "img"]
         assert len(plots) == len(shown.all("figure"))
         assert all(svg["aria-label"] for svg in plots)
-        assert "Local: get, times the time of ctxlocal: ctxlocal.Local 1.00" in full
+        assert "Local: get, times the time of ctxlocal: ctxlocal.Local 1×, ContextVar" in full
 
     def test_ids_are_unique_and_what_is_referred_to_is_there(self, full: str) -> None:
         ids = Counter(re.findall(r'\bid="([^"]+)"', full))
@@ -201,7 +326,7 @@ class TestPage:
         assert "Timer shared*" in shown.text
 
     def test_names_the_versions_of_every_part(self) -> None:
-        parts = {name: {"versions": {name: "1.0"}} for name in ("matrix", "soak", "bench")}
+        parts = {name: {"versions": {name: "1.0"}} for name in PARTS}
         text = Page(page(parts)).text
         assert all(f"{name} 1.0" in text for name in parts)
 
@@ -218,18 +343,21 @@ class TestPage:
 
     def test_has_the_figures_behind_the_plots(self, full: str) -> None:
         text = Page(full).text
-        assert "werkzeug.Local 544 50.3" in text  # ns, and the ratio
+        assert "werkzeug.Local 500 50×" in text  # ns, and the ratio
         assert "tasks ContextVar 10,000" in text
-        assert "hypercorn 5,100 5,010 4,620" in text
+        bands = "hypercorn 3,600-5,100 3,500-5,000 3,200-4,600"
+        assert bands.replace("-", units.EN_DASH) in text
 
     @pytest.mark.parametrize(
         "content",
         [
             {},
-            {"matrix": None, "soak": None, "bench": None},
+            dict.fromkeys(PARTS),
             {"matrix": matrix()},
             {"soak": soak()},
             {"soak": {}},
+            {"control": control()},
+            {"control": {"runs": [{}, {"server": "waitress", "outcome": "not run"}]}},
             {"soak": {"kind": "soak", "runs": []}},
             {"soak": {"runs": [{}, {"server": "waitress"}]}},
             {"bench": bench()},
@@ -259,8 +387,15 @@ class TestPage:
                 run(server=evil, strategy=evil, store=evil, note=evil, outcome=evil, sabotage=evil),
                 {"server": evil, "outcome": "not run", "note": evil},
             ),
+            control=control(
+                run(server=evil, strategy=evil, store=evil, note=evil, outcome=evil, sabotage=evil)
+            ),
             missing={evil: evil},
+            version=evil,
+            commit=evil,
+            twin_reason=evil,
         )
+        content["control"]["settings"]["command"] = evil
         content["bench"] = bench(
             micro={evil: rows, "local-get": rows},
             concurrency=[{"owners": evil, "library": evil, "count": 1, "bytes_per_owner": 2}],
@@ -278,7 +413,8 @@ class TestPage:
         "figure", [0, -1, 1e-300, 10**400, 1e308, float("nan"), float("inf"), None, "7", True]
     )
     def test_survives_any_figure(self, figure: Any) -> None:
-        kinds = ("requests", "requests_per_second", "foreign_reads", "errors", "server_leaks")
+        kinds = ("requests", "foreign_reads", "lost_updates", "errors", "server_leaks")
+        speeds = (f"{which}_per_second" for which in ("requests", "lowest", "highest"))
         growth = {"bytes_per_10000": figure, "is_flat": None}
         row = {
             "owners": "tasks",
@@ -288,14 +424,25 @@ class TestPage:
             "bytes_per_owner": figure,
             "bytes_left": figure,
         }
-        rows = {"ctxlocal.Local": {"ns": 2}, "werkzeug.Local": {"ns": figure}}
+        rows = {
+            "ctxlocal.Local": {"ns": 2, "median_ns": figure},
+            "werkzeug.Local": {"ns": figure, "median_ns": 7},
+        }
         content = document(
             seconds=figure,
-            soak=soak(run(**dict.fromkeys(kinds, figure), memory=growth)),
+            soak=soak(run(**dict.fromkeys((*kinds, *speeds), figure), memory=growth)),
             bench=bench(
                 micro={"local-get": rows},
                 concurrency=[row, {**row, "count": 10}],
-                servers=[{"server": "one", "mode": "plain", "requests_per_second": figure}],
+                servers=[
+                    {"server": "one", "mode": "plain", "requests_per_second": figure},
+                    {
+                        "server": "two",
+                        "mode": "plain",
+                        "requests_per_second": 100,
+                        "lowest_per_second": figure,
+                    },
+                ],
             ),
         )
         Page(page(content))
@@ -305,9 +452,12 @@ class TestPage:
     ("write", "value", "text"),
     [
         (units.count, 1234567.4, "1,234,567"),
-        (units.nanoseconds, 9.876, "9.88"),
-        (units.nanoseconds, 98.76, "98.8"),
-        (units.nanoseconds, 987.6, "988"),
+        (units.supported, 9.876, "9.9"),
+        (units.supported, 98.76, "99"),
+        (units.supported, 987.6, "990"),
+        (units.supported, 13_661.2, "14,000"),
+        (units.supported, 0, "0"),
+        (units.supported, 47_044_655, "47,000,000"),
         (units.size, 999, "999 B"),
         (units.size, 51_234_816, "51.2 MB"),
         (units.size, -1500, "-1.5 kB"),
@@ -324,6 +474,46 @@ def test_figures_are_written_for_people(
     assert write(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [
+        (8.94, 0, "8.9"),
+        (8.94, 0.02, "8.9"),
+        (8.9, 0.2, "8.9"),
+        (8.9, 0.8, "9"),
+        (416.0, 39, "420"),
+        (416.0, 90, "400"),
+        (416.0, 5000, "400"),
+        (0.234, 0.001, "0.23"),
+    ],
+)
+def test_a_figure_has_the_digits_that_its_spread_supports(
+    value: float, spread: float, text: str
+) -> None:
+    assert units.supported(value, spread) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (2633.5, 3368, f"2,600{units.EN_DASH}3,400"),
+        (3361, 3368, f"{units.ABOUT}3,400"),
+        (None, 3368, f"{units.ABOUT}3,400"),
+        (None, float("nan"), units.MISSING),
+    ],
+)
+def test_a_rate_is_a_band(low: object, high: object, text: str) -> None:
+    assert units.band(low, high) == text
+
+
+def test_a_ratio_that_is_noise_is_no_ratio() -> None:
+    ours, near, far = Time(100, 9), Time(105, 10), Time(1000, 90)
+    assert near.over(ours).shown == f"{units.ABOUT}1×"
+    assert ours.over(near).shown == f"{units.ABOUT}1×"
+    assert far.over(ours).shown == "10×"
+    assert ours.over(ours).shown == "1×"
+
+
 def printed(content: dict[str, Any]) -> str:
     written = io.StringIO()
     show(content, Console(width=80, file=written))
@@ -334,11 +524,12 @@ class TestSummary:
     def test_has_a_line_for_each_thing_in_80_columns(self) -> None:
         text = printed(document())
         assert max(map(len, text.splitlines())) <= 80
-        assert text.splitlines()[0].startswith("matrix  7 cells")
+        assert re.match(r"matrix +7 cells", text)
         assert "20 runs: 0 violations" in text
         assert re.search(r"bench +ctxlocal +others, times that", text)
-        assert re.search(r"Local: get: 10\.8 ns +ContextVar 1\.15", text)
-        assert text.rstrip().endswith("no foreign read.")
+        assert re.search(r"control +2 sabotaged soaks +2 caught", text)
+        assert re.search(r"Local: get: 11 ns +ContextVar ≈.1×, ", text)
+        assert text.rstrip().endswith("were caught.")
 
     def test_lists_what_is_wrong_and_missing(self) -> None:
         text = printed(document(matrix=matrix(LEAK), missing={"bench": "interrupted"}))
@@ -462,6 +653,41 @@ class TestCommand:
             return matrix()
 
         assert prove(matrix=run_all).exit_code == 0
+
+
+def test_the_command_that_repeats_it_has_the_variables_that_decide(
+    prove: Prove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CTXLOCAL_PURE", "1")
+    monkeypatch.setenv("CTXLOCAL_IDENT", "a b")
+    result = prove("--json", "-", "--only", "matrix", matrix=lambda advance: matrix())
+    command = json.loads(result.stdout)["command"]
+    assert command.startswith("CTXLOCAL_PURE=1 CTXLOCAL_IDENT='a b' ")
+    assert command.endswith(" prove --only matrix")
+
+
+def test_the_commit_is_that_of_the_start(prove: Prove, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = ["old"]
+
+    def commit(advance: Advance) -> dict[str, Any]:
+        head[0] = "new"
+        return matrix()
+
+    monkeypatch.setattr(origin, "origin", lambda: {"commit": head[0]})
+    result = prove("--json", "-", matrix=commit)
+    assert json.loads(result.stdout)["commit"] == "old"
+
+
+def test_runs_the_control_for_real(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ctxlocal", "prove", "--only", "control", "--json", "all.json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 of 2 soaks of deliberately broken code were caught" in " ".join(done.stdout.split())
+    written = json.loads((tmp_path / "all.json").read_text())
+    shared, forgetful = written["control"]["runs"]
+    assert shared["foreign_reads"] > 0
+    assert forgetful["lost_updates"] > 0
+    assert 0 < shared["lowest_per_second"] <= shared["highest_per_second"]
 
 
 def test_runs_the_matrix_for_real(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
 
+from ctxlocal.cli.matrix.place import STRATEGIES
+from ctxlocal.cli.matrix.report import Cell
 from ctxlocal.cli.prove.page import page
 from tests.chromium import chromium, console, requested
-from tests.proof_samples import document, run, soak
+from tests.proof_samples import control, document, matrix, run, soak
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +41,26 @@ for (const element of document.body.querySelectorAll('*')) {
   const [high, low] = [luminance(colour), luminance(behind(element))].sort((a, b) => b - a);
   const contrast = (high + .05) / (low + .05);
   if (contrast < 4.5) found.push(`${text}: ${contrast.toFixed(2)}`);
+}
+return found;
+"""
+RIGHT_ENDS = """
+return [...document.querySelectorAll('.soak thead th')].map(
+  head => [head.textContent, head.getBoundingClientRect().right]);
+"""
+# A text that ends at a <wbr> is a node of its own.
+BROKEN_WORDS = """
+const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const node = walker.currentNode;
+  if (!node.parentElement.closest('th')) continue;
+  for (const word of node.data.matchAll(/\\w+/g)) {
+    const range = document.createRange();
+    range.setStart(node, word.index);
+    range.setEnd(node, word.index + word[0].length);
+    const lines = new Set([...range.getClientRects()].map(rect => rect.top));
+    if (lines.size > 1) found.push(word[0]);
+  }
 }
 return found;
 """
@@ -81,7 +103,14 @@ def with_every_state() -> dict[str, Any]:
         run(),
         {"server": "gunicorn-tornado", "outcome": "not run", "note": "tornado is missing"},
     ]
-    content = document(soak=soak(*runs), missing={"bench": "interrupted"})
+    sabotaged = {"sabotage": "shared-dict", "note": "saw nothing"}
+    controls = [run(**sabotaged), run(**sabotaged, outcome="failed"), *control()["runs"]]
+    content = document(
+        soak=soak(*runs),
+        control=control(*controls),
+        missing={"bench": "interrupted"},
+        is_changed=True,
+    )
     content["matrix"]["cells"][0].update(actual="LEAK", as_promised=False)
     content["matrix"]["cells"][1].update(actual="snapshot")
     content["matrix"]["cells"][2].update(actual="shared")
@@ -113,6 +142,42 @@ def test_the_page_fits_a_phone_and_wide_tables_scroll_in_their_own_box(
     widths = phone.execute_script(f"{boxes}.map(box => [box.clientWidth, box.scrollWidth])")
     assert len(widths) == 2
     assert all(shown < whole for shown, whole in widths)
+
+
+@pytest.fixture
+def resized(browser: webdriver.Chrome) -> Iterator[Callable[[int], None]]:
+    """Set the width of the window in pixels."""
+
+    def resize(width: int) -> None:
+        size = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    yield resize
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_violations_of_each_server_are_seen_without_scrolling(
+    browser: webdriver.Chrome, resized: Callable[[int], None], tmp_path: Path, width: int
+) -> None:
+    resized(width)
+    opened(browser, tmp_path, document())
+    ends = browser.execute_script(RIGHT_ENDS)
+    assert {"Server", "Strategy", "Violations"} <= {name for name, end in ends if end <= width}
+    if width >= 768:
+        box = "const box = document.querySelector('#soak .scroll');"
+        assert browser.execute_script(f"{box} return box.scrollWidth - box.clientWidth") == 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_no_name_is_broken_within_a_word(
+    browser: webdriver.Chrome, resized: Callable[[int], None], tmp_path: Path, width: int
+) -> None:
+    ways = ("loop.run_in_executor", "ThreadPoolExecutor, reused worker", "finaliser")
+    cells = [Cell("g", way, name, "shared", "shared", True) for way in ways for name in STRATEGIES]
+    resized(width)
+    opened(browser, tmp_path, document(matrix=matrix(*cells)))
+    assert browser.execute_script(BROKEN_WORDS) == []
 
 
 @pytest.mark.parametrize(

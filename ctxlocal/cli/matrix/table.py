@@ -16,7 +16,9 @@ from ctxlocal.cli.versions import installed_versions
 
 from .report import Cell, Report
 
-STYLES = {"isolated": "green", "snapshot": "cyan", "shared": "yellow", "n/a": "dim"}
+# The word says what was seen; the colour only whether that was promised.
+KEPT = "green"
+STYLES = {"isolated": KEPT, "snapshot": KEPT, "shared": KEPT, "n/a": "dim"}
 UNEXPECTED = "bold white on red"
 COMPLAINTS = 40
 LEGEND = {

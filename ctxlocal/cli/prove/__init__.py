@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ from rich.console import Console
 from ..needed import refuse_missing
 from ..result import json_option, write_json
 
-PARTS = ("matrix", "soak", "bench")
+PARTS = ("matrix", "soak", "control", "bench")
 NEEDED = ("matplotlib", "jinja2")
 FILE_NAME = "ctxlocal-report.html"
 SUFFIXES = (".html", ".htm")
+DECISIVE = ("CTXLOCAL_PURE", "CTXLOCAL_IDENT")  # variables that change what is measured
 
 
 def _report_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
@@ -55,8 +57,12 @@ def _report_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
 def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
     """Measure isolation and cost on this machine, and write a report of one HTML file.
 
-    The report needs no network and no other file. Exit status 1 when anything leaked or a part
-    failed. Ctrl-C ends it with what was measured until then in the report, and exit status 130.
+    matrix: what work and its creator see of each other. soak: servers under load. control: a soak
+    of what was broken on purpose, which has to be caught. bench: cost.
+
+    The report needs no network and no other file. Exit status 1 when anything leaked, a part
+    failed, or the control was not caught. Ctrl-C ends it with what was measured until then in
+    the report, and exit status 130.
     """
     refuse_missing("ctxlocal prove", NEEDED, "prove")
     document, status = _measured(only)
@@ -76,23 +82,35 @@ def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
 def _measured(only: Sequence[str]) -> tuple[dict[str, Any], int]:
     """Run the parts; return the document and the exit status."""
     from .document import judge
+    from .origin import origin
     from .part import run_all
     from .parts import all_parts
 
-    started = time.monotonic()
+    started, measured = time.monotonic(), origin()
     parts = [part for part in all_parts() if not only or part.name in only]
     outcome = run_all(parts, Console(stderr=True))
     document = {
-        "command": " ".join(
-            [click.get_current_context().command_path, *(f"--only {name}" for name in only)]
-        ),
+        "command": _command(only),
         "date": datetime.now(timezone.utc).date().isoformat(),
+        **measured,
         "seconds": round(time.monotonic() - started, 1),
         "missing": outcome.missing,
         **outcome.results,
     }
     verdict = judge(document)
     return document, verdict.status if verdict.violations else outcome.status or verdict.status
+
+
+def _command(only: Sequence[str]) -> str:
+    """What a shell would say to measure the same; where the results went is nobody else's."""
+    set_here = [(name, os.environ[name]) for name in DECISIVE if os.environ.get(name)]
+    return " ".join(
+        [
+            *(f"{name}={shlex.quote(value)}" for name, value in set_here),
+            click.get_current_context().command_path,
+            *(f"--only {name}" for name in only),
+        ]
+    )
 
 
 def _write(document: dict[str, Any], output: Path) -> None:

@@ -1,8 +1,9 @@
 """What ``ctxlocal prove`` measured, and the verdict on it.
 
-The document is what ``--json`` writes: ``command``, ``date``, ``seconds``, the results of the
-parts under their names (``matrix``, ``soak``, ``bench``; a part that did not run is absent or
-None), and ``missing``, which gives the reason for each part that is not there in full.
+The document is what ``--json`` writes: ``command``, ``date``, ``seconds``, what :mod:`.origin`
+tells, the results of the parts under their names (``matrix``, ``soak``, ``control``, ``bench``; a
+part that did not run is absent or None), and ``missing``, which gives the reason for each part
+that is not there in full.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ Finding = tuple[str, str]
 """What was found, and where."""
 NOTHING: Finding = ("isolation", "nothing that ran measures it")
 UNFINISHED = ("failed", "interrupted")
+NOT_RUN = "not run"
+# How the control breaks what is soaked, and what the soak has to see of it.
+CONTROLS = {"shared-dict": "foreign_reads", "store-forgets": "lost_updates"}
 VIOLATIONS = {
     "foreign_reads": "foreign reads",
     "stale_values": "stale values",
@@ -35,9 +39,19 @@ def matrix_of(document: Document) -> Report:
     return Report([Cell(**cell) for cell in matrix.get("cells", ())])
 
 
-def runs_of(document: Document) -> list[dict[str, Any]]:
-    """Return the soak's runs of servers, those that were not possible among them."""
-    return list((document.get("soak") or {}).get("runs") or ())
+def runs_of(document: Document, part: str = "soak") -> list[dict[str, Any]]:
+    """Return a part's runs of servers, those that were not possible among them."""
+    return list((document.get(part) or {}).get("runs") or ())
+
+
+def controls_of(document: Document) -> list[dict[str, Any]]:
+    """Return the sabotaged runs, without those that were not possible."""
+    return [run for run in runs_of(document, "control") if run.get("outcome") != NOT_RUN]
+
+
+def is_caught(run: Mapping[str, Any]) -> bool:
+    """Whether a sabotaged run showed what it had to."""
+    return (units.number(run.get(CONTROLS.get(str(run.get("sabotage")), ""))) or 0) > 0
 
 
 def violations_in(run: Mapping[str, Any]) -> int:
@@ -50,41 +64,59 @@ class Verdict:
     """What the evidence says.
 
     ``violations`` is what breaks a promise, ``gaps`` what could not be shown.
+    ``is_about_isolation`` is False where nothing but the control ran.
     """
 
     sentence: str
     violations: list[Finding]
     gaps: list[Finding]
+    is_about_isolation: bool = True
 
     @property
     def state(self) -> str:
-        """The verdict in a word: "violated", "incomplete" or "clean"."""
-        return "violated" if self.violations else "incomplete" if self.gaps else "clean"
+        """The verdict in a word: "violated", "incomplete", "clean"; "caught" of a control alone."""
+        if self.violations:
+            return "violated"
+        if self.gaps:
+            return "incomplete"
+        return "clean" if self.is_about_isolation else "caught"
 
     @property
     def status(self) -> int:
         """The exit status, where nothing interrupted the command."""
-        return 0 if self.state == "clean" else 1
+        return 0 if self.state in ("clean", "caught") else 1
 
 
 def judge(document: Document) -> Verdict:
     """Return the verdict on all that was measured."""
-    matrix, runs = matrix_of(document), runs_of(document)
+    matrix, runs, controls = matrix_of(document), runs_of(document), controls_of(document)
     foreign = list(_foreign_reads(document))
     violations = [*matrix.complaints(), *map(_complaint, filter(_is_violated, runs)), *foreign]
     missing = document.get("missing") or {}
     gaps = list(missing.items())
     gaps += [(run["outcome"], _where(run)) for run in runs if run.get("outcome") in UNFINISHED]
     gaps += [_answers_missed(run) for run in runs if _has_errors_alone(run)]
+    missed = [run for run in controls if not is_caught(run)]
+    gaps += map(_missed, missed)
     said = [*_cells_said(matrix), *_requests_said(runs), *_owners_said(document)]
-    if not said:
-        return Verdict("Isolation was not measured.", violations, gaps or [NOTHING])
-    return Verdict(f"{_opening(violations, gaps)}{_joined(said)}.", violations, gaps)
+    control = list(_controls_said(controls, len(missed)))
+    if said:
+        is_blind = any(run.get("outcome") not in UNFINISHED for run in missed)
+        opening = _opening(violations, gaps, is_blind=is_blind)
+        return Verdict(f"{opening}{_joined([*said, *control])}.", violations, gaps)
+    if control:
+        sentence = f"Isolation was not measured; {control[0]}."
+        return Verdict(sentence, violations, gaps, is_about_isolation=False)
+    return Verdict("Isolation was not measured.", violations, gaps or [NOTHING])
 
 
-def _opening(violations: list[Finding], gaps: list[Finding]) -> str:
+def _opening(violations: list[Finding], gaps: list[Finding], *, is_blind: bool) -> str:
     if violations:
         return "Isolation is violated: "
+    if is_blind:
+        return (
+            "Nothing leaked in what ran, but the control was not caught, so this proves nothing: "
+        )
     return "Nothing leaked in what ran, but not all of it ran: " if gaps else "Nothing leaked: "
 
 
@@ -116,6 +148,14 @@ def _owners_said(document: Document) -> Iterator[str]:
         yield f"one Local shared by up to {most:,.0f} owners at once showed {found}"
 
 
+def _controls_said(controls: list[dict[str, Any]], missed: int) -> Iterator[str]:
+    if controls:
+        caught = len(controls) - missed
+        verb = "was" if caught == 1 else "were"
+        soaks = plural(len(controls), "soak")
+        yield f"{caught} of {soaks} of deliberately broken code {verb} caught"
+
+
 def requests_in(runs: list[dict[str, Any]]) -> int:
     """Count the requests of all runs."""
     return int(sum(units.number(run.get("requests")) or 0 for run in runs))
@@ -140,6 +180,14 @@ def _has_errors_alone(run: Mapping[str, Any]) -> bool:
         and bool(units.number(run.get("errors")))
         and (run.get("memory") or {}).get("is_flat") is not False
     )
+
+
+def _missed(run: Mapping[str, Any]) -> Finding:
+    if run.get("outcome") in UNFINISHED:
+        return str(run["outcome"]), f"control: {_where(run)}"
+    wanted = VIOLATIONS.get(CONTROLS.get(str(run.get("sabotage")), ""), "violations")
+    where = f"{_where(run)}: it showed no {wanted}, so what is clean here proves nothing"
+    return "control not caught", where
 
 
 def _answers_missed(run: Mapping[str, Any]) -> Finding:

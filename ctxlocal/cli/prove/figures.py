@@ -30,34 +30,75 @@ CURVES = {"throughput": "net_ops_per_second", "memory": "bytes_per_owner"}
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One operation: our time and the peers', the fastest first.
+class Time:
+    """Nanoseconds: the least sample, and how far above it the median of the samples is."""
 
-    ``times`` are nanoseconds, ``ratios`` how many times the time of ``reference``.
-    """
+    ns: float
+    spread: float = 0.0
+
+    @property
+    def shown(self) -> str:
+        """The time with the digits that its spread supports."""
+        return units.supported(self.ns, self.spread)
+
+    def over(self, reference: Time) -> Ratio:
+        """Return how many times ``reference`` it takes."""
+        if self is reference:
+            return Ratio(1, 1, 1)
+        lowest = self.ns / (reference.ns + reference.spread)
+        return Ratio(self.ns / reference.ns, lowest, (self.ns + self.spread) / reference.ns)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times our time something takes, and between what that varies."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def shown(self) -> str:
+        """The ratio with the digits that its spread supports; "about 1" where that is noise."""
+        if self.low <= 1 <= self.high:
+            return f"{units.ABOUT if self.low < self.high else ''}1{units.TIMES}"
+        spread = max(self.high - self.value, self.value - self.low)
+        return f"{units.supported(self.value, spread)}{units.TIMES}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One operation: our time and the peers', the fastest first, ours under ``reference``."""
 
     title: str
     reference: str
-    times: dict[str, float]
+    times: dict[str, Time]
 
     @property
-    def ratios(self) -> dict[str, float]:
+    def ratios(self) -> dict[str, Ratio]:
         """How many times our time each row takes."""
-        return {row: time / self.times[self.reference] for row, time in self.times.items()}
+        ours = self.times[self.reference]
+        return {row: time.over(ours) for row, time in self.times.items()}
 
     @property
-    def peers(self) -> dict[str, float]:
+    def peers(self) -> dict[str, Ratio]:
         """The ratios of those that are not ours."""
         return {row: ratio for row, ratio in self.ratios.items() if not row.startswith(OURS)}
 
     def drawn(self, name: str) -> str:
         """Return the plot: the reference, then the peers."""
-        shown = {self.reference: 1.0, **self.peers}
+        shown = {self.reference: self.ratios[self.reference], **self.peers}
         bars = [
-            Bar(_short(row), ratio, OWN if row == self.reference else PEER)
+            Bar(
+                _short(row),
+                ratio.value,
+                OWN if row == self.reference else PEER,
+                ratio.shown,
+                (ratio.low, ratio.high),
+            )
             for row, ratio in shown.items()
         ]
-        listed = ", ".join(f"{row} {units.ratio(ratio)}" for row, ratio in shown.items())
+        listed = ", ".join(f"{row} {ratio.shown}" for row, ratio in shown.items())
         return plot.ratios(bars, name, f"{self.title}, times the time of ctxlocal: {listed}")
 
 
@@ -69,20 +110,27 @@ def comparisons(bench: Bench) -> list[Comparison]:
         times = _times(micro.get(table) or {})
         ours = [row for row in times if row.startswith(OURS)]
         if ours:
-            ordered = dict(sorted(times.items(), key=lambda pair: pair[1]))
+            ordered = dict(sorted(times.items(), key=lambda pair: pair[1].ns))
             found.append(Comparison(title, ours[0], ordered))
     return found
 
 
-def micro_tables(bench: Bench) -> dict[str, dict[str, float]]:
+def micro_tables(bench: Bench) -> dict[str, dict[str, Time]]:
     """Return all tables of the micro benchmarks that are in nanoseconds."""
     tables = {name: _times(rows or {}) for name, rows in (bench.get("micro") or {}).items()}
     return {name: times for name, times in tables.items() if times}
 
 
-def _times(rows: Mapping[str, Row]) -> dict[str, float]:
-    times = {row: units.number(found.get("ns")) for row, found in rows.items()}
-    return {row: time for row, time in times.items() if row != EMPTY_LOOP and time and time > 0}
+def _times(rows: Mapping[str, Row]) -> dict[str, Time]:
+    times = {row: _time(found) for row, found in rows.items() if row != EMPTY_LOOP}
+    return {row: time for row, time in times.items() if time is not None}
+
+
+def _time(found: Row) -> Time | None:
+    least, median = units.number(found.get("ns")), units.number(found.get("median_ns"))
+    if least is None or least <= 0:
+        return None
+    return Time(least, max(0.0, median - least) if median else 0.0)
 
 
 @dataclass(frozen=True)
@@ -178,19 +226,40 @@ def concurrency(bench: Bench) -> Concurrency:
     return Concurrency(list(bench.get("concurrency") or ()))
 
 
-def servers(bench: Bench) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True)
+class Rate:
+    """Requests a second: of the best round, and of the worst one, where there were more."""
+
+    best: float
+    worst: float
+
+    @property
+    def shown(self) -> str:
+        """What the rounds were between."""
+        return units.band(self.worst, self.best)
+
+
+def servers(bench: Bench) -> dict[str, dict[str, Rate]]:
     """Return the requests a second of each server, under its modes."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, Rate]] = {}
     for row in bench.get("servers") or ():
-        rate = units.number(row.get("requests_per_second"))
-        if rate is not None and rate >= 0 and row.get("mode") in MODES:
+        rate = _rate(row)
+        if rate is not None and row.get("mode") in MODES:
             found.setdefault(str(row.get("server")), {})[row["mode"]] = rate
     return found
 
 
-def servers_plots(rates: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _rate(row: Row) -> Rate | None:
+    best, worst = units.number(row.get("requests_per_second")), row.get("lowest_per_second")
+    if best is None or best < 0:
+        return None
+    return Rate(best, min(best, max(0.0, units.number(worst) or best)))
+
+
+def servers_plots(rates: Mapping[str, Mapping[str, Rate]]) -> list[str]:
     """Draw the servers, a group of bars each; a few in a plot, all to one scale."""
-    limit = max((rate for by_mode in rates.values() for rate in by_mode.values()), default=0) or 1
+    every = [rate.best for by_mode in rates.values() for rate in by_mode.values()]
+    limit = max(every, default=0) or 1
     names = list(rates)
     plots = []
     for first in range(0, len(names), SERVERS_IN_A_PLOT):
@@ -202,12 +271,16 @@ def servers_plots(rates: Mapping[str, Mapping[str, float]]) -> list[str]:
     return plots
 
 
-def _bars(by_mode: Mapping[str, float]) -> list[Bar]:
-    return [Bar(mode, by_mode[mode], colour) for mode, colour in MODES.items() if mode in by_mode]
+def _bars(by_mode: Mapping[str, Rate]) -> list[Bar]:
+    return [
+        Bar(mode, rate.best, colour, rate.shown, (rate.worst, rate.best))
+        for mode, colour in MODES.items()
+        if (rate := by_mode.get(mode)) is not None
+    ]
 
 
-def _listed(by_mode: Mapping[str, float]) -> str:
-    return ", ".join(f"{mode} {rate:,.0f}" for mode, rate in by_mode.items())
+def _listed(by_mode: Mapping[str, Rate]) -> str:
+    return ", ".join(f"{mode} {rate.shown}" for mode, rate in by_mode.items())
 
 
 def _short(label: str) -> str:

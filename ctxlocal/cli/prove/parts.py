@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ..matrix.conductor import conduct
 from ..matrix.place import STRATEGIES
 from ..matrix.report import Cell, Report
 from ..probes import all_probes
-from ..servers.catalogue import SERVERS
+from ..servers.catalogue import BY_NAME, SERVERS, Server
 from ..soak.plan import Plan, Size
+from .document import CONTROLS
 from .part import Advance, Part, Unfinished
 
 SOAKED = 210  # requests to each server, under each strategy
+STORE = "sqlite"
+QUICKEST = "waitress"  # for the control, where it is installed
 
 
 def all_parts() -> list[Part]:
     """Return the parts in the order in which they run."""
-    return [matrix_part(), soak_part(), bench_part()]
+    return [matrix_part(), soak_part(), control_part(), bench_part()]
 
 
 def matrix_part() -> Part:
@@ -47,15 +51,37 @@ def matrix_part() -> Part:
 
 def soak_part() -> Part:
     """Every installed server, under each strategy that isolates there, sessions in SQLite."""
+    plans = [Plan(server, strategy, STORE) for server in SERVERS for strategy in server.strategies]
+    return _soaking("soak", plans, f"ctxlocal soak --store {STORE} --requests {SOAKED}")
+
+
+def control_part() -> Part:
+    """One server, soaked like the others, with ctxlocal broken on purpose: that has to be seen."""
+    server = _first_that_can_run()
+    strategy = server.strategies[0]
+    plans = [Plan(server, strategy, STORE, sabotage) for sabotage in CONTROLS]
+    options = f"--strategy {strategy} --store {STORE} --requests {SOAKED}"
+    commands = [
+        f"ctxlocal soak --server {server.name} {options} --sabotage {sabotage}"
+        for sabotage in CONTROLS
+    ]
+    return _soaking("control", plans, "; ".join(commands))
+
+
+def _first_that_can_run() -> Server:
+    ordered = [BY_NAME[QUICKEST], *SERVERS]
+    return next((server for server in ordered if not server.why_not()), ordered[0])
+
+
+def _soaking(name: str, plans: Sequence[Plan], command: str) -> Part:
+    """A part that soaks; ``command`` does the same by itself."""
     # Late, because what it needs may be missing.
     from ..soak.conductor import conduct as conduct_soak
     from ..soak.report import Report as SoakReport
     from ..soak.report import Run
 
     size = Size(requests=SOAKED)
-    plans = [
-        Plan(server, strategy, "sqlite") for server in SERVERS for strategy in server.strategies
-    ]
+    settings = {"command": command, "visitors": size.visitors}
 
     def run(advance: Advance) -> dict[str, Any]:
         finished: list[Run] = []
@@ -67,13 +93,9 @@ def soak_part() -> Part:
         return told(finished, begun)
 
     def told(finished: list[Run], begun: float) -> dict[str, Any]:
-        settings = {
-            "command": f"ctxlocal soak --store sqlite --requests {size.requests}",
-            "visitors": size.visitors,
-        }
         return SoakReport(finished, time.monotonic() - begun, settings).as_dict()
 
-    return Part("soak", sum(size.planned for plan in plans if not plan.server.why_not()), run)
+    return Part(name, sum(size.planned for plan in plans if not plan.server.why_not()), run)
 
 
 def bench_part() -> Part:

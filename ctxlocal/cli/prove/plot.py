@@ -56,6 +56,7 @@ SETTINGS: dict[Any, Any] = {
     "grid.color": LINE,
     "grid.linewidth": 0.6,
 }
+WHISKER: dict[str, Any] = {"color": INK, "linewidth": 1.1, "marker": "|", "markersize": 6}
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -63,11 +64,22 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of a bar chart; ``colour`` is the number of one of the page's, 0 for our own."""
+    """A row of a bar chart, with a whisker where it has a range.
+
+    ``colour`` is the number of one of the page's, 0 for our own; ``said`` the figure in words;
+    ``range`` between which values it varies.
+    """
 
     label: str
     value: float
     colour: int
+    said: str
+    range: tuple[float, float]
+
+    @property
+    def end(self) -> float:
+        """The greater one of the value and the range."""
+        return max(self.value, *self.range)
 
 
 def ratios(bars: Sequence[Bar], name: str, said: str) -> str:
@@ -80,8 +92,8 @@ def ratios(bars: Sequence[Bar], name: str, said: str) -> str:
     with _figure(len(bars) * LINE_IN + 0.35) as (figure, axes):
         places = range(len(bars))
         axes.set_xscale("log")
-        highest = max([2.0, *(bar.value for bar in bars)])
-        lowest = min([1.0, *(bar.value for bar in bars)])
+        highest = max([2.0, *(bar.end for bar in bars)])
+        lowest = min([1.0, *(min(bar.range) for bar in bars)])
         axes.set_xlim(lowest / (1.6 if lowest < 1 else 1), highest * 2.6)
         # On a logarithmic axis a bar has no natural foot but the reference itself.
         axes.barh(
@@ -92,8 +104,9 @@ def ratios(bars: Sequence[Bar], name: str, said: str) -> str:
             color=[COLOURS[bar.colour] for bar in bars],
         )
         axes.axvline(1, color=COLOURS[0], linewidth=1.6)
+        _whiskers(axes, list(enumerate(bars)))
         for place, bar in enumerate(bars):
-            _say(axes, max(bar.value, 1), place, units.ratio(bar.value))
+            _say(axes, max(bar.end, 1), place, bar.said)
         _name_rows(axes, [bar.label for bar in bars])
         for bar, label in zip(bars, axes.get_yticklabels(), strict=True):
             if bar.colour == 0:
@@ -115,9 +128,10 @@ def grouped(
             height=0.74,
             color=[COLOURS[bar.colour] for _, bar in bars],
         )
-        axes.set_xlim(0, limit * 1.22)
+        axes.set_xlim(0, limit * 1.4)
+        _whiskers(axes, bars)
         for place, bar in bars:
-            _say(axes, bar.value, place, units.count(bar.value))
+            _say(axes, bar.end, place, bar.said)
         _name_rows(axes, [line.label if isinstance(line, Bar) else "" for line in lines])
         for place, line in enumerate(lines):
             if isinstance(line, str):
@@ -186,6 +200,13 @@ def _figure(height: float, width: float = WIDTH_IN) -> Iterator[tuple[Figure, Ax
         rcParams.update(SETTINGS)
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
+
+
+def _whiskers(axes: Axes, bars: Sequence[tuple[float, Bar]]) -> None:
+    """Draw between which values each varies."""
+    for place, bar in bars:
+        if bar.range[0] < bar.range[1]:
+            axes.plot(bar.range, (place, place), **WHISKER)
 
 
 def _name_rows(axes: Axes, labels: Sequence[str]) -> None:

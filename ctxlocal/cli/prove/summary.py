@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from . import figures, units
+from . import figures
 from .document import (
     Document,
     Finding,
+    controls_of,
+    is_caught,
     judge,
     matrix_of,
     plural,
@@ -20,7 +22,12 @@ from .document import (
     violations_in,
 )
 
-STYLES = {"clean": "bold green", "incomplete": "bold yellow", "violated": "bold white on red"}
+STYLES = {
+    "clean": "bold green",
+    "caught": "bold green",
+    "incomplete": "bold yellow",
+    "violated": "bold white on red",
+}
 FINDINGS = 20
 PEERS = 3
 
@@ -32,7 +39,7 @@ def show(document: Document, console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for row in (*_matrix(document), *_soak(document), *_bench(document)):
+    for row in (*_matrix(document), *_soak(document), *_control(document), *_bench(document)):
         table.add_row(*map(Text, row))
     console.print(table)
     _list(verdict.violations, STYLES["violated"], console)
@@ -62,12 +69,18 @@ def _soak(document: Document) -> Iterator[tuple[str, str, str]]:
         yield "soak", plural(requests_in(runs), "request"), f"{plural(len(ran), 'run')}: {found}"
 
 
+def _control(document: Document) -> Iterator[tuple[str, str, str]]:
+    if controls := controls_of(document):
+        caught = sum(map(is_caught, controls))
+        yield "control", plural(len(controls), "sabotaged soak"), f"{caught:,} caught"
+
+
 def _bench(document: Document) -> Iterator[tuple[str, str, str]]:
     comparisons = figures.comparisons(document.get("bench") or {})
     if comparisons:
         yield "bench", "ctxlocal", "others, times that"
     for comparison in comparisons:
-        ours = f"{units.nanoseconds(comparison.times[comparison.reference])} ns"
+        ours = f"{comparison.times[comparison.reference].shown} ns"
         peers = list(comparison.peers.items())[:PEERS]
-        listed = ", ".join(f"{row} {units.ratio(ratio)}" for row, ratio in peers)
+        listed = ", ".join(f"{row} {ratio.shown}" for row, ratio in peers)
         yield "", f"{comparison.title}: {ours}", listed

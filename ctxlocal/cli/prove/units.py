@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-MISSING = "\N{EN DASH}"
+MISSING = EN_DASH = "\N{EN DASH}"
+ABOUT = "\N{ALMOST EQUAL TO}\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 TOO_BIG = 1e18  # nothing that is measured here comes near
+DIGITS = 2  # at most, of a figure that varies from run to run by more than within one
+FEWEST_PLACES, MOST_PLACES = -18, 3  # after the point
 
 
 def number(value: object) -> float | None:
@@ -24,10 +28,34 @@ def _dash_or(write: Callable[[float], str]) -> Callable[[object], str]:
     return written
 
 
-def _short(value: float) -> str:
-    if abs(value) >= 100 or value == 0:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+def supported(value: object, spread: float = 0.0) -> str:
+    """Write no more digits of ``value`` than its spread supports, and no more than two.
+
+    The first one is always there.
+    """
+    figure = number(value)
+    if figure is None:
+        return MISSING
+    if figure == 0:
+        return "0"
+    first = _decade(figure)
+    last = first - DIGITS + 1
+    if spread > 0:
+        last = min(max(last, _decade(2 * spread)), first)  # the last digit is off by 5 at most
+    places = min(max(-last, FEWEST_PLACES), MOST_PLACES)
+    return f"{round(figure, places):,.{max(places, 0)}f}"
+
+
+def _decade(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
+
+
+def band(low: object, high: object) -> str:
+    """Write what a figure is between: as one, marked as rough, where two digits show no more."""
+    ends = list(dict.fromkeys(supported(end) for end in (low, high) if number(end) is not None))
+    if not ends:
+        return MISSING
+    return f"{ABOUT}{ends[0]}" if len(ends) == 1 else EN_DASH.join(ends)
 
 
 def _scaled(value: float, steps: tuple[str, ...]) -> str:
@@ -40,8 +68,6 @@ def _scaled(value: float, steps: tuple[str, ...]) -> str:
 
 
 count = _dash_or(lambda value: f"{value:,.0f}")
-nanoseconds = _dash_or(_short)
-ratio = _dash_or(lambda value: f"{_short(value)}{TIMES}")
 size = _dash_or(lambda value: _scaled(value, (" B", " kB", " MB", " GB")))
 compact = _dash_or(lambda value: _scaled(value, ("", "k", "M", "G", "T")))
 seconds = _dash_or(lambda value: f"{value:.0f} s" if value >= 10 else f"{value:.1f} s")

@@ -4,8 +4,8 @@ Inside the server: ``target`` is the application, in WSGI and ASGI; ``conversati
 request does, step by step, the same in both; ``places`` where it keeps its secret and looks
 for other people's; ``ledger`` what it writes down; ``sabotage`` breaks one of these, to show
 that the soak would see it. Outside: ``client`` speaks HTTP, ``visitor`` is a browser with
-several connections and one session, ``conductor`` runs servers and visitors, and ``report``
-and ``table`` say what came of it.
+several connections and one session, ``conductor`` runs servers and visitors, ``pace``
+times the answers, and ``report`` and ``table`` say what came of it.
 """
 
 SETTINGS = "CTXLOCAL_SOAK"  # the variable that tells the target: a JSON object

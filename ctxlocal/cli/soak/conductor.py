@@ -14,6 +14,7 @@ from ..process import end_on_signals
 from ..servers.process import Process, ServerProblem, running
 from . import SETTINGS
 from .client import Unanswered, connect
+from .pace import ROUNDS, Pace
 from .plan import Plan, Size
 from .report import Memory, Outcome, Run, grown
 from .stores import opened, shown, why_not
@@ -79,6 +80,7 @@ class _Soak:
         self._begun = 0.0
         self._visitors = 0
         self._answered = 0
+        self._pace = Pace(size.planned // ROUNDS)
 
     async def run(self, store_url: str, finished: list[Run]) -> None:
         plan = self._plan
@@ -123,6 +125,7 @@ class _Soak:
         if self._told["strategy"] != self._plan.strategy:
             raise ServerProblem(f"it runs under {self._told['strategy']!r}: CTXLOCAL_IDENT is lost")
         target = self._size.sessions
+        self._pace.begin()
         # A sample waits until the visitors have left: fewer would never be there together.
         each = max(self._size.visitors, target // SAMPLES)
         while self._visitors < target and not self._is_enough():
@@ -160,6 +163,7 @@ class _Soak:
 
     def _answer(self) -> None:
         self._answered += 1
+        self._pace.answered()
         self._advance(self._plan, 1)
 
     async def _sample(self, process: Process) -> None:
@@ -183,6 +187,8 @@ class _Soak:
             seconds=round(seconds, 2),
             requests=found.requests,
             requests_per_second=round(found.requests / seconds, 1),
+            lowest_per_second=self._pace.lowest,
+            highest_per_second=self._pace.highest,
             foreign_reads=found.foreign_reads + told.get("foreign_reads", 0),
             stale_values=told.get("stale_values", 0),
             # While it runs, requests that have not ended are nothing unusual.

@@ -71,6 +71,9 @@ def grown(samples: list[tuple[int, int]]) -> Memory:
 class Run:
     """One server, under one strategy, with one store.
 
+    ``lowest_per_second`` and ``highest_per_second`` are the requests a second of its slowest and
+    its fastest round, None where none was complete: between them a rate is noise.
+
     ``errors`` are answers that were wrong, or did not come; ``server_leaks`` variables that
     the server itself kept from one request to another, which a frame hides from the
     application. ``note`` says why it was not run, or what went wrong first.
@@ -85,6 +88,8 @@ class Run:
     seconds: float = 0.0
     requests: int = 0
     requests_per_second: float = 0.0
+    lowest_per_second: float | None = None
+    highest_per_second: float | None = None
     foreign_reads: int = 0
     stale_values: int = 0
     teardowns_skipped: int = 0

@@ -10,7 +10,7 @@ from ..part import Job, Options, Part
 from . import measure
 from .tables import draw
 
-ROUNDS, QUICK_ROUNDS = 8, 2
+ROUNDS, QUICK_ROUNDS = 8, 4
 SECONDS, QUICK_SECONDS = 0.5, 0.15  # of a round
 # A quick run takes one of each kind.
 QUICK = ("gunicorn-gthread", "gunicorn-gevent", "waitress", "uvicorn-uvloop-httptools")
