@@ -14,6 +14,7 @@ from .errors import (
     IdentCallableError,
     MissingDependencyError,
     UnknownIdentError,
+    endless,
 )
 
 TYPE_CHECKING = False
@@ -351,8 +352,6 @@ class CallableIdent(Ident):
             if not hasattr(type(owner), "_get_current_object"):
                 return owner
             owner = owner._get_current_object()
-        from ._unbound import endless  # which stands on this module
-
         raise endless()
 
 

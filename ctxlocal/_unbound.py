@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from . import ident as _ident
 from .errors import ResolverError, UnboundAttributeError, UnboundError
 
@@ -51,14 +49,6 @@ def unbound_attribute(error: RuntimeError, name: str) -> RuntimeError:
     attribute_error = UnboundAttributeError(str(error), **known)
     attribute_error.name = name
     return attribute_error
-
-
-def endless() -> RecursionError:
-    """Return the error where proxies lead to proxies, more often than Python lets calls nest."""
-    return RecursionError(
-        f"more than {sys.getrecursionlimit()} proxies lead to one another; one of them is its own "
-        "target, or the target of its target."
-    )
 
 
 def no_place(source: object, result: object) -> TypeError:

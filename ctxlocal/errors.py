@@ -6,6 +6,8 @@ expect there. What the message says stands in attributes too.
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,3 +193,11 @@ class FrameClosedError(CtxLocalError, RuntimeError):
     def __init__(self, message: str, *, frame: object) -> None:
         self.frame = frame
         super().__init__(message)
+
+
+def endless() -> RecursionError:
+    """Return the error where proxies lead to proxies, more often than Python lets calls nest."""
+    return RecursionError(
+        f"more than {sys.getrecursionlimit()} proxies lead to one another; one of them is its own "
+        "target, or the target of its target."
+    )

@@ -24,8 +24,8 @@ import sys
 
 from .._generic import Generic, T
 from .._like import proxy_function
-from .._unbound import endless, unbound_attribute
-from ..errors import UnboundError
+from .._unbound import unbound_attribute
+from ..errors import UnboundError, endless
 from .hook import register_proxy
 from .resolver import resolver_for, write_back
 

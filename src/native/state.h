@@ -63,7 +63,7 @@ typedef struct greenlet_api greenlet_api;
     X(unbound_named, "ctxlocal._unbound", "unbound_named")               \
     X(unbound_attribute, "ctxlocal._unbound", "unbound_attribute")       \
     X(resolver_failed, "ctxlocal._unbound", "resolver_failed")           \
-    X(endless, "ctxlocal._unbound", "endless")                           \
+    X(endless, "ctxlocal.errors", "endless")                             \
     X(no_place, "ctxlocal._unbound", "no_place")                         \
     X(math_trunc, "math", "trunc")                                       \
     X(math_floor, "math", "floor")                                       \
