@@ -517,11 +517,13 @@ class TestApplications:
             "session = scoped_session(sessionmaker())\n"
         )
         (error,) = self.errors_in(tmp_path, source, "--server", "asyncio")
-        assert "Give it scopefunc=ctxlocal.ident.current." in error
+        assert "Give it scopefunc=ctxlocal.context.current_request_context." in error
         assert self.errors_in(tmp_path, source, "--server", "threads") == []
         patched = f"import gevent.monkey; gevent.monkey.patch_all()\n{source}"
         assert self.errors_in(tmp_path, patched) == []
-        source = source.replace("maker())", "maker(), scopefunc=ctxlocal.ident.current)")
-        status, report = self.examine(tmp_path, source, "--server", "asyncio")
-        assert status == 0
-        assert any("until remove() is called" in found["text"] for found in report["findings"])
+        source = source.replace("import ctxlocal", "import ctxlocal, ctxlocal.context", 1)
+        for scope in ("context.current_request_context", "ident.current"):
+            advised = source.replace("maker())", f"maker(), scopefunc=ctxlocal.{scope})")
+            status, report = self.examine(tmp_path, advised, "--server", "asyncio")
+            assert status == 0
+            assert any("until remove() is called" in found["text"] for found in report["findings"])

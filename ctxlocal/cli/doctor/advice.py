@@ -184,7 +184,8 @@ def _on_scoped_sessions(facts: Facts, server: str) -> Iterator[Finding]:
         yield Finding(
             "error",
             "A SQLAlchemy scoped_session finds its session by the thread, which concurrent "
-            f"requests share under {server}. Give it scopefunc=ctxlocal.ident.current.",
+            f"requests share under {server}. Give it "
+            "scopefunc=ctxlocal.context.current_request_context.",
         )
     if "ctxlocal" in scopes:
         yield Finding(
