@@ -115,7 +115,8 @@ def _with_decimals_of_its_own(frame: Frame) -> Frame:
 
 def _is_decimal(value: object) -> bool:
     decimal = sys.modules.get("decimal")
-    return decimal is not None and isinstance(value, decimal.Context)
+    # By its type: a proxy's __class__ is that of its target, which may be unbound.
+    return decimal is not None and issubclass(type(value), decimal.Context)
 
 
 def _is_default(value: Any) -> bool:

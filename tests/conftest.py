@@ -35,6 +35,26 @@ def pytest_runtestloop() -> Generator[None, object, object]:
         gc.unfreeze()
 
 
+@pytest.fixture(autouse=True)
+def _close_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the files of sessions: from 3.13 on sqlite3 warns of one that is dropped open."""
+    module = sys.modules.get("ctxlocal.session.stores.sqlite")
+    if module is None:
+        yield
+        return
+    made: list[Any] = []
+    begin = module.SQLiteStore.__init__
+
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(module.SQLiteStore, "__init__", remember)
+    yield
+    for store in made:
+        store.close()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _spare_collections() -> None:
     """Spare them the reports of the modules before, too: thousands of tests collect all garbage."""

@@ -17,8 +17,8 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar, copy_context
 from types import ModuleType
 from typing import Any
 
@@ -109,6 +109,15 @@ for each in BINARY:
     USES[f"in-place {each}"] = lambda p, operate=operate: operate(p, 1)  # type: ignore[misc]
 
 # Ways that lead back
+
+
+@pytest.fixture(autouse=True)
+def _forget_variables() -> Iterator[None]:
+    """Leave no proxy of itself to the tests that follow in this Context."""
+    before = set(copy_context())
+    yield
+    for var in set(copy_context()) - before:
+        var.set(None)
 
 
 def of_itself(impl: ModuleType) -> Any:

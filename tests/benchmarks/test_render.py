@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from benchmarks import concurrency, soaked
 from benchmarks.goals import GOALS, Goal
-from benchmarks.render import BLOCKS, FILES, ROOT, all_blocks, main
+from benchmarks.render import BLOCKS, ROOT, main
 from ctxlocal.cli.bench.micro.cases import GROUPS
 from ctxlocal.cli.soak.report import Report, Run
 
@@ -32,26 +33,18 @@ def make_document(**figures: float) -> dict[str, Any]:
     }
 
 
-def marked(block: str) -> str:
-    return f"<!-- benchmarks:begin {block} -->\n<!-- benchmarks:end {block} -->\n"
-
-
 class Checkout:
     """A folder with one results file, one page that has one block, and pages with the rest."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, write_pages: Callable[[Path, str, str], None]) -> None:
         self.root = root
+        self._write_pages = write_pages
         self.page = root / "docs/benchmarks.md"
         self.results = root / "benchmarks/results/pure-cpython311.json"
-        self.page.parent.mkdir()
         self.results.parent.mkdir(parents=True)
 
     def write(self, block: str, **figures: float) -> None:
-        self.page.write_text(f"before\n{marked(block)}after\n")
-        rest = "".join(marked(name) for name in all_blocks(self.results.parent) if name != block)
-        for name in FILES:
-            if name != "docs/benchmarks.md":
-                (self.root / name).write_text(rest if name == "README.md" else "")
+        self._write_pages(self.root, "docs/benchmarks.md", block)
         self.measure(**figures)
 
     def measure(self, **figures: float) -> None:
@@ -62,8 +55,8 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+def checkout(tmp_path: Path, write_pages: Callable[[Path, str, str], None]) -> Checkout:
+    return Checkout(tmp_path, write_pages)
 
 
 def test_rendered_files_are_not_stale() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,13 @@ def test_runs_say_what_was_left_out_and_no_rounds() -> None:
     assert "  - left out: rate Redis (no redis-server)\n" in rendered
 
 
-def test_render_puts_blocks_of_scale_in_their_page(tmp_path: Path) -> None:
+def test_render_puts_blocks_of_scale_in_their_page(
+    tmp_path: Path, write_pages: Callable[[Path, str, str], None]
+) -> None:
     page = tmp_path / "docs/scale.md"
     results = tmp_path / "benchmarks/results/scale/pure-cpython311.json"
-    page.parent.mkdir()
     results.parent.mkdir(parents=True)
-    mark = "benchmarks:{} scale-depth"
-    page.write_text(f"<!-- {mark.format('begin')} -->\n<!-- {mark.format('end')} -->\n")
+    write_pages(tmp_path, "docs/scale.md", "scale-depth")
     results.write_text(json.dumps(make_document(depth={"1000": {"push+pop": 55.0}})))
     assert main(["--root", str(tmp_path)]) == 0
     assert "| stack depth: 1,000 | 55 | - |" in page.read_text()

@@ -236,13 +236,13 @@ def test_runs_name_what_was_left_out() -> None:
     assert "  - left out: Flask-Session, Redis (no flask_session)\n" in rendered
 
 
-def test_render_puts_session_blocks_in_their_page(tmp_path: Path) -> None:
+def test_render_puts_session_blocks_in_their_page(
+    tmp_path: Path, write_pages: Callable[[Path, str, str], None]
+) -> None:
     page = tmp_path / "docs/sessions-benchmarks.md"
     results = tmp_path / "benchmarks/results/sessions/pure-cpython311.json"
-    page.parent.mkdir()
     results.parent.mkdir(parents=True)
-    mark = "benchmarks:{} sessions-memory"
-    page.write_text(f"<!-- {mark.format('begin')} -->\n<!-- {mark.format('end')} -->\n")
+    write_pages(tmp_path, "docs/sessions-benchmarks.md", "sessions-memory")
     results.write_text(json.dumps(make_document(memory=5.5)))
     assert main(["--root", str(tmp_path)]) == 0
     assert "| ctxlocal WSGI, memory | 5.5 | 5.5 | 5.5 |\n" in page.read_text()
