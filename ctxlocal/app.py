@@ -301,7 +301,7 @@ class App(Registry):
 
     def _adapter_by_config(self) -> MapAdapter | None:
         host = self.config.get("SERVER_NAME")
-        if host is None:
+        if not host:  # an environment variable that is not set may come as ""
             return None
         scheme = self.config.get("PREFERRED_URL_SCHEME") or "http"
         return self.url_map.bind(host, self.config.get("APPLICATION_ROOT"), url_scheme=scheme)

@@ -28,6 +28,7 @@ from .errors import SessionConfigError, UnstorableValueError, with_article
 from .model import Session
 from .protocol import RESERVED
 from .sameness import is_same
+from .scalars import Problem
 
 T = TypeVar("T")
 Migrate = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -102,7 +103,7 @@ class Schema(Generic[T]):
                 raw = _pack(value)
                 if is_same(value, field.decode(raw)):
                     return raw
-        except (TypeError, ValueError, OverflowError, RecursionError):
+        except (TypeError, ValueError, OverflowError, RecursionError, Problem):
             pass  # what msgspec cannot store by itself
         return self._encode_tagged(key, field, value)
 

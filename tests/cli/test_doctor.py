@@ -344,6 +344,23 @@ from ctxlocal.session import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
 sessions = StoredSessions(MemoryStore())
 """
+STARLETTE = f"""{MIDDLEWARE}
+from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.routing import Mount
+from ctxlocal.asgi import ContextMiddleware
+
+def with_ours(application, sessions=sessions):
+    application.add_middleware(ContextMiddleware, sessions=sessions)
+    return application
+
+def with_theirs(theirs=SessionMiddleware):
+    application = Starlette()
+    application.add_middleware(theirs, secret_key='x')
+    return application
+
+"""
 
 
 class TestApplications:
@@ -493,6 +510,36 @@ class TestApplications:
             (error,) = self.errors_in(tmp_path, inside, "--server", "asyncio")
             assert error.startswith("Starlette's SessionMiddleware stands inside ContextMiddleware")
         assert self.errors_in(tmp_path, source, "--server", "asyncio") == []
+
+    @pytest.mark.parametrize(
+        "application",
+        [
+            "ContextMiddleware(SessionMiddleware(Starlette(), secret_key='x'), sessions)",
+            "ContextMiddleware(GZipMiddleware(with_theirs()), sessions)",
+            "with_ours(Starlette(routes=[Mount('/shop', app=with_theirs())]))",
+            "ContextMiddleware(Starlette(routes=[Mount('/shop', app=with_theirs())]), sessions)",
+            "with_ours(with_theirs(type('Renamed', (SessionMiddleware,), {})))",
+        ],
+    )
+    def test_another_session_middleware_anywhere_inside(
+        self, tmp_path: Path, application: str
+    ) -> None:
+        (error,) = self.errors_in(tmp_path, f"{STARLETTE}app = {application}", "--server=asyncio")
+        assert error.startswith("Starlette's SessionMiddleware stands inside ContextMiddleware")
+
+    @pytest.mark.parametrize(
+        "application",
+        [
+            "ContextMiddleware(with_theirs()), with_ours(Starlette())",
+            "with_ours(with_theirs(), sessions=None), with_ours(Starlette())",
+            "SessionMiddleware(with_ours(Starlette()), secret_key='x')",
+        ],
+    )
+    def test_session_middleware_elsewhere_is_no_error(
+        self, tmp_path: Path, application: str
+    ) -> None:
+        source = f"{STARLETTE}app = {application}"
+        assert self.errors_in(tmp_path, source, "--server=asyncio") == []
 
     def test_sessions_beside_flasks_and_djangos(self, tmp_path: Path) -> None:
         source = (

@@ -6,7 +6,7 @@ import enum
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -530,6 +530,47 @@ def test_a_schema_changes_no_value(
 def test_what_a_schema_would_change_is_refused(key: str, value: Any) -> None:
     with pytest.raises(UnstorableValueError):
         Schema(Rich).encode(key, value)
+
+
+class Elsewhere(tzinfo):
+    """A zone that nothing stored could lead back to."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta:
+        return timedelta(hours=1)
+
+    def dst(self, when: datetime | None) -> timedelta:
+        return timedelta(0)
+
+    def tzname(self, when: datetime | None) -> str:
+        return "elsewhere"
+
+
+class Meeting(msgspec.Struct):
+    when: datetime | None = None
+    price: Decimal | None = None
+    others: list[datetime] = []
+    next: Meeting | None = None
+
+
+ELSEWHERE = datetime(2024, 1, 1, tzinfo=Elsewhere())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("when", ELSEWHERE, "a datetime's tzinfo, 'Elsewhere', does not come back"),
+        ("others", [ELSEWHERE], "a datetime's tzinfo, 'Elsewhere', does not come back"),
+        ("next", Meeting(when=ELSEWHERE), "a datetime's tzinfo, 'Elsewhere', does not come back"),
+        ("price", Decimal("NaN"), "a NaN does not equal itself"),
+        ("next", Meeting(price=Decimal("sNaN")), "a NaN does not equal itself"),
+    ],
+)
+def test_a_scalar_that_cannot_be_stored_is_refused_as_without_a_schema(
+    key: str, value: Any, reason: str
+) -> None:
+    match = rf"^session\['{key}'\] cannot be stored: {reason}"
+    with pytest.raises(UnstorableValueError, match=match):
+        Schema(Meeting).encode(key, value)
 
 
 def test_an_int_is_a_float_where_a_float_is_wanted() -> None:

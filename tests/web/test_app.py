@@ -306,8 +306,11 @@ def test_url_for_is_of_the_application_at_work(app: App) -> None:
 
 
 def test_url_for_says_what_is_missing(app: App) -> None:
-    with app.app_context(), pytest.raises(UnboundError, match=r"Set app.config\['SERVER_NAME'\]"):
-        url_for("index")
+    for nothing in (None, ""):
+        app.config["SERVER_NAME"] = nothing
+        asked = pytest.raises(UnboundError, match=r"Set app.config\['SERVER_NAME'\]")
+        with app.app_context(), asked:
+            url_for("index")
     middleware = ContextMiddleware(lambda environ, start_response: [])
     context = RequestContext(middleware, {})
     with context, pytest.raises(UnboundError, match=r"^url_for finds no URLs"):

@@ -75,18 +75,50 @@ def _scope(registry: Any, function: Any) -> str:
 
 
 def _starlette_inside() -> Iterator[Doubled]:
-    """Find SessionMiddleware that stands inside ours, in one application."""
+    """Find SessionMiddleware that stands anywhere inside ours, if ours has sessions."""
     theirs = _attribute("starlette.middleware.sessions", "SessionMiddleware")
+    if theirs is not None and any(issubclass(kind, theirs) for kind in _inside_ours()):
+        yield Doubled(
+            "Starlette's SessionMiddleware stands inside ContextMiddleware: request.session is "
+            "the one in its cookie, and what is stored there is not in ctxlocal's. Remove it.",
+            is_lost=True,
+        )
+
+
+def _inside_ours() -> Iterator[type]:
+    """Yield the classes of what a ContextMiddleware with sessions has inside."""
     ours = _attribute("ctxlocal.asgi", "ContextMiddleware")
+    for wrapper in _instances(ours):
+        if wrapper.sessions is not None:
+            yield from _inside(wrapper.app)
     for application in _instances(_attribute("starlette.applications", "Starlette")):
-        added = [getattr(middleware, "cls", None) for middleware in application.user_middleware]
-        is_wrapped = any(wrapper.app is application for wrapper in _instances(ours))
-        if theirs in added and (is_wrapped or ours in added[: added.index(theirs)]):
-            yield Doubled(
-                "Starlette's SessionMiddleware stands inside ContextMiddleware: request.session is "
-                "the one in its cookie, and what is stored there is not in ctxlocal's. Remove it.",
-                is_lost=True,
-            )
+        added = application.user_middleware  # the outermost first; none is made yet
+        for at, middleware in enumerate(added):
+            given = (*middleware.args, middleware.kwargs.get("sessions"))
+            if middleware.cls is ours and given != (None,):
+                yield from _classes(added[at + 1 :])
+                yield from _inside(application.router)
+
+
+def _inside(application: Any) -> Iterator[type]:
+    """Yield the classes of an ASGI application and of all that it calls: others, and routes."""
+    todo, seen = [application], set()
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield type(thing)
+        held = getattr(thing, "__dict__", {})  # what a __getattr__ makes up may have no end
+        yield from _classes(held.get("user_middleware"))
+        todo += [held[name] for name in ("app", "router") if name in held]
+        todo += held["routes"] if isinstance(held.get("routes"), list) else []
+
+
+def _classes(added: Any) -> Iterator[type]:
+    for middleware in added or ():
+        if isinstance(getattr(middleware, "cls", None), type):  # it may be any callable
+            yield middleware.cls
 
 
 def _flask_beside() -> Iterator[Doubled]:

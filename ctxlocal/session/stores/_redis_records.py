@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from redis.exceptions import ResponseError
+
 from ..errors import CorruptRecordError
 from ..protocol import USER, Record
 from . import _redis_scripts as lua
@@ -220,7 +222,11 @@ class Records:
 
     def _read_epoch(self) -> Steps[int]:
         """Learn the server's; one that it has lost is written back, if it is none of the future."""
-        epoch = int((yield from ask(Call(("GET", self._epoch_key)))) or 0)
+        held = yield from ask(Call(("GET", self._epoch_key)))
+        try:
+            epoch = int(held or 0)
+        except ValueError:  # somebody else's
+            raise ResponseError(f"{self._epoch_key} holds no number: delete it") from None
         known = self._epoch
         if epoch < known:
             epoch = int((yield from evaluate(lua.RECALL, self._epoch_key, known)))

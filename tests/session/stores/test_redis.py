@@ -869,6 +869,28 @@ class TestFailure:
         assert str(caught.value) == "url: it is no URL of a Redis server"
         assert caught.value.__suppress_context__
 
+    @pytest.mark.parametrize("rubbish", [b"abc", b"1e30"])
+    def test_an_epoch_that_is_no_number_is_told_by_the_stores_own_error(
+        self, client: redis.Redis, rubbish: bytes
+    ) -> None:
+        store = RedisStore(client, epoch_interval=0)
+        store.create(KEY, ANNA, TTL)
+        client.set("ctxlocal:epoch", rubbish)
+        for call in (
+            lambda: store.load(KEY),
+            lambda: store.create(OTHER, {}, TTL),
+            lambda: commit(store, a=b"1"),
+            lambda: store.touch(KEY, TTL),
+            lambda: store.move(KEY, OTHER, {}, TTL),
+            lambda: store.revoke("anna"),
+            store.revoke_everyone,
+        ):
+            with pytest.raises(StoreUnavailableError) as caught:
+                call()
+            assert str(caught.value.__cause__) == "ctxlocal:epoch holds no number: delete it"
+        client.delete("ctxlocal:epoch")
+        assert store.load(KEY) is not None
+
     def test_the_password_is_in_no_name_and_no_message(self) -> None:
         with redis_server("--requirepass", "other") as server:
             store = RedisStore.from_url(f"redis://user:s3cret@127.0.0.1:{server.port}/0")
