@@ -50,7 +50,7 @@ _INSERT = (
 )
 _INSERT_UNUSED = (
     "INSERT OR IGNORE INTO session (key, version, generation, touched, expires, user, body) "
-    "SELECT ?1, ?, 0, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM old_key WHERE key = ?1)"
+    "SELECT ?, ?, 0, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM old_key WHERE key = ?)"
 )
 _REPLACE = (
     "UPDATE session SET version = ?, touched = ?, expires = ?, body = ? "
@@ -62,8 +62,8 @@ _MOVE = (
     "body = ? WHERE id = ?"
 )
 _IS_USED = (
-    "SELECT 1 FROM session WHERE key = ?1 "
-    "UNION ALL SELECT 1 FROM old_key WHERE key = ?1 AND expires > ?2"
+    "SELECT 1 FROM session WHERE key = ? "
+    "UNION ALL SELECT 1 FROM old_key WHERE key = ? AND expires > ?"
 )
 _WAS_MOVED = (
     "SELECT 1 FROM old_key JOIN session ON id = session "
@@ -74,7 +74,7 @@ _LEAD_ON = "INSERT OR REPLACE INTO old_key (key, session, moved_to, expires) VAL
 _TOUCH = "UPDATE session SET touched = ?, expires = ? WHERE key = ? AND expires > ?"
 _TOUCH_BY_OLD = (
     "UPDATE session SET touched = ?, expires = ? "
-    "WHERE id = (SELECT session FROM old_key WHERE key = ? AND expires > ?4) AND expires > ?4"
+    "WHERE id = (SELECT session FROM old_key WHERE key = ? AND expires > ?) AND expires > ?"
 )
 _DELETE = "DELETE FROM session WHERE id = ?"
 _LIST = f"SELECT {_COLUMNS} FROM session WHERE user = ? AND expires > ? ORDER BY touched"
@@ -181,7 +181,7 @@ class SQLiteStore:
         now = self._clock()
         body = _pack(_Body(dict(sets), [], {}))
         row = (key, getrandbits(62), now, now + ttl, sets.get(USER), body)
-        if self._run("create", _count, _INSERT_UNUSED, row) == 1:
+        if self._run("create", _count, _INSERT_UNUSED, (*row, key)) == 1:
             return True
         return self._run("create", _create_again, row, now)
 
@@ -218,7 +218,7 @@ class SQLiteStore:
         values = (now, now + ttl, key, now)
         if self._run("touch", _count, _TOUCH, values) == 1:
             return True
-        return self._run("touch", _count, _TOUCH_BY_OLD, values) == 1
+        return self._run("touch", _count, _TOUCH_BY_OLD, (*values, now)) == 1
 
     def delete(self, key: str) -> bool:
         """See :meth:`ctxlocal.session.protocol.Store.delete`."""
@@ -361,7 +361,7 @@ class SQLiteStore:
                     return True  # it is the same move again
                 if row is None or grace > 0:
                     return False
-            if connection.execute(_IS_USED, (new, now)).fetchone():
+            if connection.execute(_IS_USED, (new, new, now)).fetchone():
                 return False
             try:
                 body = self._body(row)
