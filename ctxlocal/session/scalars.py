@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo
@@ -112,18 +112,12 @@ def _is_found_again(zone: ZoneInfo) -> bool:
     return zone.key is not None and ZoneInfo(zone.key) is zone
 
 
-def _unpack_datetime(raw: bytes) -> datetime:
+def _moment(kind: Any, raw: bytes) -> Any:
+    """Return the datetime or time, as ``kind`` says, that was packed."""
     if raw[:1] != _MOMENT_START:
-        return datetime.fromisoformat(raw.decode())
+        return kind.fromisoformat(raw.decode())
     text, fold, zone = _unpack_moment(raw)
-    return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone_of(zone))
-
-
-def _unpack_time(raw: bytes) -> time:
-    if raw[:1] != _MOMENT_START:
-        return time.fromisoformat(raw.decode())
-    text, fold, zone = _unpack_moment(raw)
-    return time.fromisoformat(text).replace(fold=fold, tzinfo=_zone_of(zone))
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=_zone_of(zone))
 
 
 def _zone_of(stored: Zone | None) -> tzinfo | None:
@@ -179,11 +173,11 @@ def _pack_timedelta(value: timedelta) -> bytes:
 
 
 SCALARS: dict[type, Scalar] = {
-    datetime: Scalar(1, _pack_moment, _unpack_datetime),
+    datetime: Scalar(1, _pack_moment, partial(_moment, datetime)),
     date: Scalar(2, lambda v: v.isoformat().encode(), lambda b: date.fromisoformat(b.decode())),
     UUID: Scalar(3, _pack_uuid, _unpack_uuid),
     Decimal: Scalar(4, _pack_decimal, _unpack_decimal),
     Markup: Scalar(5, lambda v: str.__str__(v).encode(), lambda b: Markup(b.decode())),
-    time: Scalar(6, _pack_moment, _unpack_time),
+    time: Scalar(6, _pack_moment, partial(_moment, time)),
     timedelta: Scalar(7, _pack_timedelta, lambda b: timedelta(*_unpack_integers(b))),
 }
