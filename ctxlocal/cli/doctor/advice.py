@@ -123,8 +123,7 @@ def _on_default(facts: Facts, kind: str, server: str) -> Finding:
 
 
 def _on_local(facts: Facts, local: Holding, kind: str, server: str) -> Finding:
-    where = "" if local.position is None else f" ({local.position})"
-    subject = f"{local.name}{where} is a {local.type} with a strategy of its own"
+    subject = f"{_placed(local)} is a {local.type} with a strategy of its own"
     if kind == "callable":
         text = f"{subject}: only {local.strategy} itself knows whether it tells requests apart."
         return Finding("note", text)
@@ -134,6 +133,10 @@ def _on_local(facts: Facts, local: Holding, kind: str, server: str) -> Finding:
         return Finding("error", text)
     text = f"{subject}: {local.strategy!r} isolates requests under {server}."
     return Finding("ok", text)
+
+
+def _placed(one: Holding | ThreadLocal) -> str:
+    return one.name if one.position is None else f"{one.name} ({one.position})"
 
 
 def _fault(facts: Facts, kind: str, hub: str | None, server: str) -> str | None:
@@ -166,8 +169,7 @@ def _on_thread_locals(facts: Facts, server: str) -> Iterator[Finding]:
 
 
 def _on_thread_local(one: ThreadLocal, server: str, made_early: bool) -> Finding:
-    where = "" if one.position is None else f" ({one.position})"
-    subject = f"{one.name}{where} is a threading.local"
+    subject = f"{_placed(one)} is a threading.local"
     if made_early:
         text = f"made before {server}'s patch: all greenlets of a thread share it"
         return Finding("error", f"{subject}, {text}. Patch first of all, or use a Local.")

@@ -34,7 +34,7 @@ class Doubled:
 
 @dataclass(frozen=True)
 class ScopedSession:
-    """A SQLAlchemy scoped_session; ``scope`` is "threads", "ctxlocal" or "callable"."""
+    """A scoped_session of SQLAlchemy; ``scope``: "threads", "greenlets", "ctxlocal", "callable"."""
 
     scope: str
 
