@@ -1,16 +1,18 @@
-"""Many commits of one record at once, with a barrier between load and commit."""
+"""Many at once: commits of one record, with a barrier between load and commit; renewals."""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier as ProcessBarrier
 from typing import Protocol
 
-from ctxlocal.session.protocol import AsyncStore, Incr, Store
+from ctxlocal.session.protocol import USER, AsyncStore, Incr, Store
 
 KEY = "5e" * 32
 TTL = 600.0
@@ -78,3 +80,44 @@ async def race_in_tasks(store: AsyncStore, count: int) -> None:
 def all_kept(count: int) -> dict[str, bytes]:
     """What the record then holds if no update was lost."""
     return {f"key{n}": b"%d" % n for n in range(count)} | {"count": b"%d" % count}
+
+
+RENEWER = """
+import sys
+from ctxlocal.session.stores.url import open_store
+store, name, graces = open_store(sys.argv[1]), sys.argv[2], [float(g) for g in sys.argv[3:]]
+for number in range(1000000):
+    grace = graces[number % len(graces)]
+    if not store.move(f"{name}.{number}", f"{name}.{number + 1}", {}, 1000, grace):
+        break
+    print(number + 1, flush=True)
+print("over", flush=True)
+store.close()
+"""
+
+
+def revoke_what_others_renew(
+    store: Store, url: str, user: str, names: Sequence[str], graces: Sequence[str]
+) -> int:
+    """Revoke a user's records while a process each renews those of ``names``; return how many.
+
+    No key that any of them had may lead anywhere then.
+    """
+    for name in names:
+        store.create(f"{name}.0", {USER: user.encode()}, 1000)
+    clients = [
+        subprocess.Popen(
+            [sys.executable, "-c", RENEWER, url, name, *graces], stdout=subprocess.PIPE, text=True
+        )
+        for name in names
+    ]
+    for client in clients:  # each is at it
+        assert client.stdout is not None
+        assert client.stdout.readline() == "1\n"
+    revoked = store.revoke(user)
+    for name, client in zip(names, clients, strict=True):
+        *_, last, over = ("1\n" + client.communicate()[0]).splitlines()
+        assert over == "over"
+        for number in range(int(last) + 1):
+            assert store.load(f"{name}.{number}") is None
+    return revoked

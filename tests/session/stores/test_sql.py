@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +34,7 @@ from tests.session.stores.racing import (
     race_in_processes,
     race_in_tasks,
     race_in_threads,
+    revoke_what_others_renew,
 )
 
 pytestmark = pytest.mark.postgresql
@@ -499,39 +498,8 @@ class TestRenewals:
     def test_r8_clients_of_other_processes_that_renew_in_a_loop_are_ended(
         self, store: SQLStore, postgresql_url: str
     ) -> None:
-        names = ("first", "second")
-        for name in names:
-            store.create(f"{name}.0", ANNA, TTL)
-        clients = [
-            subprocess.Popen(
-                [sys.executable, "-c", RENEWER, postgresql_url, name],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for name in names
-        ]
-        for client in clients:  # each is at it
-            assert client.stdout is not None
-            assert client.stdout.readline() == "1\n"
-        assert store.revoke("anna") == 4
-        for name, client in zip(names, clients, strict=True):
-            *_, last, over = ("1\n" + client.communicate()[0]).splitlines()
-            assert over == "over"
-            for number in range(int(last) + 1):
-                assert store.load(f"{name}.{number}") is None
-
-
-RENEWER = """
-import sys
-from ctxlocal.session.stores.sql import SQLStore
-store, name = SQLStore.from_url(sys.argv[1]), sys.argv[2]
-for number in range(1000000):
-    if not store.move(f"{name}.{number}", f"{name}.{number + 1}", {}, 1000, 100 * (number % 2)):
-        break
-    print(number + 1, flush=True)
-print("over", flush=True)
-store.close()
-"""
+        names, graces = ("first", "second"), ("0", "100")
+        assert revoke_what_others_renew(store, postgresql_url, "anna", names, graces) == 4
 
 
 class TestTable:

@@ -27,6 +27,7 @@ from ctxlocal.session.stores._sqlite_file import Connections
 from ctxlocal.session.stores.sqlite import SQLiteStore
 
 from .conftest import KEY, OTHER
+from .racing import revoke_what_others_renew
 
 
 @pytest.fixture
@@ -386,44 +387,12 @@ def test_purge_looks_for_what_has_expired_without_a_lock(store: SQLiteStore, pat
 # Renewals.
 
 
-RENEWER = """
-import sys
-from ctxlocal.session.stores.sqlite import SQLiteStore
-store, name, graces = SQLiteStore(sys.argv[1]), sys.argv[2], [float(g) for g in sys.argv[3:]]
-for number in range(1000000):
-    grace = graces[number % len(graces)]
-    if not store.move(f"{name}.{number}", f"{name}.{number + 1}", {}, 1000, grace):
-        break
-    print(number + 1, flush=True)
-print("over", flush=True)
-store.close()
-"""
-
-
 @pytest.mark.parametrize("graces", [("0",), ("100",), ("0", "100")], ids="-".join)
 def test_r8_a_revocation_ends_what_other_processes_renew(
     path: Path, store: SQLiteStore, graces: tuple[str, ...]
 ) -> None:
     names = ("a", "b", "c")
-    for name in names:
-        store.create(f"{name}.0", {USER: b"ann"}, 1000)
-    clients = [
-        subprocess.Popen(
-            [sys.executable, "-c", RENEWER, str(path), name, *graces],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    ]
-    for client in clients:  # each is at it
-        assert client.stdout is not None
-        assert client.stdout.readline() == "1\n"
-    assert store.revoke("ann") == 3
-    for name, client in zip(names, clients, strict=True):
-        *_, last, over = ("1\n" + client.communicate()[0]).splitlines()
-        assert over == "over"
-        for number in range(int(last) + 1):
-            assert store.load(f"{name}.{number}") is None
+    assert revoke_what_others_renew(store, f"sqlite:///{path}", "ann", names, graces) == 3
 
 
 def steps_of(store: SQLiteStore, call: Callable[[], object]) -> int:
