@@ -46,7 +46,8 @@ def notes(facts: Facts, server: str | None = None) -> str:
 
 
 def doctor(*arguments: str, code: str | None = None, **environ: str) -> Any:
-    command = [sys.executable, "-W", "ignore"]
+    # Without -B a module that is written anew within a second is read from its old bytecode.
+    command = [sys.executable, "-B", "-W", "ignore"]
     command += ["-c", code] if code else ["-m", "ctxlocal", "doctor", *arguments]
     inherited = {k: v for k, v in os.environ.items() if k != "CTXLOCAL_IDENT"}
     inherited["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
