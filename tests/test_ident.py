@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import os
 import re
+import subprocess
 import sys
+import textwrap
 import threading
 import weakref
 from collections.abc import Callable, Hashable
@@ -869,3 +872,22 @@ def test_all_contexts_are_looked_for_once(
     monkeypatch.setattr(ident, "_living_contexts", counted)
     ident.set_default("thread")
     assert calls == [1]
+
+
+def test_a_strategy_that_outlives_the_modules_ends_in_silence(twin: dict[str, str]) -> None:
+    code = """
+        import os
+        from ctxlocal import Local, _frame, ident
+        from ctxlocal._pure import storage
+        class Own(ident.ThreadIdent): pass
+        # Of modules that are referred to, the last imported loses its names first.
+        os.kept = [storage, _frame.carrying, Local(ident=Own(), carry=True)]
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, **twin},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -275,7 +275,8 @@ class CarriedStorage(_RecordStorage):
         carriers[self.key] = ident
         ident.travelling[self.key] = None
         strategy = id(ident)
-        carrying.setdefault(strategy, ref(ident, lambda _: carrying.pop(strategy, None)))
+        forget = carrying.pop  # at the interpreter's end the global may be gone before the strategy
+        carrying.setdefault(strategy, ref(ident, lambda _: forget(strategy, None)))
 
     def get(self) -> Any:
         owner = self.ident.owner()
