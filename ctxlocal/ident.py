@@ -2,7 +2,7 @@
 
 Which strategy serves is the application's decision, not a library's: a Local
 made without ``ident`` follows :func:`set_default`, or the environment variable
-``CTXLOCAL_IDENT``, from its first write on.
+``CTXLOCAL_IDENT``. Either is set before the first value is stored.
 """
 
 from __future__ import annotations
@@ -133,9 +133,11 @@ def default_source() -> str:
 
 
 def set_default(ident: IdentLike | None, *, discard: bool = False) -> None:
-    """Choose the application's strategy. Call it once, before the first request.
+    """Choose the application's strategy. Call it once, before the first value is stored.
 
-    Every Local made without ``ident`` follows, also those made before.
+    Every Local made without ``ident`` follows, also those made before. Where one of them
+    holds a value already the call is refused; a value that was released, or whose owner has
+    ended, does not count. To choose what is in force already is never refused.
 
     :param ident: as in :func:`resolve`; None goes back to the environment.
     :param discard: drop the values that are stored under the old default,
