@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,13 @@ class Shell:
     place: str
     files: dict[str, str]
     lines: list[str]
+
+
+def words_of(line: str) -> tuple[dict[str, str], list[str]]:
+    """Return the variables that a line sets for its command, and the command's words."""
+    words = shlex.split(line, comments=True)
+    start = next(number for number, word in enumerate(words) if "=" not in word)
+    return dict(word.split("=", 1) for word in words[:start]), words[start:]
 
 
 def save(files: dict[str, str], folder: Path) -> None:

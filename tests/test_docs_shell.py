@@ -18,21 +18,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from ctxlocal.cli.commands import ctxlocal
-
-from .pages import PAGES, ROOT, Shell, save, shells_of
+from .pages import PAGES, Shell, save, shells_of, words_of
 from .services import die_with_parent, free_port
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # What is read, but not run, and why.
 NOT_RUN = {
@@ -57,13 +48,6 @@ SHELLS = [shell for page in PAGES for shell in shells_of(page)]
 
 def is_run(line: str) -> bool:
     return not any(fnmatch(line, left_out) for left_out in NOT_RUN)
-
-
-def words_of(line: str) -> tuple[dict[str, str], list[str]]:
-    """Return the variables that a line sets for its command, and the command's words."""
-    words = shlex.split(line, comments=True)
-    start = next(number for number, word in enumerate(words) if "=" not in word)
-    return dict(word.split("=", 1) for word in words[:start]), words[start:]
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
@@ -159,46 +143,9 @@ def test_lines_run(shell: Shell, tmp_path: Path) -> None:
         run(shell, line, tmp_path)
 
 
-LINES = [line for shell in SHELLS for line in shell.lines]
-
-
 @pytest.mark.parametrize("left_out", NOT_RUN)
 def test_what_is_not_run_is_there(left_out: str) -> None:
-    assert [line for line in LINES if fnmatch(line, left_out)] != []
-
-
-def project() -> tuple[set[str], set[str]]:
-    """Return the extras and the dependency groups that there are."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return set(settings["project"]["optional-dependencies"]), set(settings["dependency-groups"])
-
-
-def unknown_to_pip(line: str) -> set[str]:
-    """Return the extras and groups of a line that there are not."""
-    extras, groups = project()
-    asked = {extra for some in re.findall(r"\[(.*?)\]", line) for extra in some.split(",")}
-    return (asked - extras) | (set(re.findall(r"--group (\S+)", line)) - groups)
-
-
-@pytest.mark.parametrize("line", [line for line in LINES if "pip install" in line])
-def test_pip_line_names_what_there_is(line: str) -> None:
-    assert unknown_to_pip(line) == set()
-
-
-def not_understood(line: str) -> str:
-    """Return what ``ctxlocal`` says of a line's options; with ``--help`` it does nothing else."""
-    done = CliRunner().invoke(ctxlocal, [*words_of(line)[1][1:], "--help"])
-    return done.output if done.exit_code else ""
-
-
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("ctxlocal ")])
-def test_ctxlocal_line_is_understood(line: str) -> None:
-    assert not_understood(line) == ""
-
-
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("python -m bench")])
-def test_module_that_a_line_runs_is_there(line: str) -> None:
-    assert find_spec(words_of(line)[1][2]) is not None
+    assert [line for shell in SHELLS for line in shell.lines if fnmatch(line, left_out)] != []
 
 
 APP = """
@@ -233,11 +180,3 @@ def test_line_that_is_wrong_is_found(line: str, tmp_path: Path) -> None:
     save(shell.files, tmp_path)
     with pytest.raises(AssertionError):
         run(shell, line, tmp_path)
-
-
-def test_extra_that_is_not_there_is_found() -> None:
-    assert unknown_to_pip('pip install ".[web,wob]" --group tset') == {"wob", "tset"}
-
-
-def test_option_that_is_not_there_is_found() -> None:
-    assert "No such option" in not_understood("ctxlocal soak --sabotge shared-dict")
