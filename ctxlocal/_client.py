@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .context import RequestContext
+from .context import RequestContext, run_all
 from .errors import MissingDependencyError
 from .session.model import Session
 
@@ -48,14 +48,14 @@ class TestClient(Client):
 
     def __exit__(self, *exception: object) -> None:
         kept, self._kept = self._kept, None
-        _let_go(kept or [])
+        _let_go_all(kept or [])
 
     def run_wsgi_app(self, environ: dict[str, Any], buffered: bool = False) -> Any:
         """Send one request; a redirect that is followed is one too."""
         kept = self._kept
         if kept is None:
             return super().run_wsgi_app(environ, buffered)
-        _let_go(kept)
+        _let_go_all(kept)
 
         def keep(context: RequestContext) -> None:
             context.keep()
@@ -87,11 +87,7 @@ class TestClient(Client):
         self._update_cookies_from_response(context.request.host, context.request.path, cookies)
 
 
-def _let_go(kept: list[RequestContext]) -> None:
-    while kept:
-        context = kept.pop()
-        try:
-            context.let_go()
-        except BaseException:
-            _let_go(kept)
-            raise
+def _let_go_all(kept: list[RequestContext]) -> None:
+    ends: list[Callable[[], object]] = [context.let_go for context in kept]
+    kept.clear()
+    run_all(ends)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ._call import call_now
 from ._impl import LocalStack
+from ._run_all import run_all
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -358,16 +359,3 @@ def _remove(stack: LocalStack[C], context: C) -> None:
         above.append(top)
     while above:
         stack.push(above.pop())
-
-
-def run_all(teardowns: list[Teardown], error: BaseException | None) -> None:
-    """Take and call every teardown, the last one first, even if some raise.
-
-    The last error is raised in the end, with the others as its ``__context__``.
-    """
-    while teardowns:
-        try:
-            teardowns.pop()(error)
-        except BaseException:
-            run_all(teardowns, error)
-            raise

@@ -17,6 +17,7 @@ from ._exchange import exchange_for
 from ._impl import exchanged
 from ._owner import Cells, thread_token
 from ._pure.storage import carriers, carrying, clear_context
+from ._run_all import run_all
 from ._shared import carried_by, shared_values
 from ._strategy import ContextIdent
 from .errors import FrameBusyError, FrameClosedError
@@ -137,7 +138,7 @@ class Frame:
             return
         try:
             if self._teardowns:
-                call_in(self._context, self._cells, _run_all, (self._teardowns,), {})
+                call_in(self._context, self._cells, run_all, (self._teardowns,), {})
         finally:
             if self._teardowns:  # another greenlet has the thread: none ran, close() may try again
                 self._entry.append(None)
@@ -147,15 +148,6 @@ class Frame:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x}>"
-
-
-def _run_all(teardowns: list[Callable[[], object]]) -> None:
-    while teardowns:
-        try:
-            teardowns.pop()()
-        except BaseException:
-            _run_all(teardowns)
-            raise
 
 
 def fresh_frame() -> Frame:

@@ -20,9 +20,9 @@ from ._contexts import (
     RequestContext,
     app_stack,
     request_stack,
-    run_all,
 )
 from ._impl import LocalProxy, LocalStack, proxy, unwrap
+from ._run_all import run_all
 from .errors import UnboundError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ PACKAGE = Path(ctxlocal.__file__).parent
 
 # Each module may import those of earlier lines; those of its own line it may not.
 ORDER = (
-    ("ctxlocal.errors", "ctxlocal._generic", "ctxlocal._signature"),
+    ("ctxlocal.errors", "ctxlocal._generic", "ctxlocal._signature", "ctxlocal._run_all"),
     ("ctxlocal._owner",),
     ("ctxlocal._shared",),
     ("ctxlocal._strategy",),
