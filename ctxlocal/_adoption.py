@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Mapping, MutableMapping
 from types import FrameType
 from typing import Any
 
+from ._impl import Latch
 from .session.errors import UnstorableValueError
 from .session.model import Session
 
@@ -64,7 +65,7 @@ class Lost:
     def __init__(self, log: logging.Logger, place: str) -> None:
         self._log = log
         self._place = place
-        self._said: set[str] = set()
+        self._said: dict[str, Latch] = {}
 
     def another(self, found: object, sender: str | None = None) -> None:
         """Say that another session stands there; ``sender`` is the middleware it belongs to."""
@@ -89,8 +90,7 @@ class Lost:
         )
 
     def _say(self, once: str, text: str, *arguments: object) -> None:
-        if once not in self._said:
-            self._said.add(once)
+        if self._said.setdefault(once, Latch()).take():
             self._log.warning(text, self._place, *arguments)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ._call import call_now
-from ._impl import LocalStack
+from ._impl import Latch, LocalStack
 from ._run_all import run_all
 
 if TYPE_CHECKING:
@@ -95,24 +95,25 @@ class AppContext:
     ``with app.app_context():`` gives scripts and tests one; a request brings its own.
     """
 
-    __slots__ = ("__weakref__", "_life", "app", "g")
+    __slots__ = ("__weakref__", "_place", "app", "g")
 
     def __init__(self, app: Host) -> None:
         self.app = app
         self.g = Globals()
-        self._life: list[None] = []  # one item while pushed; list.pop is atomic
+        self._place = Latch()  # taken while the context is pushed
 
     @property
     def is_pushed(self) -> bool:
         """Whether it was pushed and not popped since, in whatever owner."""
-        return bool(self._life)
+        return self._place.is_taken
 
     def push(self) -> None:
         """Make this the current context of the running owner.
 
         :raises RuntimeError: it is pushed already, here or in another owner.
         """
-        _begin(self._life, self)
+        if not self._place.take():
+            raise _pushed_already(self)
         app_stack.push(self)
         try:
             self.app.did_push_app_context()
@@ -129,7 +130,7 @@ class AppContext:
 
         :param error: what ended the work, for the teardowns; None if nothing did.
         """
-        if not _end(self._life):
+        if not self._place.release():  # popped already, perhaps by another thread
             return
         try:
             if app_stack.top is self:
@@ -170,7 +171,7 @@ class RequestContext:
         "__weakref__",
         "_app_context",
         "_is_kept",
-        "_life",
+        "_place",
         "_teardowns",
         "after_functions",
         "app",
@@ -195,13 +196,13 @@ class RequestContext:
         self.after_functions: list[Callable[[Any], Any]] = []
         self._teardowns: list[Teardown] = []
         self._app_context = AppContext(app)
-        self._life: list[None] = []
+        self._place = Latch()  # taken while the context is pushed
         self._is_kept = False
 
     @property
     def is_pushed(self) -> bool:
         """Whether it was pushed and not popped since, in whatever owner."""
-        return bool(self._life)
+        return self._place.is_taken
 
     @property
     def is_async(self) -> bool:
@@ -220,7 +221,8 @@ class RequestContext:
 
         :raises RuntimeError: it is pushed already, here or in another owner.
         """
-        _begin(self._life, self)
+        if not self._place.take():
+            raise _pushed_already(self)
         try:
             self._app_context.push()
             request_stack.push(self)
@@ -238,7 +240,7 @@ class RequestContext:
 
         :param error: what ended the request, for the teardowns; None if nothing did.
         """
-        if not _end(self._life):
+        if not self._place.release():  # popped already, perhaps by another thread
             return
         if self._is_kept:
             self._set_aside(error)
@@ -298,11 +300,10 @@ class RequestContext:
     def let_go(self) -> None:
         """Take it away where it was shown, and run its teardowns; its body, if it still streams."""
         self._is_kept = False
-        if self.is_pushed:
-            self._leave()
-        else:
-            self._life.append(None)
+        if self._place.take():  # it was over; only its end is left
             self.pop()
+        else:
+            self._leave()
 
     def on_teardown(self, function: Teardown) -> None:
         """Call ``function(error)`` when this is popped; the last one registered first."""
@@ -333,21 +334,11 @@ app_stack: LocalStack[AppContext] = LocalStack(name="application contexts")
 request_stack: LocalStack[RequestContext] = LocalStack(name="request contexts")
 
 
-def _begin(life: list[None], context: object) -> None:
-    if life:
-        raise RuntimeError(
-            f"{context!r} is pushed already. A context is in one place at a time: push a "
-            "copy(), or wrap the function in copy_current_request_context."
-        )
-    life.append(None)
-
-
-def _end(life: list[None]) -> bool:
-    try:
-        life.pop()
-    except IndexError:  # popped already, perhaps by another thread
-        return False
-    return True
+def _pushed_already(context: object) -> RuntimeError:
+    return RuntimeError(
+        f"{context!r} is pushed already. A context is in one place at a time: push a "
+        "copy(), or wrap the function in copy_current_request_context."
+    )
 
 
 def _remove(stack: LocalStack[C], context: C) -> None:

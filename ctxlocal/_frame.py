@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 
 from . import ident as _ident
 from ._exchange import exchange_for
-from ._impl import exchanged
+from ._impl import Latch, exchanged
 from ._owner import Cells, thread_token
 from ._pure.storage import carriers, carrying, clear_context
 from ._run_all import run_all
@@ -48,7 +48,7 @@ class Frame:
     O(context variables) to make; a step costs about one microsecond.
     """
 
-    __slots__ = ("__weakref__", "_cells", "_closed", "_context", "_entry", "_teardowns")
+    __slots__ = ("__weakref__", "_cells", "_closed", "_context", "_inside", "_teardowns")
 
     def __init__(self) -> None:
         self._hold(clear_context(copy_context()), Cells())
@@ -58,7 +58,7 @@ class Frame:
         self._cells = cells
         self._closed = False
         self._teardowns: list[Callable[[], object]] = []
-        self._entry = [None]  # who pops it is inside; list.pop is atomic, and no lock is held
+        self._inside = Latch()  # taken while a step or the callbacks run, and when all is over
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``function`` with the frame's values in place, and return what it returns.
@@ -67,12 +67,12 @@ class Frame:
             thread strategy, another greenlet of this thread is inside a frame.
         :raises FrameClosedError: the frame was closed.
         """
-        if self._closed or not self._take():
+        if self._closed or not self._inside.take():
             raise self._refusal()
         try:
             return call_in(self._context, self._cells, function, args, kwargs)
         finally:
-            self._entry.append(None)
+            self._inside.release()
             if self._closed:
                 self._finish()
 
@@ -126,22 +126,15 @@ class Frame:
             frame=self,
         )
 
-    def _take(self) -> bool:
-        try:
-            self._entry.pop()
-        except IndexError:
-            return False
-        return True
-
     def _finish(self) -> None:
-        if not self._take():  # a step runs, and finishes when it ends; or all is finished
+        if not self._inside.take():  # a step runs, and finishes when it ends; or all is finished
             return
         try:
             if self._teardowns:
                 call_in(self._context, self._cells, run_all, (self._teardowns,), {})
         finally:
             if self._teardowns:  # another greenlet has the thread: none ran, close() may try again
-                self._entry.append(None)
+                self._inside.release()
             else:
                 self._cells.clear()
                 self._context = Context()

@@ -29,6 +29,7 @@ def _choose() -> tuple[bool, str]:
 _is_native, REASON = _choose()
 
 if TYPE_CHECKING or not _is_native:
+    from ._pure.latch import Latch
     from ._pure.local import Local
     from ._pure.proxy import BaseProxy, LocalProxy, is_bound, proxy, unwrap
     from ._pure.stack import LocalStack
@@ -37,7 +38,7 @@ if TYPE_CHECKING or not _is_native:
         """Hear that carried values were exchanged; the pure twin remembers none."""
 
 else:
-    from ._native import BaseProxy, Local, LocalProxy, LocalStack, is_bound, unwrap
+    from ._native import BaseProxy, Latch, Local, LocalProxy, LocalStack, is_bound, unwrap
     from ._native import _exchanged as exchanged
 
     def __getattr__(name):
@@ -56,6 +57,7 @@ __all__ = [
     "IMPLEMENTATION",
     "REASON",
     "BaseProxy",
+    "Latch",
     "Local",
     "LocalProxy",
     "LocalStack",

@@ -14,12 +14,13 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeAlias
 
 from ._frame import Frame, fresh_frame
+from ._impl import Latch
 from ._pure.storage import Label
 
 Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
 
 _log = logging.getLogger("ctxlocal.context")
-_said: set[ContextVar[Any]] = set()
+_said: dict[ContextVar[Any], Latch] = {}
 
 MOST = 256  #: variables that are looked at; who makes more of them makes them at run time
 
@@ -71,8 +72,7 @@ class Inheritance:
             if var in self._known:
                 continue
             self._known.add(var)
-            if var not in _said and not _is_noise(var, value):
-                _said.add(var)
+            if not _is_noise(var, value) and _said.setdefault(var, Latch()).take():
                 _log.warning(
                     "The context variable %r was set outside and is hidden from the application: "
                     "a request starts without what its caller, or an earlier request on the same "

@@ -11,8 +11,10 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from ._impl import Latch
+
 _log = logging.getLogger("ctxlocal.session")
-_said: list[None] = []
+_said = Latch()
 
 
 def is_suspect(environ: MutableMapping[str, Any]) -> bool:
@@ -21,16 +23,15 @@ def is_suspect(environ: MutableMapping[str, Any]) -> bool:
     :param environ: the WSGI environ or the ASGI scope.
     """
     scheme = environ.get("wsgi.url_scheme") or environ.get("scheme", "http")
-    return scheme in ("http", "ws") and not _said
+    return scheme in ("http", "ws") and not _said.is_taken
 
 
 def warn_of(cookies: Iterable[str], environ: MutableMapping[str, Any]) -> None:
     """Log, once in this process, that ``cookies`` (values of Set-Cookie) will be dropped."""
     secure = [cookie for cookie in cookies if "; secure" in cookie.lower()]
     host = _host(environ)
-    if not secure or _is_local(host):
+    if not secure or _is_local(host) or not _said.take():
         return
-    _said.append(None)
     _log.warning(
         "The Secure cookie %r went out over plain HTTP for the host %r: browsers drop it, and no "
         "session is kept. Serve HTTPS; behind a proxy that does, let the server trust its "

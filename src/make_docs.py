@@ -11,6 +11,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from ctxlocal._pure.latch import Latch
 from ctxlocal._pure.local import Local
 from ctxlocal._pure.proxy import BaseProxy, LocalProxy, is_bound, unwrap
 from ctxlocal._pure.stack import LocalStack
@@ -45,6 +46,10 @@ DOCS: dict[str, tuple[Any, str | None]] = {
     "LocalStack___reduce_ex__": (LocalStack.__reduce_ex__, "__reduce_ex__($self, protocol)"),
     "BaseProxy": (BaseProxy, "BaseProxy(local, name=None, *, unbound_message=None)"),
     "LocalProxy": (LocalProxy, "LocalProxy(local, name=None, *, unbound_message=None)"),
+    "Latch": (Latch, "Latch()"),
+    "Latch_take": (Latch.take, "take($self)"),
+    "Latch_release": (Latch.release, "release($self)"),
+    "Latch_is_taken": (Latch.is_taken, None),
     "unwrap": (unwrap, "unwrap($module, obj)"),
     "is_bound": (is_bound, "is_bound($module, proxy)"),
 }

@@ -15,9 +15,11 @@
        stack.h      LocalStack
        resolver.h   how a proxy finds its object
        proxy.h      LocalProxy, and classes like a given one
+       latch.h      Latch
        docs.h       the pure twin's docstrings (src/make_docs.py) */
 
 #include "native/docs.h"
+#include "native/latch.h"
 #include "native/proxy.h"
 
 static void *const deallocators[] = {
@@ -101,6 +103,16 @@ add_type(PyObject *module, PyType_Spec *spec, const char *name)
     return (PyTypeObject *)type;
 }
 
+/* A type of which nothing here keeps hold. */
+static int
+add_latch(PyObject *module)
+{
+    PyTypeObject *type = add_type(module, &latch_spec, NULL);
+    int result = type == NULL ? -1 : PyModule_AddType(module, type);
+    Py_XDECREF(type);
+    return result;
+}
+
 static int
 is_set(const char *variable)
 {
@@ -125,7 +137,8 @@ native_exec(PyObject *module)
         (state->Resolver = add_type(module, &resolver_spec, NULL)) == NULL ||
         (state->Local = add_type(module, &local_spec, "Local")) == NULL ||
         (state->LocalStack = add_type(module, &stack_spec, "LocalStack")) == NULL ||
-        (state->BaseProxy = add_type(module, &base_proxy_spec, "BaseProxy")) == NULL) {
+        (state->BaseProxy = add_type(module, &base_proxy_spec, "BaseProxy")) == NULL ||
+        add_latch(module) < 0) {
         return -1;
     }
     PyObject *options = PyTuple_Pack(2, Py_None, Py_False);

@@ -16,6 +16,7 @@ import pytest
 
 from ctxlocal import _inherit
 from ctxlocal import ident as ident_module
+from ctxlocal._impl import Latch
 
 from .twins import IMPLEMENTATIONS
 
@@ -105,7 +106,10 @@ def _default_strategy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _variables_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no log speak of what earlier tests have set in the Context of all tests."""
-    monkeypatch.setattr(_inherit, "_said", set(copy_context()))
+    said = {var: Latch() for var in copy_context()}
+    for latch in said.values():
+        latch.take()
+    monkeypatch.setattr(_inherit, "_said", said)
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

@@ -20,7 +20,7 @@ ORDER = (
     ("ctxlocal._shared",),
     ("ctxlocal._strategy",),
     ("ctxlocal.ident",),
-    ("ctxlocal._unbound", "ctxlocal._pure.storage", "ctxlocal._pure.hook"),
+    ("ctxlocal._unbound", "ctxlocal._pure.storage", "ctxlocal._pure.hook", "ctxlocal._pure.latch"),
     ("ctxlocal._pure.scope", "ctxlocal._pure.cell", "ctxlocal._pure.mapping"),
     ("ctxlocal._pure.attribute",),
     ("ctxlocal._pure.local", "ctxlocal._pure.stack", "ctxlocal._pure.manager"),
@@ -190,7 +190,14 @@ import os
 
 @pytest.mark.parametrize("module", [name for name in MODULES if ".session.stores" in name])
 def test_stores_know_the_protocol_and_nothing_of_sessions(module: str) -> None:
-    known = ("errors", "session.errors", "session.protocol", "session.threaded", "session.stores")
+    known = (
+        "_impl",
+        "errors",
+        "session.errors",
+        "session.protocol",
+        "session.threaded",
+        "session.stores",
+    )
     imported = imports_of(module, MODULES[module].read_text(encoding="utf-8"))
     ours = [name for name in imported if name.partition(".")[0] == "ctxlocal"]
     allowed = tuple(f"ctxlocal.{name}" for name in known)

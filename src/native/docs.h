@@ -170,6 +170,32 @@ static const char DOC_LocalProxy[] =
     "makes proxies that do not. ``p is None`` and C code that asks for an exact type see the\n"
     "proxy: hand them ``p._get_current_object()``.";
 
+static const char DOC_Latch[] =
+    "Latch()\n"
+    "--\n"
+    "\n"
+    "A place for one: of all who take it while it is free, one gets it.\n"
+    "\n"
+    "Of all who release it while it is taken, one frees it. Nobody waits, and no lock is held\n"
+    "that a finaliser or a signal handler could find held by the code it interrupts. So it is\n"
+    "safe from threads, greenlets, tasks, signal handlers and finalisers at once, whatever is\n"
+    "monkey-patched. Taken when the process forks, it stays taken in the child. O(1).";
+
+static const char DOC_Latch_take[] =
+    "take($self)\n"
+    "--\n"
+    "\n"
+    "Take the latch; return whether it was free.";
+
+static const char DOC_Latch_release[] =
+    "release($self)\n"
+    "--\n"
+    "\n"
+    "Free the latch, whoever took it; return whether it was taken.";
+
+static const char DOC_Latch_is_taken[] =
+    "Whether somebody has the latch.";
+
 static const char DOC_unwrap[] =
     "unwrap($module, obj)\n"
     "--\n"

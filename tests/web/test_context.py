@@ -14,7 +14,17 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal import Local, LocalProxy, UnboundError, flow, ident, is_bound, wsgi
+from ctxlocal import (
+    Local,
+    LocalProxy,
+    UnboundError,
+    _contexts,
+    flow,
+    ident,
+    is_bound,
+    wsgi,
+)
+from ctxlocal._pure import latch
 from ctxlocal.app import App
 from ctxlocal.context import (
     AppContext,
@@ -42,6 +52,8 @@ from ctxlocal.session.errors import SessionClosedError
 from ctxlocal.session.model import Session
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores.memory import MemoryStore
+
+from ..interleaving import interleavings
 
 STRATEGIES = ("context", "thread", "greenlet", "task")
 
@@ -247,6 +259,38 @@ def test_a_context_is_pushed_once_at_a_time(app: App) -> None:
         with context, pytest.raises(RuntimeError, match=whole(message)):
             context.push()
     assert not has_app_context()
+
+
+@pytest.mark.parametrize("kind", [AppContext, lambda app: RequestContext(app, {})])
+def test_one_of_two_threads_pushes_a_context(kind: Callable[[Host], AppContext]) -> None:
+    app = Recorder()
+
+    def make() -> Any:
+        app.events.clear()
+        context = kind(app)
+        return context.push, context.push
+
+    for outcomes in interleavings(make, _contexts, latch):
+        refusal = next(outcome for outcome in outcomes if outcome is not None)
+        assert outcomes.count(None) == 1
+        assert isinstance(refusal, RuntimeError)
+        assert "is pushed already" in str(refusal)
+        assert [event for event in app.events if event != "open"] == ["push app"]  # and not ended
+
+
+@pytest.mark.parametrize("kind", [AppContext, lambda app: RequestContext(app, {})])
+def test_one_of_two_threads_ends_a_context(kind: Callable[[Host], AppContext]) -> None:
+    app = Recorder()
+
+    def make() -> Any:
+        app.events.clear()
+        context = kind(app)
+        in_thread(context.push)
+        return context.pop, context.pop
+
+    for outcomes in interleavings(make, _contexts, latch):
+        assert outcomes == [None, None]
+        assert app.events.count(("teardown app", None)) == 1
 
 
 def test_pop_again_is_harmless(strategy: str) -> None:

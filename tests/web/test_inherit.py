@@ -29,7 +29,7 @@ KINDS = ("wsgi", "asgi", "App wsgi", "App asgi")
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_inherit, "_said", set())
+    monkeypatch.setattr(_inherit, "_said", {})
 
 
 @pytest.fixture(params=KINDS)

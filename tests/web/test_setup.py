@@ -13,6 +13,7 @@ import ctxlocal.app
 import ctxlocal.context
 import ctxlocal.session
 from ctxlocal import _plain_http, asgi, wsgi
+from ctxlocal._impl import Latch
 from ctxlocal.app import App
 from ctxlocal.context import session
 from ctxlocal.session import Cookie, SignedCookieSessions, StoredSessions
@@ -200,7 +201,7 @@ SERVED: dict[str, tuple[Callable[[StoredSessions[Any]], Any], Callable[[Any, str
 class TestPlainHTTP:
     @pytest.fixture(autouse=True)
     def nothing_was_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_plain_http, "_said", [])
+        monkeypatch.setattr(_plain_http, "_said", Latch())
 
     def test_it_is_said_once(self, make: Any, visit: Any, caplog: pytest.LogCaptureFixture) -> None:
         application = make(StoredSessions(MemoryStore()))

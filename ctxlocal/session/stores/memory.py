@@ -15,8 +15,8 @@ grace. They follow: the mover enters the new key before he takes the former one 
 that the place is found at every moment, and looks again when he is done, because others
 may have moved or ended the record meanwhile, and not found what he had not entered yet.
 
-Eviction is done by one at a time, whoever takes the turn from ``_turn``; the others do not
-wait. So the limits may be overshot by what is concurrent.
+Eviction is done by one at a time, who takes the latch in ``_turns``; the others do not wait.
+So the limits may be overshot by what is concurrent.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
+from ..._impl import Latch
 from ..errors import SessionConfigError
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Stats
 from .merge import clears, merge
@@ -192,7 +193,7 @@ class MemoryStore:
         self._heap: _Heap = []  # by when a place may have expired
         self._graces: _Graces = []  # by when an old key's grace ends
         self._pushed = 0
-        self._turns: dict[int, list[None]] = {}
+        self._turns: dict[int, Latch] = {}
 
     def load(self, key: str) -> Record | None:
         """See :meth:`ctxlocal.session.protocol.Store.load`."""
@@ -451,15 +452,13 @@ class MemoryStore:
 
     def _grow(self, growth: int) -> None:
         self._growth.append(growth)
-        turn = self._turns.setdefault(os.getpid(), [None])  # a fork may come during a turn
-        try:
-            turn.pop()
-        except IndexError:
+        turn = self._turns.setdefault(os.getpid(), Latch())  # a fork may come during a turn
+        if not turn.take():
             return
         try:
             self._evict()
         finally:
-            turn.append(None)
+            turn.release()
 
     def _evict(self) -> None:
         """Remove what has expired and, beyond the limits, what will soonest. O(log records)."""

@@ -223,7 +223,7 @@ def test_a_finaliser_may_use_the_store_at_any_moment() -> None:
 def test_a_fork_copies_the_records() -> None:
     store = MemoryStore(max_sessions=2)
     store.create(KEY, {"a": b"1"}, 100)
-    store._turns[os.getpid()].pop()  # as if another thread were evicting
+    store._turns[os.getpid()].take()  # as if another thread were evicting
     child = os.fork()
     if child == 0:
         record = store.load(KEY)
