@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from ._impl import Latch
+from ._session_end import close
 from .session.errors import UnstorableValueError
 from .session.model import Session
 
@@ -161,7 +162,7 @@ class ScopeSession:
         is_late = self._seen is not None and found is not self._seen and found is not self._session
         if is_late and values_of(found) is not None:
             self._lost.late()
-        self._session._closed = True  # also if it was not saved
+        close(self._session)
         self._scope.update(self._outer)
 
 

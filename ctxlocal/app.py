@@ -39,6 +39,7 @@ from ._inherit import Inherit, Inheritance
 from ._message import Request, Response, jsonify, response_of
 from ._refusal import is_answer, log_refusal
 from ._registry import Registry
+from ._session_end import headers_if_unsaved
 from .context import (
     AppContext,
     RequestContext,
@@ -53,7 +54,7 @@ from .context import (
     session,
 )
 from .errors import MissingDependencyError, UnboundError
-from .session.errors import RETRY_AFTER, SessionError
+from .session.errors import RETRY_AFTER
 from .session.interface import SessionHeaders, SessionInterface, refuse_no_interface
 from .session.model import NullSession, Session
 from .wsgi import Environ, StartResponse, serve
@@ -439,7 +440,7 @@ class App(Registry):
         store that is down, 409 for a conflict.
         """
         await _tell(signals.got_request_exception, self, exception=error)
-        if isinstance(error, SessionError) and is_answer(error):
+        if is_answer(error):
             log_refusal(_log, error)
             page = default_exceptions[error.status](error.answer)
         elif self.testing:
@@ -457,9 +458,7 @@ class App(Registry):
             response = await self._run_after_functions(response)
         except Exception:
             _log.exception("An after_request function failed for the response to an exception")
-        session = current_request_context().session
-        asked = SessionHeaders(vary=session is not None and session.accessed)
-        asked.merge_into_response(response)
+        headers_if_unsaved(current_request_context().session).merge_into_response(response)
         if is_answer(error):
             response.headers["Cache-Control"] = "no-store"
             if response.status_code == 503:

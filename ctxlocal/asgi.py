@@ -20,10 +20,10 @@ from ._adoption import Lost, ScopeSession, adopt
 from ._frame import drive_call, frame_here
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
+from ._session_end import headers_if_unsaved, is_failure
 from .context import AppContext, Host, RequestContext
 from .session.errors import SessionError
 from .session.interface import (
-    ACCESSED,
     NOTHING,
     SessionHeaders,
     SessionInterface,
@@ -214,8 +214,8 @@ class _Response:
         session, self._session = self._session, None
         if session is None or self._place is None:
             return self._if_not_saved
-        self._if_not_saved = ACCESSED if session._accessed else NOTHING
-        if message.get("status") != 500:
+        self._if_not_saved = headers_if_unsaved(session)
+        if not is_failure(message.get("status")):
             try:
                 if (values := self._place.settle()) is not None:
                     await session.load()

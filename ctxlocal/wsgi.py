@@ -23,6 +23,7 @@ from ._adoption import Lost, adopt, values_of
 from ._frame import fresh_frame
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
+from ._session_end import close, headers_if_unsaved, is_failure
 from .context import Host, RequestContext
 from .errors import FrameBusyError
 from .flow import Frame
@@ -182,7 +183,7 @@ class _Exchange:
             answer = self._answer(application, frame)
         except BaseException as error:
             self.end(error)
-            if self._is_started or not isinstance(error, SessionError) or not is_answer(error):
+            if self._is_started or not is_answer(error):
                 raise
             return self._refuse(error)
         if type(answer) is not _Body:
@@ -203,7 +204,7 @@ class _Exchange:
             first = next(iterator, _END)
             self._give_status()
         except BaseException:
-            _close(body)  # the server, which would have done so, never gets it
+            _close_body(body)  # the server, which would have done so, never gets it
             raise
         return _Body(self, frame, body, iterator, first)
 
@@ -247,13 +248,13 @@ class _Exchange:
         session = self.context.session
         if session is None or self._sessions is None:
             return NOTHING
-        if exc_info is None and not str(status).startswith("500"):
+        if exc_info is None and not is_failure(str(status)[:3]):
             self._take_over(session)
             return self._sessions.save(session)
         reason = behind(exc_info[1] if exc_info else None, session)
         if reason is not None:
             raise reason
-        return SessionHeaders(vary=session.accessed)
+        return headers_if_unsaved(session)
 
     def _take_over(self, session: Session) -> None:
         """Look whether the application has put something in the session's place."""
@@ -285,10 +286,10 @@ class _Exchange:
             _log.exception("A teardown of %r failed", self.context)
         session = self.context.session
         if session is not None and self._sessions is not None:
-            session._closed = True  # also if it was not saved
+            close(session)
 
 
-def _close(body: object) -> None:
+def _close_body(body: object) -> None:
     close = getattr(body, "close", None)
     if close is not None:
         close()
@@ -312,7 +313,7 @@ class _Body:
         self._iterator = iterator
         self._first = first
         frame.callback(exchange.end, None)
-        frame.callback(_close, body)  # which is called before it
+        frame.callback(_close_body, body)  # which is called before it
 
     def __iter__(self) -> Iterator[bytes]:
         return self

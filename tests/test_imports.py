@@ -70,14 +70,16 @@ ORDER = (
     ("ctxlocal.testing.store",),
     ("ctxlocal.testing",),
     # Requests.
-    ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._plain_http", "ctxlocal._json"),
+    ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._session_end"),
+    ("ctxlocal._plain_http", "ctxlocal._json"),
     ("ctxlocal._request_thread",),
     ("ctxlocal._inherit", "ctxlocal._adoption"),
     ("ctxlocal._contexts",),
     ("ctxlocal.context", "ctxlocal.signals"),
     ("ctxlocal._once", "ctxlocal._message", "ctxlocal._client", "ctxlocal._asgi_environ"),
-    ("ctxlocal._registry", "ctxlocal._asgi_stream", "ctxlocal._asgi_thread"),
+    ("ctxlocal._registry", "ctxlocal._asgi_thread"),
     ("ctxlocal.wsgi", "ctxlocal.asgi"),
+    ("ctxlocal._asgi_stream",),
     ("ctxlocal._asgi_app",),
     ("ctxlocal.app",),
     ("ctxlocal.cli",),  # and all that is in it, whose own order is its own affair
