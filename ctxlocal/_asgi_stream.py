@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ._async_library import library
+from .asgi import Receive, Send, encoded
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Call = Callable[..., Awaitable[Any]]
 
 _log = logging.getLogger("ctxlocal.asgi")
@@ -32,7 +30,7 @@ async def send_response(
         {
             "type": "http.response.start",
             "status": response.status_code,
-            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
+            "headers": encoded(headers),
         }
     )
     if environ["REQUEST_METHOD"] == "HEAD" or _has_no_body(response.status_code):

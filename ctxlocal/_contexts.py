@@ -89,23 +89,51 @@ class Globals:
         return f"<g of {', '.join(self) or 'nothing'}>"
 
 
-class AppContext:
+class _Context:
+    """A context of either kind: what ``with`` pushes and pops, in one place at a time."""
+
+    __slots__ = ("__weakref__", "_place", "app")
+
+    # Set by the two classes below: a call of an __init__ here would cost a tenth of theirs.
+    app: Host
+    _place: Latch  # taken while the context is pushed
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether the context was pushed and not popped since, in whatever owner."""
+        return self._place.is_taken
+
+    def push(self) -> None:
+        """Make this the current context of the running owner."""
+        raise NotImplementedError
+
+    def pop(self, error: BaseException | None = None) -> None:
+        """Take the context away."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.push()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.pop(error)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.app!r}>"
+
+
+class AppContext(_Context):
     """An application at work: ``app``, and the namespace ``g`` until it is popped.
 
     ``with app.app_context():`` gives scripts and tests one; a request brings its own.
     """
 
-    __slots__ = ("__weakref__", "_place", "app", "g")
+    __slots__ = ("g",)
 
     def __init__(self, app: Host) -> None:
         self.app = app
         self.g = Globals()
-        self._place = Latch()  # taken while the context is pushed
-
-    @property
-    def is_pushed(self) -> bool:
-        """Whether it was pushed and not popped since, in whatever owner."""
-        return self._place.is_taken
+        self._place = Latch()
 
     def push(self) -> None:
         """Make this the current context of the running owner.
@@ -142,18 +170,8 @@ class AppContext:
             _remove(app_stack, self)
             self.app.did_pop_app_context()
 
-    def __enter__(self) -> Self:
-        self.push()
-        return self
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self.pop(error)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.app!r}>"
-
-
-class RequestContext:
+class RequestContext(_Context):
     """One request: ``request``, ``url_adapter``, ``session`` and ``flashes``.
 
     :param app: the App or middleware that serves it.
@@ -168,13 +186,10 @@ class RequestContext:
     """
 
     __slots__ = (
-        "__weakref__",
         "_app_context",
         "_is_kept",
-        "_place",
         "_teardowns",
         "after_functions",
-        "app",
         "call",
         "environ",
         "error",
@@ -196,13 +211,8 @@ class RequestContext:
         self.after_functions: list[Callable[[Any], Any]] = []
         self._teardowns: list[Teardown] = []
         self._app_context = AppContext(app)
-        self._place = Latch()  # taken while the context is pushed
+        self._place = Latch()
         self._is_kept = False
-
-    @property
-    def is_pushed(self) -> bool:
-        """Whether it was pushed and not popped since, in whatever owner."""
-        return self._place.is_taken
 
     @property
     def is_async(self) -> bool:
@@ -318,16 +328,6 @@ class RequestContext:
         other.session = self.session
         other.flashes = self.flashes
         return other
-
-    def __enter__(self) -> Self:
-        self.push()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self.pop(error)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.app!r}>"
 
 
 app_stack: LocalStack[AppContext] = LocalStack(name="application contexts")

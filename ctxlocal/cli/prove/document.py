@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..matrix.report import Cell, Report
+from ..soak.report import VIOLATIONS
 from . import units
 
 Document = Mapping[str, Any]
@@ -23,14 +24,6 @@ UNFINISHED = ("failed", "interrupted")
 NOT_RUN = "not run"
 # How the control breaks what is soaked, and what the soak has to see of it.
 CONTROLS = {"shared-dict": "foreign_reads", "store-forgets": "lost_updates"}
-VIOLATIONS = {
-    "foreign_reads": "foreign reads",
-    "stale_values": "stale values",
-    "teardowns_skipped": "teardowns skipped",
-    "teardowns_doubled": "teardowns doubled",
-    "teardowns_early": "teardowns too early",
-    "lost_updates": "lost updates",
-}
 
 
 def matrix_of(document: Document) -> Report:

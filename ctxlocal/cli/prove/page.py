@@ -13,11 +13,11 @@ from markupsafe import Markup, escape
 from ..matrix.place import STRATEGIES
 from ..matrix.report import Cell
 from ..matrix.table import LEGEND
+from ..soak.report import VIOLATIONS
 from . import PARTS, figures, units
 from .document import (
     CONTROLS,
     NOT_RUN,
-    VIOLATIONS,
     Document,
     controls_of,
     is_caught,

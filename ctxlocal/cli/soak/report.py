@@ -16,6 +16,14 @@ import psutil
 import ctxlocal
 from ctxlocal.cli.versions import installed_versions
 
+VIOLATIONS = {  # what a run counts of each kind, and in words
+    "foreign_reads": "foreign reads",
+    "stale_values": "stale values",
+    "teardowns_skipped": "teardowns skipped",
+    "teardowns_doubled": "teardowns doubled",
+    "teardowns_early": "teardowns too early",
+    "lost_updates": "lost updates",
+}
 Outcome = Literal["clean", "violations", "failed", "not run", "interrupted"]
 SERVER_LIBRARIES = (
     "gunicorn",

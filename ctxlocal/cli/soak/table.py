@@ -9,19 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .report import Report, Run
+from .report import VIOLATIONS, Report, Run
 
 STYLES = {"clean": "green", "not run": "dim", "interrupted": "yellow"}
 WRONG = "bold white on red"
-COUNTS = {
-    "foreign_reads": "foreign reads",
-    "stale_values": "stale values",
-    "teardowns_skipped": "teardowns skipped",
-    "teardowns_doubled": "teardowns doubled",
-    "teardowns_early": "teardowns too early",
-    "lost_updates": "lost updates",
-    "errors": "errors",
-}
+COUNTS = {**VIOLATIONS, "errors": "errors"}
 LEGEND = {
     "wrong": "Foreign reads, stale values at entry, skipped, doubled or early teardowns, lost "
     "session updates, wrong or missing answers, memory that keeps growing.",
