@@ -80,6 +80,28 @@ def test_cleanup_releases_all(impl: ModuleType, ident: Any) -> None:
     manager.cleanup()
 
 
+def test_cleanup_releases_all_in_order_even_if_some_raise(impl: ModuleType) -> None:
+    seen: list[int] = []
+
+    class Failing:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __release_local__(self) -> None:
+            seen.append(self.number)
+            raise OSError(self.number)
+
+    local = impl.Local()
+    local.user = 1
+    manager = impl.LocalManager([Failing(1), local, Failing(2)])
+    with pytest.raises(OSError, match=exactly("2")) as caught:
+        manager.cleanup()
+    assert str(caught.value.__context__) == "1"
+    assert seen == [1, 2]
+    assert not hasattr(local, "user")
+    assert len(manager.locals) == 3
+
+
 def test_middleware_releases_when_the_response_is_closed(impl: ModuleType, ident: Any) -> None:
     local = impl.Local(ident=ident)
     body = Body(seen=lambda: dict(local))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .._run_all import run_all
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     class Releasable(Protocol):
-        """What release_local() takes."""
+        """An object that release_local() takes."""
 
         def __release_local__(self) -> None: ...
 
@@ -53,8 +55,11 @@ class LocalManager:
             self.locals = list(locals)
 
     def cleanup(self) -> None:
-        """Release the current owner's values in all the locals, even if one of them raises."""
-        _release_all(list(self.locals))
+        """Release the current owner's values in all the locals, even if one of them raises.
+
+        The last error is raised in the end, with the earlier ones as its ``__context__``.
+        """
+        run_all([_release(local) for local in reversed(self.locals)])
 
     def make_middleware(self, app: WSGIApplication) -> WSGIApplication:
         """Wrap a WSGI application so that the locals are released after each request.
@@ -102,13 +107,8 @@ class _ClosingBody:
         _close(self._body, self._cleanup)
 
 
-def _release_all(locals: list[Releasable]) -> None:
-    while locals:
-        try:
-            release_local(locals.pop(0))
-        except BaseException:
-            _release_all(locals)
-            raise
+def _release(local: Releasable) -> Callable[[], object]:
+    return lambda: release_local(local)
 
 
 def _close(body: Any, cleanup: Callable[[], None]) -> None:
