@@ -2,13 +2,19 @@
 
 The layers, each of which knows only those before it:
 
-``errors``   every error, with its data as attributes
-``ident``    who is the owner: the strategies, and the application's default
-``_pure``    Local, LocalStack, LocalProxy, LocalManager (``_impl`` chooses the twin)
-``flow``     carrying state to another owner: scoped, snapshot, bind, Frame
-``cli``      the command line; not imported from here
+``errors``    every error, with its data as attributes
+``ident``     which object is the owner: the strategies, and the application's default
+``_pure``     Local, LocalStack, LocalProxy, LocalManager (``_impl`` chooses the twin)
+``flow``      carrying state to another owner: scoped, snapshot, bind, Frame
+``session``   the state that a visitor's requests have in common, and the stores that keep it
+``testing``   what a store has to do, as tests of it
+``context``   the current request and application: request, session, g, current_app
+``wsgi``, ``asgi``  contexts and sessions for any application: ContextMiddleware
+``app``       an application with Flask's names, over WSGI and ASGI; ``signals`` are its signals
+``cli``       the command ``ctxlocal``
 
-What a program may never ask for is loaded when it asks: imports stay below 2 ms.
+``import ctxlocal`` loads the layers up to ``flow``, and of them only what every program needs:
+it stays below 2 ms. The other layers are imported by their names.
 """
 
 from __future__ import annotations

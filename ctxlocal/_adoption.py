@@ -1,4 +1,4 @@
-"""What an application has put where its session stood, and what becomes of it.
+"""Objects that an application puts in the place of its session, and what becomes of them.
 
 Code that was written for other sessions assigns a dict there, and some frameworks do so
 for it (Litestar's ``set_session``). A session middleware that was left inside puts its own
@@ -20,7 +20,7 @@ from .session.model import Session
 
 
 def values_of(found: object) -> Mapping[Any, Any] | None:
-    """Return the values that stand in a session's place; None if they are not for us to save."""
+    """Return the values of ``found``, an object in a session's place; None if we do not save it."""
     if found is None or _name(found).startswith("litestar.types.empty."):  # its clear_session()
         return {}
     is_plain = isinstance(found, Mapping) and "session" not in _name(found).lower()
@@ -28,7 +28,7 @@ def values_of(found: object) -> Mapping[Any, Any] | None:
 
 
 def adopt(session: Session, values: Mapping[Any, Any]) -> None:
-    """Let the session hold ``values`` and no others.
+    """Make ``session`` hold ``values`` and no others.
 
     What is equal stays untouched, so that it merges with what other requests do. The user
     and the flashed messages stay, unless there are no values at all: that is ``clear()``.
@@ -58,9 +58,9 @@ def _holds(session: Session, key: str, value: Any) -> bool:
 
 
 class Lost:
-    """Logs, each once for an application, what is not saved of that which stands in the place.
+    """The warnings about objects in a session's place that are not saved, each once an application.
 
-    :param place: the place, as its application writes it.
+    :param place: the session's place, as an application writes it.
     """
 
     def __init__(self, log: logging.Logger, place: str) -> None:
@@ -69,7 +69,7 @@ class Lost:
         self._said: dict[str, Latch] = {}
 
     def another(self, found: object, sender: str | None = None) -> None:
-        """Say that another session stands there; ``sender`` is the middleware it belongs to."""
+        """Warn of another session in the place; ``sender`` is the middleware that it belongs to."""
         self._say(
             sender or _name(found),
             "%s is a %s object%s when the response starts, not the session that ContextMiddleware "
@@ -81,7 +81,7 @@ class Lost:
         )
 
     def late(self) -> None:
-        """Say that it was replaced when the session was saved already."""
+        """Warn of an object that was put in the place when the session was saved already."""
         self._say(
             "late",
             "%s was replaced after the response had started, so what was put there is lost: the "
@@ -122,9 +122,9 @@ class ScopeSession:
         scope["session"] = scope["ctxlocal.session"] = session
 
     def found(self) -> object:
-        """Return what stands there: the session itself, or what the application put there.
+        """Return the object in the session's place: the session, or what the application put there.
 
-        A session that a ContextMiddleware inside has put there was saved by it.
+        A session that a ContextMiddleware inside has put there was saved by that one.
         """
         mine, scope = self._session, self._scope
         session, ours = scope.get("session", mine), scope.get("ctxlocal.session", mine)
@@ -133,7 +133,7 @@ class ScopeSession:
         return ours if session is mine else session
 
     def settle(self) -> Mapping[Any, Any] | None:
-        """Return the values that the session has to take over before it is saved."""
+        """Return the values that the session takes over before it is saved, or None."""
         self._seen = found = self.found()
         if found is self._session:
             return None
@@ -145,7 +145,7 @@ class ScopeSession:
         return None
 
     def pass_on(self, send: Any, message: Any) -> Awaitable[None]:
-        """Send a header; middleware around us looks for its own session then."""
+        """Send a header, with the session of a middleware around us in its place meanwhile."""
         return self._among_others(send, message) if self._outer else send(message)
 
     async def _among_others(self, send: Any, message: Any) -> None:
@@ -157,7 +157,7 @@ class ScopeSession:
             self._scope.update(mine)
 
     def close(self) -> None:
-        """End it: what is put there, or into the session, from here on would be kept nowhere."""
+        """Close the session, and give its place back to a middleware around us."""
         found = self.found()
         is_late = self._seen is not None and found is not self._seen and found is not self._session
         if is_late and values_of(found) is not None:
@@ -167,12 +167,12 @@ class ScopeSession:
 
 
 def _is_over(found: object) -> bool:
-    """Whether an earlier request left it, on a scope that its server uses again."""
+    """Whether ``found`` is the session of an earlier request, whose server uses the scope again."""
     return isinstance(found, Session) and found._closed
 
 
 def _session_middleware_inside() -> str | None:
-    """Name the middleware that passes the header on and looks after a session of its own.
+    """Return the name of a middleware inside us that has a session of its own, None without one.
 
     Many put a plain dict into the scope, which cannot be told from an application's.
     """

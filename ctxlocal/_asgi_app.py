@@ -6,16 +6,16 @@ a thread that is the request's until it ends. Where the view is one of these, th
 flow runs there, up to the response. How it ends:
 
 ======================= =========================================================
-it returns or raises    the end runs in the same task
-a thread still works    nobody waits for it, and it runs the end when it is done; so it
-                        is if the task is cancelled, or the client hangs up, meanwhile
+the App is done         the end runs in the same task, also after an exception
+a thread still works    the task does not wait for it, and the thread runs the end when it is
+                        done; also if the task is cancelled, or the client hangs up, meanwhile
 the task is cancelled   the end runs where cancel scopes around the request do not reach,
                         and the cancelled task waits for it
 the coroutine is closed the end runs at once: in the request's thread, if it has one
 ======================= =========================================================
 
-The end is a list of things to do, each taken off before it is begun: so each is done once,
-whoever goes on with the rest.
+The end is a list of functions, each taken off before it is called: so each is called once,
+whether the task, another one or a thread goes on with the rest.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SENT_BY_POP = (
 
 
 class Application(Protocol):
-    """What is needed of an App, which itself imports this module."""
+    """The part of an App that this module uses; a protocol, because App imports this module."""
 
     request_class: type[Request]
     session_interface: SessionInterface
@@ -94,7 +94,7 @@ class ASGIEntry:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection scope."""
+        """Serve one connection scope, as ASGI calls it."""
         await self._app.asgi_app(scope, receive, send)
 
 
@@ -181,7 +181,7 @@ class _Request:
         self._ends.append(lambda error: self._pop(context, error))
         if signals.appcontext_pushed.receivers:
             await self._call(context.push)
-        else:  # nothing of the application's
+        else:  # no function of the application is called
             context.push()
 
     async def _pop(self, context: RequestContext, error: BaseException | None) -> None:
@@ -191,7 +191,7 @@ class _Request:
             context.pop(error)
 
     def _is_torn_down(self, context: RequestContext) -> bool:
-        """Whether a function of the application's is called when the context is popped."""
+        """Whether popping the context calls a function of the application."""
         app = self._app
         has_teardowns = context._teardowns or app._request_teardowns or app._app_teardowns
         return bool(has_teardowns) or any(signal.receivers for signal in _SENT_BY_POP)
@@ -199,7 +199,7 @@ class _Request:
     # The end.
 
     async def _end(self, error: BaseException | None) -> None:
-        """Do what is left to do; what it raises is logged, for the response is made by now."""
+        """Run what is left of the end; errors are logged, for the response is made by now."""
         while self._ends:
             end = self._ends.pop()
             try:
@@ -226,7 +226,7 @@ class _Request:
             raise
 
     def _end_at_once(self, error: BaseException | None) -> None:
-        """Run the end without a loop: after what still runs in the request's thread, or here."""
+        """Run the end without a loop: in the request's thread after its last function, or here."""
         self._call = call_now
 
         def finish() -> None:
@@ -246,7 +246,7 @@ def _run_to_first_wait(coroutine: Any) -> None:
     except StopIteration:
         pass
     else:
-        coroutine.close()  # nobody will bring about what it waits for
+        coroutine.close()  # no loop is left that could end its wait
 
 
 async def _lifespan(app: Application, receive: Receive, send: Send) -> None:

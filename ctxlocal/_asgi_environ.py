@@ -1,4 +1,4 @@
-"""What a WSGI-shaped Request needs, made of an ASGI scope and the messages of its body."""
+"""The environ of a request (PEP 3333), made of an ASGI scope and the messages of its body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ClientGoneError(Exception):
 
 
 class BodyTooLargeError(Exception):
-    """The client announced or sent more than it may."""
+    """The client announced or sent a larger body than the limit."""
 
 
 def environ_of(scope: MutableMapping[str, Any]) -> dict[str, Any]:

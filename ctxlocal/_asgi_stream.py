@@ -21,7 +21,7 @@ _END: Any = object()
 async def send_response(
     response: Response, environ: dict[str, Any], receive: Receive, send: Send, call: Call
 ) -> None:
-    """Send ``response``; what it streams ends early, without an error, if the client hangs up.
+    """Send ``response``; if the client hangs up, its stream ends early and without an error.
 
     :param call: calls the body's synchronous functions; see :class:`ctxlocal._asgi_thread.Caller`.
     """

@@ -52,7 +52,7 @@ class Caller:
 
     @property
     def is_here(self) -> bool:
-        """Whether a flow that runs in the request's thread asks, and no event loop there."""
+        """Whether the caller runs in the request's thread, and in no event loop there."""
         thread = self._thread
         return thread is not None and thread.is_here and not _runs_loop()
 
@@ -68,7 +68,7 @@ class Caller:
         return result
 
     async def away(self, awaitable: Awaitable[Any]) -> Any:
-        """Await what may take long and leaves the thread unused, if the request has one."""
+        """Await something that may take long, and mark the request's thread as unused meanwhile."""
         thread = self._thread
         if thread is None:
             return await awaitable
@@ -104,7 +104,7 @@ class Caller:
         return job.outcome()
 
     async def _hear(self, job: _Job, news: Future[_Question | None], thread: RequestThread) -> None:
-        """Wait for the end of a job, and await for it what it asks for."""
+        """Wait for the end of a job, and await the awaitables that it hands over meanwhile."""
         while True:
             await library().wait(news)
             if (question := news.result()) is None:
@@ -123,7 +123,7 @@ class Caller:
                 thread.submit(question.settle)
 
     async def elsewhere(self, function: Callable[..., object], /, *args: Any) -> None:
-        """Call what is none of the application's, and may run in any thread."""
+        """Call a function of ours, which may run in any thread."""
         job = self._executor.submit(function, *args)
         await library().wait(job)
         job.result()
@@ -137,7 +137,7 @@ class Caller:
         self.give_back()
 
     def give_back(self) -> None:
-        """Let others have the thread. What is called later has one for its own time."""
+        """Give the thread back to the executor; a function that is called later gets another."""
         self._is_over = True
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -163,7 +163,7 @@ class _AbandonedError(BaseException):
 
 
 class _Job:
-    """A call, in the thread and in the task that waits for it."""
+    """One call of a function: made in the thread, waited for in the task."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.news: Future[_Question | None] = Future()  # comes with a question, or the end
@@ -198,7 +198,7 @@ class _Job:
             self._after = snapshot()
 
     def ask(self, awaitable: Awaitable[Any], thread: RequestThread) -> Any:
-        """Let the task await something, with what was set so far, and return its result."""
+        """Have the task await ``awaitable``, with the values set so far, and return its result."""
         question = _Question(awaitable)
         self._after = before = snapshot()
         news, self.news = self.news, Future()
@@ -219,12 +219,12 @@ class _Job:
     # In the task.
 
     def abandon(self) -> None:
-        """Let nothing more be called: not at all, if there was no thread yet."""
+        """Call nothing more; if the job has no thread yet, call nothing at all."""
         self.is_abandoned = True
         self.news.cancel()
 
     def put_back(self) -> None:
-        """Set in the task what the thread has changed."""
+        """Set in the task the values that the thread has changed."""
         if self._after is not None:
             self._after.put_back(self.before)
 
@@ -235,7 +235,7 @@ class _Job:
 
 
 class _Question:
-    """What a task is to await for its thread, and what came of it."""
+    """An awaitable that a task awaits for its thread, and its result or error."""
 
     state: Snapshot
 

@@ -1,4 +1,4 @@
-"""What asyncio and trio do each in its own way, for code that is awaited under both.
+"""asyncio and trio under one interface, for code that is awaited under both.
 
 anyio would be one way for both; but a wait for a thread takes longer there, each request
 waits for several, and under trio it has nothing that trio has not.
@@ -18,10 +18,10 @@ _apart: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
 
 
 class Library(Protocol):
-    """What runs the current task."""
+    """The library that runs the current task."""
 
     async def wait(self, job: Future[Any]) -> None:
-        """Wait until ``job`` is done, in whatever way. A cancelled wait leaves it as it is."""
+        """Wait until ``job`` is done, failed or cancelled. A cancelled wait leaves it as it is."""
 
     async def apart(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Await ``function()`` to its end, though the running task is cancelled or will be."""

@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 def is_async(function: Any) -> bool:
-    """Whether calling it makes a coroutine: an ``async def``, or an object with such a __call__."""
+    """Whether a call of ``function`` makes a coroutine: it, or its call, is ``async def``."""
     return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
 
 
@@ -26,7 +26,7 @@ async def call_now(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine in an event loop of its own, with what travels, and put back what it set."""
+    """Run a coroutine in an event loop of its own; values that travel go in and come back."""
     import asyncio  # only those with asynchronous functions pay for it
 
     try:

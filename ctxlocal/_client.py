@@ -1,4 +1,4 @@
-"""TestClient: werkzeug's, with a way into the session, and into a request that is over."""
+"""TestClient: werkzeug's test client, with access to the session and to the last request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEEP = "ctxlocal.keep"  #: in an environ: what an App gives the request's contex
 
 
 class TestClient(Client):
-    """werkzeug's test client, whose cookie jar can be looked into, and whose last request.
+    """werkzeug's test client, with access to the session and to the last request.
 
     In a ``with`` block ``request``, ``session``, ``g`` and ``current_app`` are those of the
     last request, also if it raised, until the next one or the end of the block; its
@@ -51,7 +51,7 @@ class TestClient(Client):
         _let_go_all(kept or [])
 
     def run_wsgi_app(self, environ: dict[str, Any], buffered: bool = False) -> Any:
-        """Send one request; a redirect that is followed is one too."""
+        """Send one request; each redirect that is followed is another one."""
         kept = self._kept
         if kept is None:
             return super().run_wsgi_app(environ, buffered)

@@ -1,8 +1,8 @@
-"""AppContext and RequestContext: what belongs to an application at work, and to a request.
+"""AppContext and RequestContext: the state of an application at work, and of a request.
 
 Both lie on LocalStacks that follow the application's identity strategy. Nothing here
 knows WSGI from ASGI: the ``environ`` of a context is either's description of the request,
-and whoever serves it runs ``push``, the application and ``pop`` inside one
+and the code that serves it runs ``push``, the application and ``pop`` inside one
 :class:`~ctxlocal.flow.Frame`, so that no worker, greenlet or task sees it before or afterwards.
 """
 
@@ -26,32 +26,32 @@ Teardown: TypeAlias = Callable[[BaseException | None], object]
 
 
 class Host:
-    """What contexts ask of the application they belong to.
+    """The methods of an application that its contexts call.
 
-    As it stands it serves the middleware, which have no request objects, hooks or
-    signals; an App overrides all of it.
+    As they stand they serve the middleware, which have no request objects, hooks or
+    signals; an App overrides all of them.
     """
 
     def create_request(self, environ: Any) -> Any:
-        """Return the request object; None where there is none."""
+        """Return the request object; None if the application makes none."""
 
     def create_url_adapter(self, request: Any) -> Any:
-        """Return what matches and builds the request's URLs, or None."""
+        """Return the object that matches and builds the request's URLs, or None."""
 
     def open_session(self, context: RequestContext) -> Session | None:
-        """Return the request's session, without loading it; None where there are none."""
+        """Return the request's session, without loading it; None without sessions."""
 
     def did_push_app_context(self) -> None:
-        """Learn that the application's context is in place."""
+        """Do what follows the push of the application's context."""
 
     def did_pop_app_context(self) -> None:
-        """Learn that the application's context is gone."""
+        """Do what follows the pop of the application's context."""
 
     def do_teardown_request(self, error: BaseException | None) -> None:
-        """Run what ends a request. All of it has to run, even if some of it raises."""
+        """Run the teardowns of a request: all of them, even if some raise."""
 
     def do_teardown_appcontext(self, error: BaseException | None) -> None:
-        """Run what ends the application's context, in the same way."""
+        """Run the teardowns of the application's context: all of them, even if some raise."""
 
 
 class Globals:
@@ -72,11 +72,14 @@ class Globals:
         return vars(self).get(name, default)
 
     def pop(self, name: str, *default: Any) -> Any:
-        """Remove the attribute and return it; without ``default`` it has to be there."""
+        """Remove the attribute and return it, or ``default``.
+
+        :raises KeyError: it is not set, and no default was given.
+        """
         return vars(self).pop(name, *default)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """Return the attribute; ``default`` becomes it where there is none."""
+        """Return the attribute; if it is not set, set it to ``default`` first."""
         return vars(self).setdefault(name, default)
 
     def __contains__(self, name: str) -> bool:
@@ -178,7 +181,7 @@ class RequestContext(_Context):
     :param environ: the WSGI environ or the ASGI scope.
     :param request: the request object; None lets ``app`` make it.
 
-    Whoever opens sessions asynchronously sets ``session`` before :meth:`push`, which then
+    Code that opens sessions asynchronously sets ``session`` before :meth:`push`, which then
     opens none. ``call(function, *args, **kwargs)`` returns an awaitable of what an
     application's function, synchronous or not, returns: it is how one flow serves WSGI,
     where it never suspends, and ASGI. ``error`` is what went wrong so far, also if there is
@@ -216,12 +219,12 @@ class RequestContext(_Context):
 
     @property
     def is_async(self) -> bool:
-        """Whether whoever serves the request awaits its functions."""
+        """Whether the functions of the request are awaited, as under ASGI."""
         return self.call is not call_now
 
     @property
     def may_block(self) -> bool:
-        """Whether no event loop waits for what runs now for the request."""
+        """Whether the running function may block: no event loop waits for it."""
         return self.call is call_now or bool(getattr(self.call, "is_here", False))
 
     def push(self) -> None:
@@ -288,16 +291,16 @@ class RequestContext(_Context):
     # A test client looks at a request that is over; see TestClient.
 
     def keep(self) -> None:
-        """Let whoever serves the request only take it away: it ends with :meth:`let_go`."""
+        """Make :meth:`pop` only take the context away: :meth:`let_go` runs the teardowns."""
         self._is_kept = True
 
     def show(self) -> None:
-        """Put what was kept in place for the running owner."""
+        """Put a context that was kept in place for the running owner."""
         app_stack.push(self._app_context)
         request_stack.push(self)
 
     def take_flashes(self) -> list[tuple[str, str]]:
-        """Take the messages out of the session; of a request that is over they stay there."""
+        """Take the flashed messages out of the session; after the request they also stay in it."""
         session: Any = self.session
         was_closed = session._closed
         if self._is_kept and not self.is_pushed:
@@ -308,7 +311,7 @@ class RequestContext(_Context):
             session._closed = was_closed
 
     def let_go(self) -> None:
-        """Take it away where it was shown, and run its teardowns; its body, if it still streams."""
+        """Take away a context that was kept, and run its teardowns, now or when its body ends."""
         self._is_kept = False
         if self._place.take():  # it was over; only its end is left
             self.pop()
@@ -316,7 +319,7 @@ class RequestContext(_Context):
             self._leave()
 
     def on_teardown(self, function: Teardown) -> None:
-        """Call ``function(error)`` when this is popped; the last one registered first."""
+        """Call ``function(error)`` when the context is popped; the last one registered first."""
         self._teardowns.append(function)
 
     def copy(self) -> RequestContext:
@@ -345,7 +348,7 @@ def _remove(stack: LocalStack[C], context: C) -> None:
     """Take ``context`` out of the running owner's stack, if it is there, and nothing else."""
     if (top := stack.pop()) is context or top is None:
         return
-    above = [top]  # left there by whoever pushed them
+    above = [top]  # pushed later, and not popped
     while (top := stack.pop()) is not None and top is not context:
         above.append(top)
     while above:

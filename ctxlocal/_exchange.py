@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def exchange_for(ident: Ident, owner: object) -> Exchange:
-    """Return what puts a frame's cells in place for ``owner``, once."""
+    """Return the exchange that puts a frame's cells in place for ``owner``, once."""
     if ident.knows_by_equality(owner):
         return SharedExchange(ident.frames, owner)
     return RecordExchange(ident.record_of(owner))
 
 
 class RecordExchange:
-    """Of an owner that has a Record."""
+    """The exchange for an owner that has a Record."""
 
     __slots__ = ("_former", "_record")
 
@@ -37,7 +37,7 @@ class RecordExchange:
         self._record = record
 
     def enter(self, cells: Cells, flow: Flow) -> None:
-        """Put ``cells`` in place.
+        """Put ``cells`` in place of what the owner carries.
 
         :raises FrameBusyError: others are inside a frame whose values they still need.
         """
@@ -49,14 +49,14 @@ class RecordExchange:
         record.carried, record.flow = cells, flow
 
     def leave(self, cells: Cells) -> None:
-        """Put back what was in place."""
+        """Put back what the owner carried before, if ``cells`` are still in place."""
         # An abandoned greenlet may come here late, when the thread has gone on.
         if self._record.carried is cells:
             self._record.carried, self._record.flow = self._former
 
 
 class SharedExchange:
-    """Of an owner that is known by equality."""
+    """The exchange for an owner that is known by equality."""
 
     __slots__ = ("_former", "_frames", "_owner")
 
@@ -65,7 +65,7 @@ class SharedExchange:
         self._owner = owner
 
     def enter(self, cells: Cells, flow: Flow) -> None:
-        """Put ``cells`` in place.
+        """Put ``cells`` in place of what the owner carries.
 
         :raises FrameBusyError: another thread or greenlet, which has the same owner, is inside
             a frame.
@@ -79,7 +79,7 @@ class SharedExchange:
             self._frames[self._owner] = mine
 
     def leave(self, cells: Cells) -> None:
-        """Put back what was in place."""
+        """Put back what the owner carried before, if ``cells`` are still in place."""
         inside = self._frames.get(self._owner)
         if inside is None or inside[0] is not cells:
             return

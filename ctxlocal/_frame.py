@@ -151,7 +151,7 @@ def fresh_frame() -> Frame:
 
 
 def frame_here() -> Frame:
-    """Return a frame that starts with what is in place now: ``snapshot().frame()``, copied once."""
+    """Return a frame that starts with the current values: ``snapshot().frame()``, copied once."""
     frame = Frame.__new__(Frame)
     frame._hold(copy_context(), _carried())
     return frame
@@ -191,7 +191,7 @@ class Snapshot:
         return frame
 
     def put_back(self, since: Snapshot) -> None:
-        """Set in the current owner what is different here from the earlier snapshot ``since``.
+        """Set in the current owner the values that differ from the earlier snapshot ``since``.
 
         For a job that began elsewhere with ``since`` and ended with this one: what it set or
         deleted is set or deleted where its caller goes on. The rest keeps the values it has
@@ -218,7 +218,7 @@ def _copy(source: dict[int, Any], target: Cells) -> None:
 
 
 def _carried() -> Cells:
-    """Return a copy of what the current owners carry."""
+    """Return a copy of the values that the current owners carry."""
     cells = Cells()
     for ident, owner in _carrying():
         if ident.knows_by_equality(owner):

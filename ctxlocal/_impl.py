@@ -35,7 +35,7 @@ if TYPE_CHECKING or not _is_native:
     from ._pure.stack import LocalStack
 
     def exchanged() -> None:
-        """Hear that carried values were exchanged; the pure twin remembers none."""
+        """Do nothing: the native twin forgets here what it remembers of carried values."""
 
 else:
     from ._native import BaseProxy, Latch, Local, LocalProxy, LocalStack, is_bound, unwrap

@@ -1,8 +1,8 @@
-"""What a request sees of the context variables of whoever calls the application.
+"""The context variables of its caller that a request sees.
 
-Nothing, unless it is asked for: a server's worker, or a connection, keeps what it set for
-the request before. What is hidden in this way is said once, for it may have been meant to
-be seen: a tracing span, a correlation id, the settings of ``decimal``.
+It sees none that ``inherit`` does not name: a server's worker, or a connection, keeps what it
+set for the request before. A variable that is hidden so is logged once, for it may have been
+meant to be seen: a tracing span, a correlation id, the settings of ``decimal``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
 _log = logging.getLogger("ctxlocal.context")
 _said: dict[ContextVar[Any], Latch] = {}
 
-MOST = 256  #: variables that are looked at; who makes more of them makes them at run time
+MOST = 256  #: variables that are looked at; a program with more makes them at run time
 
 # Of libraries that find what they need without them: sniffio, asgiref, warnings (Python 3.14).
 _PLUMBING = frozenset(
@@ -65,7 +65,7 @@ class Inheritance:
         return frame
 
     def _look_at(self, outside: Context) -> None:
-        """Say which variables are hidden, each once in this process."""
+        """Log which variables are hidden, each once in this process."""
         if len(self._known) > MOST:
             return
         for var, value in outside.items():
@@ -83,7 +83,7 @@ class Inheritance:
 
 
 def _is_noise(var: ContextVar[Any], value: object) -> bool:
-    """Whether nobody misses it: it is ours, a library's own, or holds what it would hold anyway."""
+    """Whether hiding ``var`` matters to nobody: ours, a library's own, or one with its default."""
     is_plumbing = type(var.name) is Label or var.name in _PLUMBING
     return is_plumbing or (_is_decimal(value) and _is_default(value))
 

@@ -1,4 +1,4 @@
-"""JSON of responses: what a session takes, and dataclasses, as Flask has them where it does.
+"""JSON of responses: every type that a session takes, and dataclasses, as Flask writes them.
 
 | value | JSON |
 |---|---|

@@ -1,4 +1,4 @@
-"""What ``ctxlocal`` offers and loads when it is first asked for."""
+"""The public names of ``ctxlocal`` that are loaded when they are first used."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Source: TypeAlias = "Local | LocalStack[Any] | ContextVar[Any] | Callable[[], Any]"
 
     class ProxyFunction(Protocol):
-        """What ``proxy`` is."""
+        """The type of ``proxy``."""
 
         def __call__(
             self,

@@ -1,4 +1,4 @@
-"""What has to happen once, before the first request is handled, however many come first."""
+"""Once: functions that are called before the first request is handled, by one of the first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Once:
         self._running: dict[str, Future[None]] = {}
 
     def add(self, function: Callable[[], Any]) -> None:
-        """Let ``function`` be called too.
+        """Add a function, to be called after those before.
 
         :raises RuntimeError: it would be too late.
         """
@@ -39,7 +39,7 @@ class Once:
         self._functions.append(function)
 
     async def run(self, context: RequestContext) -> None:
-        """Call what has not been called, or wait until another request has."""
+        """Call the functions that are left, or wait until another request has called them."""
         while not self.is_done:
             mine: Future[None] = Future()
             running = self._running.setdefault("now", mine)  # atomic: one request decides
@@ -62,7 +62,7 @@ class Once:
 
 
 async def _wait_async(running: Future[None]) -> None:
-    from ._async_library import library  # asyncio, for those who need it
+    from ._async_library import library  # imports asyncio, which WSGI needs not
 
     await library().wait(running)
 

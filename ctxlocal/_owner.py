@@ -1,10 +1,10 @@
-"""What an owner holds, and the primitives that no monkey-patching reaches.
+"""Record, with all that one owner holds, and the primitives that no monkey-patching reaches.
 
 Every owner but a Context keeps its values in a :class:`Record`: a thread in its
 thread state, a greenlet in its ``__dict__``, a task in its list of callbacks (one that
 is only known by equality can keep none: _shared.py). No
 table of ours refers to a value, so a value may refer to its owner and both can
-still be collected. The only registry here is weak; it serves the few who must
+still be collected. The only registry here is weak; it serves what has to
 reach every owner: a Local that is dropped, a changed default, a forked child.
 """
 
@@ -53,7 +53,7 @@ class Cells(dict):  # type: ignore[type-arg]  # dict[int, Any] would need a subs
     __ne__ = object.__ne__
 
     def __init__(self, thread: object = None) -> None:
-        self.thread = thread  # whom the values die with in a forked child; None: nobody
+        self.thread = thread  # the values die with it in a forked child; None: they stay
         reference = _CellsRef(self, _forget)
         reference.key = id(self)
         _alive[reference.key] = reference
@@ -72,7 +72,7 @@ def _forget(reference: _CellsRef) -> None:
 
 
 def living_cells() -> list[Cells]:
-    """The values of every living owner and frame. O(owners)."""
+    """Return the values of every living owner and frame. O(owners)."""
     return [cells for reference in list(_alive.values()) if (cells := reference()) is not None]
 
 
@@ -123,14 +123,14 @@ class SharedIdentity(Identity):
 
 
 class Record:
-    """What one owner holds; an owner known by equality has none (_shared.py).
+    """All values of one owner; an owner known by equality has no record (_shared.py).
 
     ``fixed`` are the values that stay with the owner; ``carried`` those that
     travel with snapshots and frames, which exchange the map whole. ``flow`` is
-    who is inside a frame that has exchanged it, or None.
+    the thread and greenlet inside a frame that has exchanged it, or None.
 
-    :param owner: whose it is; None for a thread.
-    :param thread: whom the values die with in a forked child; None: nobody.
+    :param owner: the owner of the values; None for a thread.
+    :param thread: the token of the thread that the values die with in a forked child, or None.
     """
 
     __slots__ = ("__weakref__", "carried", "fixed", "flow", "identity", "owner")
@@ -157,7 +157,7 @@ _here = RawLocal()
 
 
 def thread_token() -> object:
-    """Return what stands for the OS thread that runs now, and keeps nothing alive."""
+    """Return a token for the OS thread that runs now; it keeps nothing alive."""
     # Not the thread's record: a greenlet's would keep that, and its values, beyond the thread.
     try:
         return _here.token
@@ -167,7 +167,7 @@ def thread_token() -> object:
 
 
 def thread_record() -> Record:
-    """The record of the OS thread that runs now."""
+    """Return the record of the OS thread that runs now."""
     try:
         return _here.record  # type: ignore[no-any-return]
     except AttributeError:
@@ -176,7 +176,7 @@ def thread_record() -> Record:
 
 
 def _after_fork_in_child() -> None:
-    """Only the forking thread goes on; greenlets and tasks of the others never will."""
+    """Drop the values of owners that never run in the child: those of all other threads."""
     mine = thread_token()
     for cells in living_cells():
         if cells.thread not in (None, mine):

@@ -1,4 +1,4 @@
-"""One warning for who wonders why nothing is kept: a Secure cookie went out over plain HTTP.
+"""One warning of a Secure cookie that went out over plain HTTP, so that no session is kept.
 
 Browsers drop such a cookie without a word, except from a host of their own machine.
 """
@@ -18,7 +18,7 @@ _said = Latch()
 
 
 def is_suspect(environ: MutableMapping[str, Any]) -> bool:
-    """Whether nothing was said yet, and the request came by plain HTTP; a quick look.
+    """Whether the warning is still due and the request came by plain HTTP; a quick look.
 
     :param environ: the WSGI environ or the ASGI scope.
     """

@@ -1,4 +1,4 @@
-"""What a client is told when the session layer stops a request.
+"""The response to a request that an error of the session layer stopped.
 
 Frameworks answer what they do not know with a 500, mostly outside of their ``except``, so
 that nothing is left of the exception but the status. So the middleware looks with each 500

@@ -1,4 +1,4 @@
-"""Registry: what an App is set up with, before the first request."""
+"""Registry: the views, hooks and error handlers of an App."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class Registry(Host):
         """Return the handler of the closest class, None if there is none."""
         kinds = list(type(error).__mro__)
         if isinstance(error, HTTPException) and error.code in default_exceptions:
-            # A subclass of HTTPException alone has the code's class as its parent, so to speak.
+            # For a subclass of HTTPException alone the code's class counts as its parent.
             kinds.insert(kinds.index(HTTPException), default_exceptions[error.code])
         return next(
             (self._error_handlers[kind] for kind in kinds if kind in self._error_handlers), None

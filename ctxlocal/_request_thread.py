@@ -46,7 +46,7 @@ class RequestThread:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is the current thread."""
+        """Whether this is the current thread."""
         return self._ident == threading.get_ident()
 
     def submit(self, function: Callable[[], object]) -> None:
@@ -64,11 +64,11 @@ class RequestThread:
             self._desk.enqueue(self, self._executor)
 
     def give_back(self) -> None:
-        """Let others have it, after what was submitted."""
+        """Give the thread back to the executor, after the functions that were submitted."""
         self._functions.put(None)
 
     def work(self) -> None:
-        """Be the thread, until it is given back."""
+        """Call what is submitted, in the thread that this runs in, until it is given back."""
         self._ident = threading.get_ident()
         _here.is_lent = True
         _working.add(self)
@@ -111,7 +111,7 @@ class RequestThread:
 
 
 class _Desk:
-    """Knows who waits for a thread of one executor, and who holds one and is away."""
+    """The requests that wait for a thread of one executor, and those that have one and are away."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class _Desk:
         self._extra = 0  # threads beside the executor's
 
     def enqueue(self, thread: RequestThread, executor: Executor) -> None:
-        """Let ``thread`` wait for one of the executor's."""
+        """Put ``thread`` among those that wait for a thread of the executor."""
         with self._lock:
             self._waiting[thread] = None
         try:
@@ -147,19 +147,19 @@ class _Desk:
                 self._lent -= 1
 
     def went_away(self) -> None:
-        """Learn that a request does not use its thread."""
+        """Note that a request does not use its thread."""
         with self._lock:
             self._away += 1
         if self._waiting:
             self._add_thread()
 
     def came_back(self) -> None:
-        """Learn that it does again."""
+        """Note that a request uses its thread again."""
         with self._lock:
             self._away -= 1
 
     def _add_thread(self, *, is_new: bool = False) -> None:
-        """Start one beside the executor's, if there may be one more.
+        """Start a thread beside the executor's, if there may be one more.
 
         :param is_new: one more request waits, and the executor may have a thread for it.
         """
@@ -170,7 +170,7 @@ class _Desk:
             self._extra += 1
         try:
             threading.Thread(target=self._work, name="ctxlocal-request").start()
-        except RuntimeError:  # there are too many; who waits has to go on waiting
+        except RuntimeError:  # there are too many; the request goes on waiting
             with self._lock:
                 self._extra -= 1
 

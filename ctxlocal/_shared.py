@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ._owner import Cells, Flow
 
-    # Who is inside a frame: its values and the flow that entered it, by owner.
+    # By owner that is inside a frame: the frame's values, and the flow that entered it.
     Frames: TypeAlias = dict[Hashable, tuple[Cells, Flow]]
 
 
@@ -69,7 +69,7 @@ class SharedValues:
         return any(value for _, value in list(self._entries.values()))
 
     def keep_only(self, thread: object) -> None:
-        """Drop what other threads were the first to write, and the frames they are inside."""
+        """Drop values that another thread wrote first, and frames that another thread is inside."""
         for owner, (first, _) in list(self._entries.items()):
             if first is not thread:
                 self._entries.pop(owner, None)
@@ -82,7 +82,7 @@ _living: dict[int, ref[SharedValues]] = {}
 
 
 def living_values() -> list[SharedValues]:
-    """The values of every living storage. O(storages)."""
+    """Return the values of every living storage. O(storages)."""
     return [values for known in list(_living.values()) if (values := known()) is not None]
 
 

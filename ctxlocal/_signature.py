@@ -1,4 +1,4 @@
-"""The signatures of what is written in C, in Python.
+"""The signatures of the functions that are written in C, in Python.
 
 The native twin calls these when arguments do not fit, for the text of the error.
 """

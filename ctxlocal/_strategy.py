@@ -56,7 +56,7 @@ class Ident:
         raise NotImplementedError
 
     def describe(self) -> str:
-        """Name the current owner in words, for messages."""
+        """Return the current owner in words, for messages."""
         owner = self.owner()
         return _thread_label() if owner is THREAD else repr(owner)
 
@@ -157,7 +157,7 @@ class ContextIdent(Ident):
         return entry[1]
 
     def describe(self) -> str:
-        """Name the task or thread whose Context it is."""
+        """Return the name of the task or thread whose Context is current."""
         task = _current_task()
         return f"the Context of {_thread_label() if task is None else f'task {task.get_name()!r}'}"
 
@@ -199,7 +199,7 @@ class GreenletIdent(Ident):
             raise MissingDependencyError(
                 f"The identity strategy {self.name!r}", self.name, hub or "gevent"
             ) from error
-        from collections import deque  # 2 ms, which only those pay who use greenlets
+        from collections import deque  # 2 ms, paid for with greenlets alone
 
         self._getcurrent = getcurrent
         self._raw: deque[ref[Any]] = deque()
@@ -317,7 +317,7 @@ class TaskIdent(Ident):
         return record
 
     def describe(self) -> str:
-        """Name the task."""
+        """Return the name of the running task, or of the thread."""
         task = _current_task()
         return _thread_label() if task is None else f"task {task.get_name()!r}"
 
@@ -332,7 +332,7 @@ def _current_task() -> Any:
 
 
 class CallableIdent(Ident):
-    """What ``function()`` returns: by identity where it can be weakly referenced, else by equality.
+    """The object that ``function()`` returns, by identity; one without weak references by equality.
 
     :param function: called without arguments at each access.
     :raises IdentCallableError: it needs arguments; at use: it returned something
@@ -346,7 +346,7 @@ class CallableIdent(Ident):
         _refuse_required_arguments(function)
 
     def owner(self) -> object:
-        """Call the function; a proxy that it returns stands for its target."""
+        """Return what the function returns, for a proxy its target."""
         owner = self.function()
         for _ in range(sys.getrecursionlimit()):
             if not hasattr(type(owner), "_get_current_object"):
@@ -356,7 +356,7 @@ class CallableIdent(Ident):
 
 
 def _refuse_required_arguments(function: Callable[..., Any]) -> None:
-    import inspect  # 10 ms, which only those pay who bring a callable
+    import inspect  # 10 ms, paid for with a callable alone
 
     try:
         signature = inspect.signature(function)

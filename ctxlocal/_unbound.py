@@ -32,14 +32,14 @@ def unbound_named(name: str, found: object, message: str | None) -> UnboundError
 
 
 def resolver_failed(function: object, error: AttributeError) -> UnboundError | ResolverError:
-    """Return what an AttributeError out of a callable becomes."""
+    """Return the error that replaces an AttributeError of the callable behind a proxy."""
     if isinstance(error, UnboundAttributeError):  # another proxy, on the way
         return UnboundError(str(error), proxy=error.proxy, ident=error.ident, owner=error.owner)
     return ResolverError(function)
 
 
 def unbound_attribute(error: RuntimeError, name: str) -> RuntimeError:
-    """Return what an attribute's use raises: where it says unbound, an AttributeError too."""
+    """Return the error for an attribute's use: an UnboundError becomes an AttributeError too."""
     if isinstance(error, UnboundError):
         known = {"proxy": error.proxy, "ident": error.ident, "owner": error.owner}
     elif type(error) is RuntimeError:

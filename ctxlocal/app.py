@@ -3,7 +3,7 @@
 A request goes through these, in this order::
 
     wsgi_app            serve() opens a frame and pushes the context, which opens the session
-    respond             what no error handler takes becomes a 500
+    respond             an exception that no error handler takes becomes a 500
     full_dispatch_request
       first-request functions, the signal request_started
       preprocess_request    before_request functions; one that returns a value is the view
@@ -19,7 +19,7 @@ A request goes through these, in this order::
 It is written once, for WSGI and ASGI: the steps whose names end in ``_async`` await the
 functions of the application by ``RequestContext.call``, which in a synchronous request
 never suspends. So the step of the same name without ``_async`` is the same step, run at
-once. Whoever overrides a step overrides the ``_async`` one.
+once. A subclass overrides the ``_async`` one.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _log = logging.getLogger("ctxlocal.app")
 
 
 class _NoSessions(SessionInterface):
-    """For an App that was given none: its sessions are empty, and refuse every change."""
+    """The sessions of an App that was given none: empty, and closed to every change."""
 
     def open(self, cookies: str) -> Session:
         return NullSession()
@@ -117,7 +117,7 @@ class _NoSessions(SessionInterface):
 def _at_once(
     step: Callable[P, Coroutine[Any, Any, R]],
 ) -> Callable[P, R]:
-    """Make of an ``_async`` step the one that runs at once."""
+    """Return the synchronous twin of an ``_async`` step, which never has to wait."""
 
     @wraps(step)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -152,11 +152,11 @@ class App(Registry):
     loop made for it (about 0.2 ms), under ASGI the synchronous ones of a request run in one
     thread, which no other request has meanwhile.
 
-    :param name: names it, mostly ``__name__``.
+    :param name: the application's name, mostly ``__name__``.
     :param sessions: how sessions are opened and saved; with None the session is empty and
         refuses every change.
     :param inherit: the foreign context variables that a request sees, with the values of
-        whoever calls the App: True for all, False for none, or an iterable of ContextVars.
+        the caller of the App: True for all, False for none, or an iterable of ContextVars.
         What is set inside is not seen outside. A variable that was set outside and is hidden
         is logged once in this process.
     :raises SessionConfigError: ``sessions`` is a store, or anything else.
@@ -217,7 +217,7 @@ class App(Registry):
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an ASGI scope; see :mod:`ctxlocal.asgi`."""
-        from ._asgi_app import serve  # asyncio, for those who need it
+        from ._asgi_app import serve  # imports asyncio, which WSGI needs not
 
         await serve(self, scope, receive, send)
 
@@ -308,7 +308,7 @@ class App(Registry):
         return self.url_map.bind(host, self.config.get("APPLICATION_ROOT"), url_scheme=scheme)
 
     def open_session(self, context: RequestContext) -> Session:
-        """Open the request's session, or stand in for it where there is none."""
+        """Open the request's session; without one, return a stand-in."""
         opened: Session | None = self.session_interface.open_session(self, context.request)
         return self.session_interface.make_null_session(self) if opened is None else opened
 
@@ -386,7 +386,7 @@ class App(Registry):
         return response
 
     async def handle_user_exception_async(self, error: Exception) -> Any:
-        """Return what an error handler makes of it; without one, an HTTPException is the answer.
+        """Return what the handler of ``error`` returns; without one, an HTTPException itself.
 
         :raises Exception: ``error`` itself, if it is unhandled.
         """
@@ -540,7 +540,7 @@ _SAFE_IN_ANCHORS = "%!#$&'()*+,/:;=?@"  # RFC 3986, 3.5
 
 
 def _adapter() -> tuple[MapAdapter, bool]:
-    """Return what builds the URLs of the application at work, and whether a request gave it."""
+    """Return the adapter that builds the application's URLs, and whether it is a request's."""
     at_work, context = app_stack.top, request_stack.top
     if at_work is None:
         context = current_request_context("url_for")  # which raises

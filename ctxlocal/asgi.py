@@ -41,7 +41,7 @@ ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("ctxlocal.asgi")
 
-# What carries the response's header; a session has to be saved before it.
+# The messages with the header of a response; a session is saved before it.
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
@@ -144,7 +144,7 @@ async def _serve_in(
 
 
 def end(context: AppContext | RequestContext, error: BaseException | None) -> None:
-    """Run the teardowns; what they raise is logged, for the response is made by now."""
+    """Pop ``context``; errors of its teardowns are logged, for the response is made by now."""
     try:
         context.pop(error)
     except Exception:
@@ -152,7 +152,7 @@ def end(context: AppContext | RequestContext, error: BaseException | None) -> No
 
 
 def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Return them so that they run with what is in place now, whoever calls them."""
+    """Return ``receive`` and ``send`` so that they run with the values that are in place now."""
     frame = frame_here()
     return partial(drive_call, frame, receive), partial(drive_call, frame, send)
 
@@ -165,12 +165,12 @@ class _Response:
         self._place: ScopeSession | None = None
         self._lost = lost
         self.is_started = False  # the header is passed on, or about to be
-        self._is_refused = False  # by a response of ours; what the application sends is dropped
+        self._is_refused = False  # a response of ours is sent, and the application's dropped
         self._if_not_saved = NOTHING
         self._sessions = sessions
         self._scope = scope
         self._send = send
-        self._handled = sys.exc_info()[1]  # by whoever called us: none of the application's
+        self._handled = sys.exc_info()[1]  # by our caller: no exception of the application
 
     def open(self, session: Session) -> Session:
         """Put the session where the application looks for it."""
@@ -178,7 +178,7 @@ class _Response:
         return session
 
     def close(self) -> None:
-        """Learn that the application has ended."""
+        """End the session, and give its place back: the application has ended."""
         if self._place is not None:
             self._place.close()
 
@@ -203,7 +203,7 @@ class _Response:
         await self._send(message)
 
     async def refuse(self, error: SessionError) -> None:
-        """Answer what the session layer has to say; again is harmless."""
+        """Send the response to ``error``; again is harmless."""
         if not self._is_refused:
             self._is_refused = True
             log_refusal(_log, error)
@@ -243,7 +243,7 @@ def cookies_of(scope: Scope) -> str:
 
 
 def with_headers(message: Message, asked: SessionHeaders) -> Message:
-    """Return ``message`` with what a session asks for in its header; it itself is not changed."""
+    """Return a copy of ``message`` with the header fields that a session asks for."""
     if not asked.vary and not asked.cookies:
         return message
     headers = []
@@ -259,7 +259,7 @@ def with_headers(message: Message, asked: SessionHeaders) -> Message:
 
 
 def encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Return header fields as ASGI has them."""
+    """Return header fields in ASGI's form: pairs of bytes, the names in lower case."""
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 

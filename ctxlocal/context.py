@@ -1,4 +1,4 @@
-"""The names by which the current request and application are found, from wherever code runs.
+"""The current request and application, under names that can be imported anywhere.
 
 ``request``, ``session``, ``g`` and ``current_app`` are proxies for what the running owner
 has on top of its stacks; see :class:`RequestContext` and :class:`AppContext`.
@@ -66,7 +66,7 @@ __all__ = [
 def current_request_context(wanted: str = "This") -> RequestContext:
     """Return the running owner's request context.
 
-    :param wanted: who needs it, for the error.
+    :param wanted: the name of the caller, for the error.
     :raises UnboundError: there is none.
     """
     context = request_stack.top
@@ -146,7 +146,7 @@ def _lookup_app_object(name: str, shown: str) -> Any:
 
 
 class ContextProxy(LocalProxy[Any]):
-    """A proxy for what is never awaited, and does not claim to be: ``mock.patch`` looks at that."""
+    """A proxy without ``__await__``: ``mock.patch`` takes one that has it for asynchronous."""
 
     __slots__ = ()
     __await__ = None
@@ -241,7 +241,7 @@ def copy_current_request_context(function: Callable[P, R]) -> Callable[P, R]:
 
     One wrapper serves any number of threads, greenlets and tasks at once, also when the
     request is over. Each call has the request and its session, a ``g`` of its own, and
-    runs the teardowns when it ends; whatever else travels (see :mod:`ctxlocal.flow`) is as
+    runs the teardowns when it ends; everything else that travels (see :mod:`ctxlocal.flow`) is as
     it was when the wrapper was made. Of an ``async def`` each step runs so; a generator's
     body runs wherever it is iterated.
 
@@ -273,8 +273,8 @@ def copy_current_request_context(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def stream_with_context(generator_or_function: T) -> T:
-    """Return what it is given: every body streams inside its request's context anyway.
+    """Return the argument: every body streams inside its request's context anyway.
 
-    Kept for those who call it, as a function or as a decorator.
+    Kept for programs that call it, as a function or as a decorator.
     """
     return generator_or_function

@@ -2,7 +2,7 @@
 
 What travels: the context variables, and the values of each Local that follows the
 application's default or was made with ``carry=True``. A Local with a strategy of
-its own stays at home; people choose "thread" for what must not leave its thread.
+its own stays with its owner: the strategy "thread" is for values that must not leave a thread.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def scoped(local: Local, /, *, strict: bool = False, **values: Any) -> Scoped:
 
 
 def snapshot() -> Snapshot:
-    """Capture what travels, as it is now in the current owner.
+    """Return a Snapshot of what travels, as it is now in the current owner.
 
     Namespaces are copied, the objects in them are not; a Local that is dropped takes its
     values out of the snapshot. O(values captured).

@@ -1,4 +1,4 @@
-"""Identity strategies: who is the current owner?
+"""Identity strategies: each tells which thread, greenlet, task or other object is the owner.
 
 Which strategy serves is the application's decision, not a library's: a Local
 made without ``ident`` follows :func:`set_default`, or the environment variable
@@ -128,7 +128,7 @@ def decided_default() -> Ident | None:
 
 
 def default_source() -> str:
-    """Tell where the default came from: "set_default", "CTXLOCAL_IDENT" or "built-in"."""
+    """Return where the default came from: "set_default", "CTXLOCAL_IDENT" or "built-in"."""
     return _default_source
 
 
@@ -182,7 +182,7 @@ def _living_contexts() -> list[Context]:
 
 
 def follow(follower: Follower) -> None:
-    """Register something that follows the default; weakly."""
+    """Register ``follower``, weakly, to be unbound when the default changes."""
     key = id(follower)
     _followers[key] = ref(follower, lambda _: _followers.pop(key, None))
 

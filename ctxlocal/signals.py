@@ -1,4 +1,4 @@
-"""What happens in an App, as signals of blinker, under the names that Flask gave them.
+"""Signals of an App: blinker's, under the names that Flask gave them.
 
 Each is sent with the App as its sender, while its contexts are in place unless it says
 otherwise. A receiver that raises makes the request fail.

@@ -41,8 +41,8 @@ ExcInfo: TypeAlias = (
 Write: TypeAlias = Callable[[bytes], object]
 StartResponse: TypeAlias = Callable[..., Write]
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
-# What is accepted: of an application without types, as Django's is, checkers infer an answer
-# that is no Iterable of bytes.
+# The type that is accepted: of an application without types, as Django's is, checkers infer an
+# answer that is no Iterable of bytes.
 AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
 _log = logging.getLogger("ctxlocal.wsgi")
@@ -134,7 +134,7 @@ def serve(
 ) -> Iterable[bytes]:
     """Serve the request of ``context`` by ``application``, in a frame of its own.
 
-    :param sessions: what saves the context's session; None if nobody has to.
+    :param sessions: saves the context's session; None if the application does.
     :param frame: None for one that starts with nothing at all.
     :return: what the server has to iterate and close.
     """
@@ -204,14 +204,14 @@ class _Exchange:
             first = next(iterator, _END)
             self._give_status()
         except BaseException:
-            _close_body(body)  # the server, which would have done so, never gets it
+            _close_body(body)  # the server never gets it, and cannot
             raise
         return _Body(self, frame, body, iterator, first)
 
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
     ) -> Write:
-        """Keep what the application says, until the session is saved."""
+        """Keep the status and headers of the application until the session is saved."""
         if exc_info is None and (self._is_started or self._status is not None):
             raise AssertionError(
                 "start_response was called a second time without exc_info; PEP 3333 allows that "
@@ -257,7 +257,7 @@ class _Exchange:
         return headers_if_unsaved(session)
 
     def _take_over(self, session: Session) -> None:
-        """Look whether the application has put something in the session's place."""
+        """Take values over that the application has put in the session's place."""
         environ = self.context.environ
         self._seen = found = environ.get(_PLACE, session)
         if isinstance(found, Session):  # or that of a ContextMiddleware inside, which has saved it
@@ -275,7 +275,7 @@ class _Exchange:
         return [] if self.context.environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
     def end(self, error: BaseException | None) -> None:
-        """Run the teardowns; what they raise is logged, for the response is made by now."""
+        """Pop the context; errors of its teardowns are logged, for the response is made by now."""
         if self._seen is not None:
             found = self.context.environ.get(_PLACE, self._seen)
             if found is not self._seen and values_of(found) is not None:

@@ -67,7 +67,7 @@ class _OfClass:
 
 
 class _Quiet:
-    """Stands before the class in a leaf, so that its __init_subclass__ is not called for it."""
+    """The first base of a leaf, so that the class's ``__init_subclass__`` is not called for it."""
 
     __slots__ = ()
 
@@ -123,7 +123,7 @@ def shadow_class_attributes(local: Any) -> None:
 
 
 def admit(local: Any, name: str) -> bool:
-    """Let ``name`` be a value's, with a property to find it by; False for a data descriptor's."""
+    """Add a property for the values called ``name``; return False for a data descriptor's name."""
     leaf = type(local)._ctxlocal_leaves[0]
     if is_data_descriptor(leaf, name):
         return False
@@ -139,7 +139,7 @@ def admit(local: Any, name: str) -> bool:
 
 
 def is_special(name: str) -> bool:
-    """Whether a name is for Python itself, which looks in the class and not in an instance."""
+    """Whether ``name`` is a special one, which Python looks up in the class alone."""
     return name.startswith("__") and name.endswith("__")
 
 
@@ -204,7 +204,7 @@ class WatchedCells(dict):  # type: ignore[type-arg]  # a subscript would cost at
 
 
 def lookup(local: Any, name: str) -> Any:
-    """Find an attribute by the rule: data descriptor, value, class attribute."""
+    """Return an attribute by the rule: data descriptor, value, class attribute."""
     leaf = type(local)
     found = class_attribute(leaf, name)
     if _is_data(found):
@@ -232,7 +232,7 @@ def _is_data(found: object) -> bool:
 
 
 def class_attribute(leaf: Any, name: str) -> Any:
-    """Find a class attribute past the leaf's properties, as it is."""
+    """Return a class attribute past the leaf's properties, as it is."""
     for cls in leaf._ctxlocal_class.__mro__:
         if name in cls.__dict__:
             return cls.__dict__[name]
@@ -247,7 +247,7 @@ def no_attribute(local: Any, name: str) -> AttributeError:
 
 
 def cell_of(local: Any, name: str) -> Cell:
-    """Return the cell of a name that is about to be set; the strategy is decided by now."""
+    """Return the cell of a name that is about to be set; this decides the strategy."""
     cells = local._ctxlocal_cells
     cell = cell_for(local._ctxlocal_slot.bound(), cells, name)
     if name in cells:

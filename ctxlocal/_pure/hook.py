@@ -1,4 +1,4 @@
-"""How a Local or LocalStack makes a proxy for itself, although proxies stand above them."""
+"""The hook by which a Local or LocalStack makes a proxy, which is defined in a later module."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _classes: list[Callable[..., Any]] = []
 
 
 def register_proxy(cls: Callable[..., Any]) -> None:
-    """Let ``make_proxy`` make instances of ``cls``."""
+    """Set the class whose instances ``make_proxy`` makes."""
     _classes[:] = [cls]
 
 
 def make_proxy(local: object, name: str | None, *, unbound_message: str | None) -> Any:
-    """Make the proxy that calling ``local`` returns."""
+    """Return the proxy that a call of ``local`` returns."""
     return _classes[0](local, name, unbound_message=unbound_message)

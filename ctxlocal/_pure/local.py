@@ -230,11 +230,11 @@ def _refuse_dict(local: Local, name: str) -> None:
 
 
 def _dict(local: Local) -> Any:
-    """The current owner's values: a real dict where it is the owner's alone, else a view."""
+    """Return the current owner's values: a real dict where it is the owner's alone, else a view."""
     storage = local._ctxlocal_slot.bound()
     begin(local)
     if storage.is_shared:
-        from functools import partial  # both imports take milliseconds: for those only who ask
+        from functools import partial  # both imports take milliseconds, paid for by a call alone
 
         from .mapping import ValuesView
 

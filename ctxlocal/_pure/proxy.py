@@ -47,7 +47,7 @@ _MISSING: Final = object()
 
 
 class BaseProxy:
-    """What every proxy has: attributes, and the special methods that every object has.
+    """The base of all proxies: attributes, and the special methods that every object has.
 
     ``issubclass(type(x), BaseProxy)`` tells whether ``x`` is a proxy.
     """
@@ -303,7 +303,7 @@ def _called(name: str) -> Method:
 
 def _math(name: str) -> Method:
     def method(self: Any) -> Any:
-        import math  # an extension module; loaded by those only who round a proxy
+        import math  # an extension module, loaded when a proxy is rounded
 
         return getattr(math, name)(_resolver(self)())
 
@@ -411,7 +411,7 @@ def _add_methods(cls: type, methods: dict[str, Method]) -> None:
 
 
 def _make_plain(cls: type[BaseProxy]) -> None:
-    """Make a class one of ours: what it defines is not for attribute access."""
+    """Mark ``cls`` as a class of ours: its own names are not for attribute access."""
     cls._ctxlocal_base = cls
     del cls.__getattribute__
 

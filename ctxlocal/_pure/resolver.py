@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def resolver_for(local: Any, name: str | None, message: str | None) -> Callable[[], Any]:
-    """Return the callable that finds the object; the parameters are LocalProxy's.
+    """Return the callable that finds a proxy's object; the parameters are LocalProxy's.
 
     It raises UnboundError where nothing is bound, ResolverError where a callable fails.
 

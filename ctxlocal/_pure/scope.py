@@ -33,10 +33,10 @@ _hook: Callable[[ScopeLostError], object] = _ignore
 
 
 def set_lost_scope_hook(hook: Callable[[ScopeLostError], object] | None) -> None:
-    """Choose what is told of scopes that are left in an owner that had not entered them.
+    """Set the function that is called when a scope is left in an owner that had not entered it.
 
     :param hook: called with a :class:`~ctxlocal.errors.ScopeLostError`, in the owner
-        that leaves the scope; it may raise. None, as at first: nobody is told.
+        that leaves the scope; it may raise. None, as at first, for no function.
     """
     global _hook
     _hook = hook or _ignore
@@ -94,11 +94,11 @@ class Scope:
         return True
 
     def _apply(self) -> None:
-        """Remember what is there, and put the scope's values in its place."""
+        """Remember the former values, and put those of the scope in their place."""
         raise NotImplementedError
 
     def _restore(self) -> None:
-        """Put back what was there."""
+        """Put back the former values."""
         raise NotImplementedError
 
 

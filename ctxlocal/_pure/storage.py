@@ -181,7 +181,7 @@ _keys = itertools.count(1)  # never reused, unlike id()
 
 
 class _RecordStorage:
-    """What the two kinds that keep their values in Records have in common."""
+    """The base of the two kinds of storage that keep their values in Records."""
 
     __slots__ = ("__weakref__", "_shared", "ident", "key")
     is_shared = False
@@ -358,7 +358,7 @@ class Slot:
         return storage
 
     def serve(self, holder: Holder) -> None:
-        """Tell ``holder`` now, and whenever the strategy changes, to forget what it remembers."""
+        """Make ``holder`` forget what it remembers, now and whenever the strategy changes."""
         self._holder = ref(holder)
         self._renew_holder()
 
@@ -385,7 +385,7 @@ class Slot:
         return storage is not None and storage.is_live(contexts)
 
     def strategy(self) -> Ident:
-        """Return the strategy for a message; asks for no decision that a write would."""
+        """Return the strategy, for a message; an undecided one stays so, unlike with a write."""
         if self.storage is not None:
             return self.storage.ident
         return _ident.decided_default() or _ident.resolve("context")
@@ -403,7 +403,7 @@ def make_slot(
     carry: bool,
     empty: type,
 ) -> Slot:
-    """Make the slot that a Local's arguments mean.
+    """Return the slot that a Local's arguments mean.
 
     :param var: a ContextVar of the user's, or None.
     :param ident: as in :func:`ctxlocal.ident.resolve`; None follows the default.
@@ -435,7 +435,7 @@ def _make_storage(ident: Ident, carry: bool) -> Storage:
 
 
 def plan(storage: Storage) -> tuple[str, object, object, object, object, object]:
-    """Tell the native twin how to find values without asking the storage.
+    """Return how the native twin finds values without asking the storage.
 
     :returns: (kind, ContextVar, thread-local values, key of the record in a greenlet's
         ``__dict__``, which map of the record, key in the map); what a kind has no use for is

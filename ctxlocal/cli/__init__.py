@@ -1,8 +1,12 @@
-"""The command ``ctxlocal``: what isolates what, on this machine and in this application.
+"""The command ``ctxlocal``: proofs, measurements and the care of sessions.
 
-``ctxlocal matrix`` proves each identity strategy against each way of starting
-work; ``ctxlocal doctor`` looks at one process and says whether its choice of
-strategy can work there; ``ctxlocal bench`` measures what it costs.
+``matrix``    proves each identity strategy against each way of starting work
+``doctor``    looks at one process, and says whether its choice of strategy can work there
+``soak``      serves requests by real servers under load, and counts what is mixed up
+``bench``     measures the cost, beside the other libraries that are installed
+``prove``     does all of these in a minute, and writes a report
+``sessions``  counts, lists, purges and ends the sessions in a store
+``demo``      serves a shop whose sessions can be watched
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ static const char DOC_BaseProxy[] =
     "BaseProxy(local, name=None, *, unbound_message=None)\n"
     "--\n"
     "\n"
-    "What every proxy has: attributes, and the special methods that every object has.\n"
+    "The base of all proxies: attributes, and the special methods that every object has.\n"
     "\n"
     "``issubclass(type(x), BaseProxy)`` tells whether ``x`` is a proxy.";
 
