@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import ident as _ident
+from ._pure.storage import subject
 from .errors import ResolverError, UnboundAttributeError, UnboundError
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ def unbound_named(name: str, found: object, message: str | None) -> UnboundError
     """Return the error where what is bound lacks the attribute ``name``."""
     return UnboundError(
         message
-        or f"LocalProxy {name!r} is not bound: the {type(found).__name__!r} object it "
+        or f"LocalProxy {name!r} is not bound: the {subject(found, '_ctxlocal_slot')} it "
         f"leads to has no attribute {name!r}. Set it there first."
     )
 

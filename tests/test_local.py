@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import pickle
 import re
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -68,6 +69,44 @@ def test_deleting_a_missing_attribute_raises_attribute_error(impl: ModuleType, i
         with pytest.raises(AttributeError, match=exactly("'Local' object has no attribute 'user'")):
             del local.user
         local.other = 1
+
+
+def test_message_of_a_missing_attribute_names_the_local(impl: ModuleType, ident: Any) -> None:
+    local = impl.Local(ident=ident, name="app")
+    text = exactly("Local 'app' has no attribute 'user'")
+
+    def is_missing() -> None:
+        with pytest.raises(AttributeError, match=text) as got:
+            _ = local.user
+        with pytest.raises(AttributeError, match=text) as deleted:
+            del local.user
+        for caught in (got, deleted):
+            assert (caught.value.name, caught.value.obj) == ("user", local)
+
+    is_missing()
+    local.user = local.other = 1
+    in_new_owner(ident, is_missing)
+    assert local.user == 1
+    del local.user
+    is_missing()
+    impl.release_local(local)
+    is_missing()
+    with pytest.raises(KeyError, match=exactly("'user'")):
+        local.__dict__["user"]
+
+
+def test_what_the_local_has_is_suggested_for_a_missing_attribute(
+    impl: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (None, "app"):
+        local = impl.Local(name=name)
+        local.username = 1
+        with pytest.raises(AttributeError) as caught:
+            _ = local.user_name
+        sys.__excepthook__(caught.type, caught.value, None)
+        called = "'Local' object" if name is None else "Local 'app'"
+        said = f"{called} has no attribute 'user_name'. Did you mean: 'username'?"
+        assert said in capsys.readouterr().err
 
 
 def test_none_is_a_value(impl: ModuleType, ident: Any) -> None:
@@ -319,6 +358,9 @@ def test_dict_itself_is_read_only(impl: ModuleType, ident: Any, change: str) -> 
     local = impl.Local(ident=ident)
     local.user = 1
     text = "'Local' object attribute '__dict__' is read-only"
+    named = text.replace("'Local' object", "Local 'app'")
+    with pytest.raises(AttributeError, match=exactly(named)):
+        impl.Local(ident=ident, name="app").__dict__ = {}
     with pytest.raises(AttributeError, match=exactly(text)):
         setattr(local, "__dict__", {}) if change == "set" else delattr(local, "__dict__")
     assert local.user == 1
@@ -342,6 +384,12 @@ def test_class_attribute_is_the_default(impl: ModuleType, ident: Any) -> None:
     assert local.role == "guest"
     with pytest.raises(AttributeError, match=exactly("'Defaults' object has no attribute 'role'")):
         del local.role
+    named = Defaults(ident=ident, name="rights")
+    assert named.role == "guest"
+    with pytest.raises(AttributeError, match=exactly("Defaults 'rights' has no attribute 'role'")):
+        del named.role
+    with pytest.raises(AttributeError, match=exactly("Defaults 'rights' has no attribute 'rank'")):
+        _ = named.rank
 
 
 def test_class_attribute_changed_later_is_seen(impl: ModuleType, ident: Any) -> None:
@@ -912,6 +960,28 @@ def test_getattr_of_a_subclass_serves_what_is_missing(impl: ModuleType, ident: A
     assert not hasattr(local, "no_such")
 
 
+def test_getattr_of_a_subclass_is_asked_in_place_of_the_message(
+    impl: ModuleType, ident: Any
+) -> None:
+    asked: list[str] = []
+
+    class Lazy(impl.Local):  # type: ignore[name-defined,misc]
+        def __getattr__(self, name: str) -> str:
+            asked.append(name)
+            if name.startswith("no_"):
+                raise AttributeError(f"Lazy makes no {name}")
+            return f"made {name}"
+
+    local = Lazy(ident=ident, name="lazy")
+    local.other = 1
+    assert local.user == "made user"
+    with pytest.raises(AttributeError, match=exactly("Lazy makes no no_such")):
+        _ = local.no_such
+    assert asked == ["user", "no_such"]
+    with pytest.raises(AttributeError, match=exactly("Lazy 'lazy' has no attribute 'user'")):
+        del local.user
+
+
 def test_getattr_of_a_subclass_is_asked_once_for_each_miss(impl: ModuleType, ident: Any) -> None:
     asked: list[str] = []
 
@@ -943,6 +1013,10 @@ def test_getattribute_of_a_subclass_sees_each_access(impl: ModuleType, ident: An
     assert local.user == 1
     assert not hasattr(local, "other")
     assert seen == ["user", "other"]
+    named = Watched(ident=ident, name="watch")
+    with pytest.raises(AttributeError, match=exactly("Watched 'watch' has no attribute 'other'")):
+        _ = named.other
+    assert seen == ["user", "other", "other"]
 
 
 def test_setattr_and_delattr_of_a_subclass_hand_on_to_super(impl: ModuleType, ident: Any) -> None:
@@ -1060,6 +1134,16 @@ def test_copy_is_another_local_with_the_current_values(impl: ModuleType, ident: 
     assert in_new_owner(ident, lambda: dict(other)) == {}
 
 
+def test_copy_keeps_the_name_and_has_its_own_address(impl: ModuleType, ident: Any) -> None:
+    other = copy.copy(impl.Local(ident=ident, name="app"))
+    assert repr(other) == "<Local 'app'>"
+    with pytest.raises(AttributeError, match=exactly("Local 'app' has no attribute 'user'")):
+        _ = other.user
+    local = impl.Local(ident=ident)
+    other = copy.copy(local)
+    assert repr(other) == f"<Local at {id(other):#x}>"
+
+
 def test_copy_of_a_subclass_runs_its_init(impl: ModuleType, ident: Any) -> None:
     Conn, _ = make_init_class(impl, ident)
     conn = Conn("host", port=5)
@@ -1086,6 +1170,8 @@ def test_pickling_is_refused_and_says_why(impl: ModuleType, protocol: int) -> No
     )
     with pytest.raises(TypeError, match=exactly(text)):
         pickle.dumps(impl.Local(), protocol)
+    with pytest.raises(TypeError, match=exactly(text.replace("'Local' object", "Local 'app'"))):
+        pickle.dumps(impl.Local(name="app"), protocol)
 
 
 def test_deep_copy_is_refused(impl: ModuleType) -> None:

@@ -51,6 +51,10 @@ DIFFERENCES = {
     "arity of special methods": (
         "Those in C that take no argument or one get the text of CPython for a wrong number."
     ),
+    "errors of descriptors": (
+        "A data descriptor that raises AttributeError is asked twice by the pure twin where the "
+        "class has an __init__ or the Local a name, because Python keeps no error for __getattr__."
+    ),
     "__slots__": "The pure twin's classes name their slots; those in C have none to name.",
 }
 
@@ -270,6 +274,17 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "missing": lambda m: m.Local().x,
     "missing in a subclass": lambda m: subclass(m).y,
     "delete missing": lambda m: delattr(m.Local(), "x"),
+    "missing, named": lambda m: m.Local(name="web").x,
+    "delete missing, named": lambda m: delattr(m.Local(name="web"), "x"),
+    "missing, named by no str": lambda m: m.Local(name=5).x,
+    "missing in a nameless subclass": lambda m: type("Sub", (m.Local,), {})().y,
+    "missing in a named copy": lambda m: copy.copy(m.Local(name="web")).x,
+    "refused before __init__": lambda m: m.Local.__new__(m.Local).__delattr__("__dict__"),
+    "set __dict__, named": lambda m: setattr(m.Local(name="web"), "__dict__", {}),
+    "view, missing, named": lambda m: m.Local(name="web").__dict__["x"],
+    "pickle, named": lambda m: pickle.dumps(m.Local(name="web")),
+    "pickle a stack, named": lambda m: pickle.dumps(m.LocalStack(name="web")),
+    "copies": lambda m: [repr(copy.copy(c(name="a"))) for c in (m.Local, m.LocalStack)],
     "delete a class attribute": lambda m: delattr(subclass(m), "x"),
     "set a property": lambda m: setattr(subclass(m), "fixed", 1),
     "delete a property": lambda m: delattr(subclass(m), "fixed"),
@@ -310,6 +325,11 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "unbound name of a stack": lambda m: [
         s := m.LocalStack(name="s"),
         s.push(1),
+        s("x")._get_current_object(),
+    ],
+    "unbound name of a Local on a stack": lambda m: [
+        s := m.LocalStack(name="s"),
+        s.push(m.Local(name="web")),
         s("x")._get_current_object(),
     ],
     "unbound repr, dir, bool": lambda m: [f(m.Local()("x")) for f in (repr, dir, bool)],

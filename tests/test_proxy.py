@@ -769,9 +769,16 @@ def test_unbound_named_attribute_of_a_stack_is_named(impl: ModuleType) -> None:
     with pytest.raises(UnboundError, match=exactly(text)):
         p._get_current_object()
     stack.push(Plain())
-    with pytest.raises(UnboundError, match="has no attribute 'user'") as caught:
+    text = (
+        "LocalProxy 'user' is not bound: the 'Plain' object it leads to has no attribute 'user'. "
+        "Set it there first."
+    )
+    with pytest.raises(UnboundError, match=exactly(text)) as caught:
         p._get_current_object()
     assert isinstance(caught.value.__cause__, AttributeError)
+    stack.push(impl.Local(name="app"))
+    with pytest.raises(UnboundError, match=exactly(text.replace("'Plain' object", "Local 'app'"))):
+        p._get_current_object()
 
 
 def test_unbound_context_var_is_named(impl: ModuleType) -> None:

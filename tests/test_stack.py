@@ -322,6 +322,13 @@ def test_copy_is_another_stack_with_the_current_objects(impl: ModuleType, ident:
     assert in_new_owner(ident, lambda: other.top) is None
 
 
+def test_copy_keeps_the_name_and_has_its_own_address(impl: ModuleType, ident: Any) -> None:
+    assert repr(copy.copy(impl.LocalStack(ident=ident, name="q"))) == "<LocalStack 'q'>"
+    stack = impl.LocalStack(ident=ident)
+    other = copy.copy(stack)
+    assert repr(other) == f"<LocalStack at {id(other):#x}>"
+
+
 def test_copy_of_an_empty_stack_is_empty(impl: ModuleType, ident: Any) -> None:
     other = copy.copy(impl.LocalStack(ident=ident))
     assert other.top is None
@@ -337,6 +344,9 @@ def test_pickling_is_refused_and_says_why(impl: ModuleType, protocol: int) -> No
     )
     with pytest.raises(TypeError, match=exactly(text)):
         pickle.dumps(impl.LocalStack(), protocol)
+    text = text.replace("'LocalStack' object", "LocalStack 'frames'")
+    with pytest.raises(TypeError, match=exactly(text)):
+        pickle.dumps(impl.LocalStack(name="frames"), protocol)
 
 
 def test_weak_reference_dies_with_the_stack(impl: ModuleType, ident: Any) -> None:

@@ -13,7 +13,8 @@ Where values can appear that were never set as an attribute, a Local is moved to
 *open leaf*, a subclass of the leaf that has a ``__getattr__`` too: one over a
 ContextVar of the user's, one whose real ``__dict__`` was handed out, one with more
 names than a class can have properties for, and one with an ``__init__``, which has to
-run before the first miss in a new owner.
+run before the first miss in a new owner. So is one that was given a name, as Python's
+own message for what is missing would not tell it.
 
 A class may change while it has Locals. Its leaves inherit that; and what a leaf has of its
 own, properties and classmethods, asks the class again.
@@ -22,6 +23,7 @@ own, properties and classmethods, asks the class again.
 from __future__ import annotations
 
 from .cell import cell_for
+from .storage import subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -240,9 +242,9 @@ def class_attribute(leaf: Any, name: str) -> Any:
 
 
 def no_attribute(local: Any, name: str) -> AttributeError:
-    """Return the error that Python would raise."""
+    """Return the error that Python would raise, but that it calls the Local by its name."""
     return AttributeError(
-        f"{type(local).__name__!r} object has no attribute {name!r}", name=name, obj=local
+        f"{subject(local, '_ctxlocal_slot')} has no attribute {name!r}", name=name, obj=local
     )
 
 

@@ -19,7 +19,7 @@ from .attribute import (
 )
 from .cell import items, next_rank
 from .hook import make_proxy
-from .storage import make_slot
+from .storage import make_slot, subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Local:
         a dict; it is copied for each write. Not together with ``ident``.
     :param ident: a strategy, as in :func:`ctxlocal.ident.resolve`. None, the
         default, follows the application's: leave it so in a library.
-    :param name: names the Local in messages.
+    :param name: names the Local in messages, also that of a missing attribute.
     :param carry: with an ``ident``: the values go along with snapshots and frames
         all the same. Those of a Local that follows the default always do.
     :raises UnknownIdentError: no such strategy.
@@ -91,12 +91,12 @@ class Local:
         object.__setattr__(self, "_ctxlocal_init", None)
         if owns_init:
             ident, carry = cls._ctxlocal_options
-            _install(self, make_slot(_label(self, None), None, ident, carry, dict))
+            _install(self, make_slot(self, None, None, ident, carry, dict))
             object.__setattr__(self, "_ctxlocal_init", (args, kwargs))
             self._ctxlocal_slot.bound().setdefault({})  # __init__ is about to run here
         elif cls.__new__ is not Local.__new__:  # which may set attributes at once
             ident, carry = cls._ctxlocal_options
-            _install(self, make_slot(_label(self, None), None, ident, carry, dict))
+            _install(self, make_slot(self, None, None, ident, carry, dict))
         return self
 
     def __init__(
@@ -118,7 +118,7 @@ class Local:
             elif ident is None:
                 ident, carried = type(self)._ctxlocal_options
                 carry = carry or carried
-            _install(self, make_slot(_label(self, name), context_var, ident, carry, dict))
+            _install(self, make_slot(self, name, context_var, ident, carry, dict))
 
     if TYPE_CHECKING:
 
@@ -183,15 +183,15 @@ class Local:
             other = cls(*args, **kwargs)
         else:
             other = cls.__new__(cls)
-            _install(other, self._ctxlocal_slot.twin())
+            _install(other, self._ctxlocal_slot.twin(other))
         for name, value in _items(self):
             setattr(other, name, value)
         return other
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
-            f"cannot pickle {type(self).__name__!r} object: its values belong to the owners "
-            "of this process. Pickle dict(local) instead; copy.copy(local) makes another Local."
+            f"cannot pickle {subject(self, '_ctxlocal_slot')}: its values belong to the owners of "
+            "this process. Pickle dict(local) instead; copy.copy(local) makes another Local."
         )
 
 
@@ -205,14 +205,11 @@ def _has_init(kind: str) -> TypeError:
     )
 
 
-def _label(local: Local, name: str | None) -> str:
-    kind = type(local).__name__
-    return f"{kind} at {id(local):#x}" if name is None else f"{kind} {name!r}"
-
-
 def _install(local: Local, slot: Slot) -> None:
     object.__setattr__(local, "_ctxlocal_slot", slot)
     slot.serve(local)
+    if slot.name is not None:
+        open_up(local)  # so that the message of a missing attribute names it
 
 
 def _no_cells(local: Local) -> dict[str, Cell]:
@@ -223,7 +220,7 @@ def _no_cells(local: Local) -> dict[str, Cell]:
 def _refuse_dict(local: Local, name: str) -> None:
     if name == "__dict__":
         raise AttributeError(
-            f"{type(local).__name__!r} object attribute '__dict__' is read-only",
+            f"{subject(local, '_ctxlocal_slot')} attribute '__dict__' is read-only",
             name=name,
             obj=local,
         )

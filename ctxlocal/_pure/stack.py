@@ -6,7 +6,7 @@ from .._generic import Generic, T
 from .._owner import SEEN
 from .hook import make_proxy
 from .scope import Pushed
-from .storage import make_slot
+from .storage import make_slot, subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class LocalStack(Generic[T]):
         name: str | None = None,
         carry: bool = False,
     ) -> None:
-        kind = type(self).__name__
-        label = f"{kind} at {id(self):#x}" if name is None else f"{kind} {name!r}"
-        slot = make_slot(label, context_var, ident, carry, list)
+        slot = make_slot(self, name, context_var, ident, carry, list)
         _install(self, slot, context_var is not None)
 
     def push(self, obj: T, /) -> None:
@@ -135,15 +133,15 @@ class LocalStack(Generic[T]):
         """Return another stack of the same strategy with the current owner's objects."""
         cls = type(self)
         other = cls.__new__(cls)
-        _install(other, self._slot.twin(), self._is_list)
+        _install(other, self._slot.twin(other), self._is_list)
         if (node := self._slot.get()) is not None:
             other._slot.set(node)
         return other
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
-            f"cannot pickle {type(self).__name__!r} object: its objects belong to the owners of "
-            "this process. copy.copy(stack) makes another stack."
+            f"cannot pickle {subject(self, '_slot')}: its objects belong to the owners of this "
+            "process. copy.copy(stack) makes another stack."
         )
 
 

@@ -317,14 +317,16 @@ def _nothing() -> None:
 class Slot:
     """The storage behind a Local, which may be chosen late.
 
-    :param label: names the Local in messages.
+    :param holder: the Local or LocalStack.
+    :param name: names it in messages; None: its class and address do.
     :param storage: None follows the application's default.
     """
 
     storage: Storage | None
 
-    def __init__(self, label: str, storage: Storage | None) -> None:
-        self.label = label
+    def __init__(self, holder: object, name: str | None, storage: Storage | None) -> None:
+        self.name = name
+        self.label = _label(holder, name)
         self.follows = storage is None
         self._holder: ref[Holder] | None = None
         self.unbind()
@@ -333,9 +335,9 @@ class Slot:
         else:
             self._bind(storage)
 
-    def twin(self) -> Slot:
-        """Return another slot of the same strategy."""
-        return Slot(self.label, None if self.follows else self.bound().sibling())
+    def twin(self, holder: object) -> Slot:
+        """Return another slot of the same strategy and name, for another Local."""
+        return Slot(holder, self.name, None if self.follows else self.bound().sibling())
 
     def unbind(self) -> None:
         """Forget the strategy and the values; the next write asks for the default anew."""
@@ -396,8 +398,30 @@ class Slot:
         return found or self._chosen.setdefault("marks", self.bound().sibling())
 
 
+def _label(holder: object, name: str | None) -> str:
+    kind = type(holder).__name__
+    return f"{kind} at {id(holder):#x}" if name is None else f"{kind} {name!r}"
+
+
+def subject(holder: object, slot: str) -> str:
+    """Return what a message calls a Local or LocalStack: its label where it has a name.
+
+    An address tells nobody which one it is, so the others are called as Python would.
+
+    :param slot: the attribute that holds the Slot; it is not there before ``__init__``.
+    """
+    try:
+        found: Slot | None = object.__getattribute__(holder, slot)
+    except AttributeError:
+        found = None
+    if found is None or found.name is None:
+        return f"{type(holder).__name__!r} object"
+    return found.label
+
+
 def make_slot(
-    label: str,
+    holder: object,
+    name: str | None,
     var: ContextVar[Any] | None,
     ident: IdentLike | None,
     carry: bool,
@@ -405,6 +429,8 @@ def make_slot(
 ) -> Slot:
     """Return the slot that a Local's arguments mean.
 
+    :param holder: the Local or LocalStack.
+    :param name: as in Slot.
     :param var: a ContextVar of the user's, or None.
     :param ident: as in :func:`ctxlocal.ident.resolve`; None follows the default.
     :param carry: whether the values travel with snapshots and frames although
@@ -412,7 +438,9 @@ def make_slot(
     :param empty: what the user's ContextVar holds when it holds nothing.
     """
     if var is None:
-        return Slot(label, None if ident is None else _make_storage(_ident.resolve(ident), carry))
+        storage = None if ident is None else _make_storage(_ident.resolve(ident), carry)
+        return Slot(holder, name, storage)
+    label = _label(holder, name)
     if not isinstance(var, ContextVar):
         raise TypeError(
             f"The first argument of {label} has to be a ContextVar, not {var!r}. "
@@ -423,7 +451,7 @@ def make_slot(
             f"{label} takes a ContextVar or an ident, not both: with a ContextVar the "
             "strategy is context."
         )
-    return Slot(label, VarStorage(_ident.resolve("context"), var, empty))
+    return Slot(holder, name, VarStorage(_ident.resolve("context"), var, empty))
 
 
 def _make_storage(ident: Ident, carry: bool) -> Storage:

@@ -16,7 +16,7 @@ static const char DOC_Local[] =
     "    a dict; it is copied for each write. Not together with ``ident``.\n"
     ":param ident: a strategy, as in :func:`ctxlocal.ident.resolve`. None, the\n"
     "    default, follows the application's: leave it so in a library.\n"
-    ":param name: names the Local in messages.\n"
+    ":param name: names the Local in messages, also that of a missing attribute.\n"
     ":param carry: with an ``ident``: the values go along with snapshots and frames\n"
     "    all the same. Those of a Local that follows the default always do.\n"
     ":raises UnknownIdentError: no such strategy.\n"

@@ -605,31 +605,52 @@ holder_install(Holder *self, PyObject *slot)
     return holder_sync(self);
 }
 
-static PyObject *
-holder_label(PyTypeObject *type, void *address, PyObject *name)
+/* What a message calls a Local or LocalStack. 1: by its label, as it has a name; 0: by its class's
+   name, as Python does; -1: an error. */
+static int
+holder_called(Holder *self, PyObject **called)
 {
-    PyObject *kind = PyObject_GetAttrString((PyObject *)type, "__name__");
-    if (kind == NULL) {
-        return NULL;
+    if (self->slot != NULL) {
+        PyObject *slot = Py_NewRef(self->slot);
+        PyObject *name = PyObject_GetAttr(slot, self->state->str_name);
+        int is_named = name != Py_None;
+        *called = name == NULL || !is_named ? NULL : PyObject_GetAttr(slot, self->state->str_label);
+        Py_DECREF(slot);
+        Py_XDECREF(name);
+        if (is_named) {
+            return *called == NULL ? -1 : 1;
+        }
     }
-    PyObject *label = name == NULL || name == Py_None
-        ? PyUnicode_FromFormat("%S at %p", kind, address)
-        : PyUnicode_FromFormat("%S %R", kind, name);
-    Py_DECREF(kind);
-    return label;
+    *called = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__name__");
+    return *called == NULL ? -1 : 0;
 }
 
-/* make_slot(label, var, ident, carry, empty) */
+/* The same as the beginning of a message. */
+static PyObject *
+holder_subject(Holder *self)
+{
+    PyObject *called;
+    int is_named = holder_called(self, &called);
+    if (is_named != 0) {
+        return called;
+    }
+    PyObject *subject = PyUnicode_FromFormat("%R object", called);
+    Py_DECREF(called);
+    return subject;
+}
+
+/* make_slot(holder, name, var, ident, carry, empty); `name` may be NULL. */
 static int
-holder_make_slot(Holder *self, PyObject *label, PyObject *var, PyObject *ident, PyObject *carry,
+holder_make_slot(Holder *self, PyObject *name, PyObject *var, PyObject *ident, PyObject *carry,
                  PyTypeObject *empty)
 {
     PyObject *make_slot = HELPER(self->state, make_slot);
-    if (make_slot == NULL || label == NULL) {
+    if (make_slot == NULL) {
         return -1;
     }
     Py_INCREF(make_slot);
-    PyObject *slot = PyObject_CallFunctionObjArgs(make_slot, label, var, ident, carry, empty, NULL);
+    PyObject *slot = PyObject_CallFunctionObjArgs(make_slot, self, name == NULL ? Py_None : name,
+                                                  var, ident, carry, empty, NULL);
     Py_DECREF(make_slot);
     if (slot == NULL) {
         return -1;

@@ -18,13 +18,17 @@
 #include "arguments.h"
 #include "cell.h"
 
-/* Raise AttributeError; `format` takes the class's name and the attribute's. */
+/* Raise AttributeError: what the Local is called, `before`, the attribute's name, `after`. */
 static PyObject *
-local_error(Local *self, PyObject *name, const char *format)
+local_error(Local *self, const char *before, PyObject *name, const char *after)
 {
-    PyObject *kind = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__name__");
-    PyObject *text = kind == NULL ? NULL : PyUnicode_FromFormat(format, kind, name);
-    Py_XDECREF(kind);
+    PyObject *called;
+    int is_named = holder_called((Holder *)self, &called);
+    PyObject *text = is_named < 0
+        ? NULL
+        : PyUnicode_FromFormat(is_named ? "%S %s %R%s" : "%R object %s %R%s", called, before, name,
+                               after);
+    Py_XDECREF(called);
     PyObject *error = text == NULL ? NULL : PyObject_CallOneArg(PyExc_AttributeError, text);
     Py_XDECREF(text);
     if (error != NULL) {
@@ -40,7 +44,7 @@ local_error(Local *self, PyObject *name, const char *format)
 static PyObject *
 local_missing(Local *self, PyObject *name)
 {
-    return local_error(self, name, "%R object has no attribute %R");
+    return local_error(self, "has no attribute", name, "");
 }
 
 static int
@@ -503,7 +507,7 @@ local_set(Local *self, PyObject *name, PyObject *value)
         return -1;
     }
     if (local_is_dict_name(self, name)) {
-        local_error(self, name, "%R object attribute '__dict__' is read-only");
+        local_error(self, "attribute", self->state->str___dict__, " is read-only");
         return -1;
     }
     PyTypeObject *type = (PyTypeObject *)Py_NewRef(Py_TYPE(self));
@@ -648,13 +652,13 @@ local_call(PyObject *op, PyObject *args, PyObject *kwargs)
 static PyObject *
 local_reduce(PyObject *op, PyObject *Py_UNUSED(protocol))
 {
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(op), "__name__");
-    if (name != NULL) {
+    PyObject *subject = holder_subject((Holder *)op);
+    if (subject != NULL) {
         PyErr_Format(PyExc_TypeError,
-                     "cannot pickle %R object: its values belong to the owners of this process. "
-                     "Pickle dict(local) instead; copy.copy(local) makes another Local.", name);
+                     "cannot pickle %S: its values belong to the owners of this process. "
+                     "Pickle dict(local) instead; copy.copy(local) makes another Local.", subject);
     }
-    Py_XDECREF(name);
+    Py_XDECREF(subject);
     return NULL;
 }
 
@@ -673,16 +677,18 @@ local_copy(PyObject *op, PyObject *Py_UNUSED(ignored))
         holder_bind((Holder *)self);
     } else {
         PyObject *slot = Py_NewRef(self->slot);
-        PyObject *twin = PyObject_CallMethodNoArgs(slot, state->str_twin);
-        Py_DECREF(slot);
-        other = twin == NULL ? NULL : PyObject_CallMethodOneArg(kind, state->str___new__, kind);
+        other = PyObject_CallMethodOneArg(kind, state->str___new__, kind);
         if (other != NULL && !PyObject_TypeCheck(other, state->Local)) {
             PyErr_Format(PyExc_TypeError, "%R.__new__ returned no Local", kind);
             Py_CLEAR(other);
         }
-        if (other != NULL && holder_install((Holder *)other, twin) < 0) {
+        PyObject *twin = other == NULL
+            ? NULL
+            : PyObject_CallMethodOneArg(slot, state->str_twin, other);
+        if (twin == NULL || holder_install((Holder *)other, twin) < 0) {
             Py_CLEAR(other);
         }
+        Py_DECREF(slot);
         Py_XDECREF(twin);
     }
     Py_DECREF(kind);
@@ -816,9 +822,9 @@ local_options(State *state, PyTypeObject *type)
 
 /* Get a slot by the class keywords. */
 static int
-local_make_slot(Local *self, PyObject *label, PyObject *options)
+local_make_slot(Local *self, PyObject *options)
 {
-    return holder_make_slot((Holder *)self, label, Py_None, PyTuple_GET_ITEM(options, 0),
+    return holder_make_slot((Holder *)self, NULL, Py_None, PyTuple_GET_ITEM(options, 0),
                             PyTuple_GET_ITEM(options, 1), &PyDict_Type);
 }
 
@@ -838,21 +844,18 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return (PyObject *)self;
     }
     PyObject *options = local_options(state, type);
-    PyObject *label = options == NULL ? NULL : holder_label(type, self, NULL);
     if (type->tp_init == local_init) { /* a subclass's __new__ may set attributes at once */
-        if (label == NULL || local_make_slot(self, label, options) < 0) {
+        if (options == NULL || local_make_slot(self, options) < 0) {
             Py_CLEAR(self);
         }
         Py_XDECREF(options);
-        Py_XDECREF(label);
         return (PyObject *)self;
     }
     /* A subclass's __init__ owns the arguments, and is about to run here. */
     PyObject *keywords = kwargs == NULL ? PyDict_New() : PyDict_Copy(kwargs);
     Leaf *leaf = NULL;
     Cell *mark = NULL;
-    if (keywords == NULL || label == NULL ||
-        local_make_slot(self, label, options) < 0 ||
+    if (keywords == NULL || options == NULL || local_make_slot(self, options) < 0 ||
         (self->arguments = PyTuple_Pack(2, args, keywords)) == NULL ||
         holder_bind((Holder *)self) < 0 ||
         (mark = cell_new(state, (Holder *)self)) == NULL ||
@@ -862,7 +865,6 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     Py_XDECREF(leaf);
     Py_XDECREF(mark);
     Py_XDECREF(options);
-    Py_XDECREF(label);
     Py_XDECREF(keywords);
     return (PyObject *)self;
 }
@@ -918,9 +920,7 @@ local_init(PyObject *op, PyObject *args, PyObject *kwargs)
         ident = PyTuple_GET_ITEM(options, 0);
         carry = carries ? carry : PyTuple_GET_ITEM(options, 1);
     }
-    PyObject *label = holder_label(type, self, name);
-    int result = holder_make_slot((Holder *)self, label, var, ident, carry, &PyDict_Type);
-    Py_XDECREF(label);
+    int result = holder_make_slot((Holder *)self, name, var, ident, carry, &PyDict_Type);
     Py_XDECREF(options);
     return result;
 }

@@ -324,12 +324,12 @@ stack_call(PyObject *op, PyObject *args, PyObject *kwargs)
 static PyObject *
 stack_reduce(PyObject *op, PyObject *Py_UNUSED(protocol))
 {
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(op), "__name__");
-    if (name != NULL) {
+    PyObject *subject = holder_subject((Holder *)op);
+    if (subject != NULL) {
         PyErr_Format(PyExc_TypeError,
-                     "cannot pickle %R object: its objects belong to the owners of this process. "
-                     "copy.copy(stack) makes another stack.", name);
-        Py_DECREF(name);
+                     "cannot pickle %S: its objects belong to the owners of this process. "
+                     "copy.copy(stack) makes another stack.", subject);
+        Py_DECREF(subject);
     }
     return NULL;
 }
@@ -369,19 +369,16 @@ stack_copy(PyObject *op, PyObject *Py_UNUSED(ignored))
         holder_bind((Holder *)self);
         return NULL;
     }
-    PyObject *slot = Py_NewRef(self->slot), *other = NULL, *all = NULL;
-    PyObject *twin = PyObject_CallMethodNoArgs(slot, state->str_twin);
+    PyObject *slot = Py_NewRef(self->slot), *twin = NULL, *all = NULL;
     PyObject *kind = Py_NewRef((PyObject *)Py_TYPE(op));
-    Py_DECREF(slot);
-    if (twin == NULL) {
-        goto done;
-    }
-    other = PyObject_CallMethodOneArg(kind, state->str___new__, kind);
+    PyObject *other = PyObject_CallMethodOneArg(kind, state->str___new__, kind);
     if (other != NULL && !PyObject_TypeCheck(other, state->LocalStack)) {
         PyErr_Format(PyExc_TypeError, "%R.__new__ returned no LocalStack", kind);
         Py_CLEAR(other);
     }
-    if (other == NULL || holder_install((Holder *)other, twin) < 0 ||
+    if (other == NULL ||
+        (twin = PyObject_CallMethodOneArg(slot, state->str_twin, other)) == NULL ||
+        holder_install((Holder *)other, twin) < 0 ||
         (all = stack_get_all(op, NULL)) == NULL) {
         Py_CLEAR(other);
         goto done;
@@ -412,8 +409,9 @@ stack_copy(PyObject *op, PyObject *Py_UNUSED(ignored))
         }
     }
 done:
+    Py_DECREF(slot);
     Py_XDECREF(twin);
-    Py_XDECREF(kind);
+    Py_DECREF(kind);
     Py_XDECREF(all);
     return other;
 }
@@ -442,12 +440,9 @@ stack_init(PyObject *op, PyObject *args, PyObject *kwargs)
         refuse_arguments("LocalStack.__init__", op, items, PyTuple_GET_SIZE(args), kwargs);
         return -1;
     }
-    PyObject *label = holder_label(Py_TYPE(op), op, given[2]);
-    int result = holder_make_slot((Holder *)op, label, given[0] != NULL ? given[0] : Py_None,
-                                  given[1] != NULL ? given[1] : Py_None,
-                                  given[3] != NULL ? given[3] : Py_False, &PyList_Type);
-    Py_XDECREF(label);
-    return result;
+    return holder_make_slot((Holder *)op, given[2], given[0] != NULL ? given[0] : Py_None,
+                            given[1] != NULL ? given[1] : Py_None,
+                            given[3] != NULL ? given[3] : Py_False, &PyList_Type);
 }
 
 static int

@@ -89,7 +89,7 @@ enum {
     X(__enter__) X(__exit__) X(__aenter__) X(__aexit__) X(__replace__)          \
     X(__cause__) X(__hash__) X(__module__) X(_get_current_object)               \
     X(_ctxlocal_origin) X(_ctxlocal_options) X(_ctxlocal_slot) \
-    X(bound) X(storage) X(label) X(clear) X(get) X(set) X(setdefault) X(twin)   \
+    X(bound) X(storage) X(name) X(label) X(clear) X(get) X(set) X(setdefault) X(twin)   \
     X(serve) X(copy) X(items) X(value) X(parent) X(pop) X(push) X(ident)        \
     X(carry) X(unbound_message)
 
