@@ -225,6 +225,17 @@ def test_a_strict_scope_left_elsewhere_raises(
     assert (local.value, stack.top) == (1, 1)
 
 
+def test_a_lost_scope_tells_the_owner_under_the_locals_own_strategy(impl: ModuleType) -> None:
+    impl.ident.set_default("context")
+    local = impl.Local(ident="thread", name="request")
+    scope = impl.scoped(local, strict=True, value=1)
+    with scope:
+        pass
+    message = lost_message("Local 'request'", "thread 'MainThread'")
+    with pytest.raises(errors.ScopeLostError, match=message):
+        scope.__exit__(None, None, None)
+
+
 @pytest.mark.parametrize("name", ["context", "thread", "greenlet"])
 def test_a_scope_left_in_another_thread_restores_nothing_there(
     impl: ModuleType, name: str, lost: list[errors.ScopeLostError]
@@ -1102,14 +1113,35 @@ def test_a_second_greenlet_on_a_thread_is_refused_under_the_thread_strategy(
         r"would see each other's values\. Use the greenlet strategy: "
         r"ctxlocal\.ident\.set_default\('greenlet'\) or CTXLOCAL_IDENT=greenlet\.$"
     )
-    with pytest.raises(errors.FrameBusyError, match=message):
+    with pytest.raises(errors.FrameBusyError, match=message) as caught:
         second.run(int)
+    assert caught.value.greenlet is inside
     with pytest.raises(errors.FrameBusyError, match=message):
         impl.flow.snapshot().run(int)
     assert in_thread(partial(second.run, hasattr, local, "value")) is False
     assert inside.switch() == "first"
     assert local.value == "outside"
     assert second.run(hasattr, local, "value") is False
+
+
+def test_a_close_that_was_refused_is_done_by_the_next(impl: ModuleType) -> None:
+    impl.ident.set_default("thread")
+    local = impl.Local()
+    local.value = "outside"  # so that there is something to exchange
+    first, second = impl.flow.Frame(), impl.flow.Frame()
+    main = greenlet.getcurrent()
+    closed: list[int] = []
+    second.callback(closed.append, 1)
+    inside = greenlet.greenlet(lambda: first.run(main.switch))
+    inside.switch()
+    for _ in range(2):
+        with pytest.raises(errors.FrameBusyError):
+            second.close()
+        assert (closed, second.is_closed) == ([], True)
+    inside.switch()
+    second.close()
+    second.close()
+    assert closed == [1]
 
 
 def test_greenlets_may_be_inside_frames_at_once_under_the_others(

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import os
+import inspect
 import re
 import subprocess
 import sys
@@ -128,6 +129,15 @@ def test_a_callable_that_needs_arguments_is_refused(impl: ModuleType) -> None:
     assert isinstance(caught.value, TypeError)
     assert caught.value.function is needs_two
     impl.Local(ident=partial(needs_two, 1, 2))
+
+
+def test_a_built_in_that_tells_no_signature_is_taken(impl: ModuleType) -> None:
+    first_letter = partial(min, "one")
+    with pytest.raises(ValueError, match="signature"):
+        inspect.signature(first_letter)
+    local = impl.Local(ident=first_letter)
+    local.value = 1
+    assert in_thread(lambda: local.value) == 1  # "e" is everybody
 
 
 def test_callable_ident_refuses_what_cannot_be_called(impl: ModuleType) -> None:
@@ -339,6 +349,33 @@ def test_a_strategy_refuses_greenlets_of_the_other_hub(
         MISMATCH.format(expected=expected, running=running, other_first=other_first)
     )
     assert printed.splitlines() == [message] * 2
+
+
+@pytest.mark.parametrize("expected", ["gevent", "eventlet"])
+def test_a_raw_greenlet_beside_a_hub_fits_every_strategy(
+    expected: str, run_python: Callable[..., str]
+) -> None:
+    printed = run_python(f"""
+        import eventlet, gevent, greenlet
+        from ctxlocal import Local
+        eventlet.sleep(0), gevent.sleep(0)  # both hubs run now
+        local = Local(ident={expected!r})
+        greenlet.greenlet(lambda: setattr(local, "value", 1)).switch()
+        print(hasattr(local, "value"))
+    """)
+    assert printed.strip() == "False"
+
+
+def test_the_thread_is_the_owner_while_the_interpreter_ends(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = impl.ident.GreenletIdent()
+
+    def getcurrent() -> None:  # as greenlet's does then
+        raise RuntimeError("greenlet is being finalized")
+
+    monkeypatch.setattr(strategy, "_getcurrent", getcurrent)
+    assert strategy.owner() is impl.ident.THREAD
 
 
 # The application's default

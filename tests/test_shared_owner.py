@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import ModuleType
@@ -20,6 +20,8 @@ import greenlet
 import pytest
 
 from ctxlocal import flow
+from ctxlocal._exchange import SharedExchange
+from ctxlocal._owner import Cells
 from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
 
 
@@ -210,12 +212,44 @@ def test_a_second_greenlet_of_an_owner_is_refused_a_frame(impl: ModuleType, owne
     inside.switch()
     second = greenlet.greenlet(lambda: flow.Frame().run(setattr, local, "value", "second"))
     message = r"^<.*>, which has the same owner as <.*>, is inside a frame: the two would "
-    with pytest.raises(FrameBusyError, match=message):
+    with pytest.raises(FrameBusyError, match=message) as caught:
         second.switch()
+    assert caught.value.greenlet is inside
     assert inside.switch() == "first"
     assert local.value == "own"
     flow.Frame().run(setattr, local, "value", "later")
     assert local.value == "own"
+
+
+def test_who_leaves_takes_away_nothing_but_its_own() -> None:
+    frames: dict[Hashable, Any] = {}
+    flow_of_this = (threading.get_ident(), None)
+    mine, others = Cells(), (Cells(), flow_of_this)
+    exchange = SharedExchange(frames, "one")
+    exchange.enter(mine, flow_of_this)
+    assert frames["one"][0] is mine
+    frames["one"] = others  # as a greenlet that works on, past the frame of its parent
+    exchange.leave(mine)
+    assert frames == {"one": others}
+    exchange.enter(mine, flow_of_this)
+    frames.clear()  # as in a forked process, where the others are gone
+    exchange.leave(mine)
+    assert frames == {}
+
+
+def test_the_first_value_inside_a_frame_is_the_frames(impl: ModuleType) -> None:
+    impl.ident.set_default(who)
+    local, stack = impl.Local(), impl.LocalStack()
+    for holder in (local, stack):
+        impl.release_local(holder)  # decides where they keep their values
+
+    def step() -> None:
+        local.value = 1
+        stack.push(1)
+        assert (local.value, stack.top) == (1, 1)
+
+    flow.Frame().run(step)
+    assert (hasattr(local, "value"), stack.top) == (False, None)
 
 
 def test_a_greenlet_may_work_for_the_frame_of_its_parent(impl: ModuleType) -> None:
@@ -383,6 +417,7 @@ def test_two_threads_of_an_owner_are_never_inside_frames_at_once(
     local = impl.Local(ident=lambda: watched, carry=True)
     local.value = "own"
     inside: list[str] = []
+    came: list[str] = []
     decided, leave = threading.Event(), threading.Event()
     until = itertools.count(1)
 
@@ -393,9 +428,10 @@ def test_two_threads_of_an_owner_are_never_inside_frames_at_once(
 
     def stay() -> None:
         inside.append("another")
+        came.append("another")
         local.value = "another's"
         decided.set()
-        leave.wait(10)
+        assert leave.wait(10)
         inside.remove("another")
 
     def come() -> None:
@@ -405,6 +441,7 @@ def test_two_threads_of_an_owner_are_never_inside_frames_at_once(
 
     def step() -> None:
         inside.append("this")
+        came.append("this")
         local.value = "the frame's"
         assert inside == ["this"]
         inside.remove("this")
@@ -416,6 +453,7 @@ def test_two_threads_of_an_owner_are_never_inside_frames_at_once(
     Watched.happening = None
     leave.set()
     thread.join()
+    assert came  # a refusal of both would keep them apart too
     assert local.value == "own"
 
 

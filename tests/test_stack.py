@@ -247,6 +247,22 @@ def test_pushed_restores_whatever_the_block_did(impl: ModuleType, ident: Any, in
     assert contents(stack) == ["b", "a"]
 
 
+def test_a_pushed_block_that_ended_here_is_not_left_here_again(
+    impl: ModuleType, ident: Any
+) -> None:
+    stack = impl.LocalStack(ident=ident)
+    inner = stack.pushed("inner", strict=True)
+    with stack.pushed("outer"):
+        with inner:
+            pass
+        in_new_owner(ident, inner.__enter__)
+        stack.push("here")
+        with pytest.raises(impl.errors.ScopeLostError):
+            inner.__exit__(None, None, None)
+        assert stack.top == "here"
+    assert stack.top is None
+
+
 def test_pushed_restores_in_a_copied_context_its_own_copy(impl: ModuleType) -> None:
     stack = impl.LocalStack(ident="context")
     block = stack.pushed(1)
