@@ -94,7 +94,9 @@ def test_r1_ids_are_256_random_bits(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [new_id(), "", "short", "x" * 5000, "\0" * 43, "ä" * 43, new_id() + "=", '"' * 43]
+    "value",
+    [new_id(), "", "short", "x" * 5000, "\0" * 43, "ä" * 43, new_id() + "=", '"' * 43],
+    ids=["unknown", "empty", "short", "long", "NUL", "not ASCII", "padded", "quotes"],
 )
 def test_r2_an_unknown_or_malformed_id_gets_a_new_one_and_no_record(
     value: str, make: Make, clock: Clock

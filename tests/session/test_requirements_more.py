@@ -70,7 +70,9 @@ def test_r1_each_of_the_256_bits_is_random() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "short", "x" * 5000, "ä" * 43, "a" * 42 + "\0", new_id() + "=", f'"{new_id()}"']
+    "value",
+    ["", "short", "x" * 5000, "ä" * 43, "a" * 42 + "\0", new_id() + "=", f'"{new_id()}"'],
+    ids=["empty", "short", "long", "not ASCII", "NUL", "padded", "quoted"],
 )
 def test_r2_a_malformed_id_is_not_even_looked_up(value: str, make: Make, clock: Clock) -> None:
     asked: list[str] = []

@@ -181,7 +181,11 @@ def test_an_app_inherits_in_its_lifespan_and_its_stream() -> None:
     assert seen == ["outside"]
 
 
-@pytest.mark.parametrize("wrong", [first, "first", 1, None, [first, "x"], [Local()]], ids=repr)
+@pytest.mark.parametrize(
+    "wrong",
+    [first, "first", 1, None, [first, "x"], [Local()]],
+    ids=["not in a list", "a name", "a number", "None", "a name in a list", "a Local"],
+)
 def test_what_is_no_context_variable_is_refused(wrong: Any) -> None:
     for make in (
         lambda: App("x", inherit=wrong),
