@@ -112,6 +112,7 @@ IN_TURN: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "in_turn"), IN_TURN)
 def test_100_000_owners_in_turn_leave_nothing(
     impl: ModuleType, strategy: Any, in_turn: Callable[[int, Callable[[], None]], None]
@@ -164,6 +165,7 @@ def hub_script(hub: str, script: str) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hub", HUBS)
 def test_100_000_green_threads_in_turn_leave_nothing(
     hub: str, run_python: Callable[..., str]

@@ -50,6 +50,7 @@ else:
 pytestmark = [
     pytest.mark.skipif("native" not in IMPLEMENTATIONS, reason="the native twin is not built"),
     pytest.mark.timeout(0),
+    pytest.mark.slow,
 ]
 
 

@@ -131,6 +131,7 @@ def test_popped_object_is_no_longer_held(impl: ModuleType, ident: Any) -> None:
     assert reference() is None
 
 
+@pytest.mark.slow
 def test_stack_is_usable_a_hundred_thousand_deep(impl: ModuleType, ident: Any) -> None:
     stack = impl.LocalStack(ident=ident)
 
@@ -148,6 +149,7 @@ def test_stack_is_usable_a_hundred_thousand_deep(impl: ModuleType, ident: Any) -
     in_new_owner(ident, fill_and_empty)
 
 
+@pytest.mark.slow
 def test_deep_stack_can_be_released_whole(impl: ModuleType, ident: Any) -> None:
     stack = impl.LocalStack(ident=ident)
     stack.push(Item())
@@ -162,6 +164,7 @@ def test_deep_stack_can_be_released_whole(impl: ModuleType, ident: Any) -> None:
     assert reference() is None
 
 
+@pytest.mark.slow
 def test_deep_stack_dies_with_its_owner(impl: ModuleType, ident: Any) -> None:
     if callable(ident):
         pytest.skip("the owner of the fixture lives on")

@@ -16,7 +16,7 @@ from ctxlocal.session.stores.url import open_store
 from tests.chromium import chromium, console
 from tests.shop_process import Shop, shop
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGE_S = 20
 IS_COMPLETE = "return document.readyState === 'complete'"

@@ -678,6 +678,7 @@ def test_the_commit_is_that_of_the_start(prove: Prove, monkeypatch: pytest.Monke
     assert json.loads(result.stdout)["commit"] == "old"
 
 
+@pytest.mark.slow
 def test_runs_the_control_for_real(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ctxlocal", "prove", "--only", "control", "--json", "all.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -690,6 +691,7 @@ def test_runs_the_control_for_real(tmp_path: Path) -> None:
     assert 0 < shared["lowest_per_second"] <= shared["highest_per_second"]
 
 
+@pytest.mark.slow
 def test_runs_the_matrix_for_real(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ctxlocal", "prove", "--only", "matrix", "--json", "all.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

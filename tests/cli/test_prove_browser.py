@@ -15,7 +15,7 @@ from ctxlocal.cli.prove.page import page
 from tests.chromium import chromium, console, requested
 from tests.proof_samples import control, document, matrix, run, soak
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 # WCAG 2.2, 1.4.3: normal text has a contrast of 4.5 to what is behind it.
 FAINT_TEXTS = """

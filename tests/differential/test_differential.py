@@ -23,6 +23,8 @@ from ..twins import IMPLEMENTATIONS
 from .accepted import ACCEPTED, Accepted
 from .programs import Program, programs, sweep
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("CTXLOCAL_DIFFERENTIAL", "4000"))
 SEED = int(os.environ.get("CTXLOCAL_DIFFERENTIAL_SEED", "9"))
 EVERY = 1 if COUNT > 20_000 else 5  # of the sweep's programs on what is stood in for
