@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
-import os
 import inspect
+import os
 import re
 import subprocess
 import sys
