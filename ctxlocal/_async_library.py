@@ -134,7 +134,13 @@ def library() -> Library:
 def is_trio() -> bool:
     """Whether the current task is one of trio's, where nothing of asyncio works."""
     lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
-    return lowlevel is not None and lowlevel.in_trio_task()
+    if lowlevel is None:
+        return False
+    try:
+        lowlevel.current_task()  # it can be asked outright from 0.29 on only
+    except RuntimeError:
+        return False
+    return True
 
 
 def start_thread(function: Callable[[], object]) -> Future[None]:

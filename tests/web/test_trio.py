@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import trio
 
+from ctxlocal._async_library import is_trio
 from ctxlocal.app import App, Response, session
 from ctxlocal.asgi import ContextMiddleware
 from ctxlocal.context import copy_current_request_context, g, has_request_context, request
@@ -517,3 +519,16 @@ def _once_it_answers(url: str, server: subprocess.Popen[bytes]) -> Any:
             assert server.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_trio_that_cannot_be_asked_outright_is_known_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(trio.lowlevel, "in_trio_task", raising=False)  # as before 0.29
+
+    async def is_known() -> bool:
+        return is_trio()
+
+    assert trio.run(is_known)
+    assert not asyncio.run(is_known())
+    assert not is_trio()
