@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from ctxlocal.cli.bench.rival import load
+from ctxlocal.session.protocol import Change
 
 from .clock import late
 from .records import Figures, content, key
@@ -78,7 +79,7 @@ def _work(url: str, seed: int, barrier: Barrier, results: SimpleQueue[list[float
         record = store.load(at)
         name = f"{seed:016x}{len(taken):016x}"
         changed = {"count": b"%d" % len(taken)}
-        store.commit(at, record.generation, changed, (), (), _TTL, name, record)
+        store.commit(at, record.generation, Change(name, changed), _TTL, record)
         now = perf_counter()
         taken.append(now - start)
     results.put(taken)

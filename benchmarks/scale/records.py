@@ -14,7 +14,7 @@ from time import perf_counter, time
 from typing import Any
 
 from ctxlocal.cli.bench.rival import load
-from ctxlocal.session.protocol import KEPT_COMMITS, USER, Record
+from ctxlocal.session.protocol import KEPT_COMMITS, USER, Change, Record
 
 from .clock import late, middle, once_ns
 
@@ -192,7 +192,7 @@ def _commit(store: Any, at: str, commit_id: str) -> int:
     record: Record = store.load(at)
     changed = {"count": commit_id.encode()}
     return once_ns(
-        partial(store.commit, at, record.generation, changed, (), (), _TTL, commit_id, record)
+        partial(store.commit, at, record.generation, Change(commit_id, changed), _TTL, record)
     )
 
 

@@ -9,7 +9,9 @@ is saved: if the bytes differ it has changed, however deep; nothing is proxied o
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from .codec import IMMUTABLE, decode, encode, encode_again
 from .errors import SessionClosedError, SessionNotLoadedError, UnstorableValueError
@@ -21,10 +23,8 @@ if TYPE_CHECKING:
 
 MISSING: Any = object()  #: in place of a value where there is none
 
-_new_tuple = tuple.__new__
 
-
-class Changes(NamedTuple):
+class Changes(msgspec.Struct, frozen=True):
     """What a request did to the fields of its session."""
 
     sets: dict[str, bytes]
@@ -303,7 +303,7 @@ class Fields(MutableMapping[str, Any]):
             if (now := self._encode(key, self._values[key])) != before:
                 sets[key] = now
         if not self._dropped and not self._ops and not self._is_cleared:
-            return _new_tuple(Changes, (sets, [], []))
+            return Changes(sets, [], [])
         ops = list(self._ops.values())
         if self._is_cleared:
             return Changes(sets, [], [Clear(), *ops])

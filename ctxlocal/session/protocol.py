@@ -26,6 +26,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+from ..errors import MissingDependencyError
+
+try:
+    import msgspec
+except ImportError as error:
+    raise MissingDependencyError("ctxlocal.session", "msgspec", "sessions") from error
+
 #: Fields of the session layer itself begin so; an application's keys never do.
 RESERVED = "\0"
 FLASH = "\0f"  #: and what sorts messages by time: one message
@@ -85,6 +92,24 @@ class Expect(NamedTuple):
 
 
 Op = Incr | Take | Clear | Expect
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What one commit wants of a record: all of it is done, or nothing.
+
+    Names are any ``str`` that UTF-8 can encode, values any bytes, both of any length. One field
+    may be in several of the three: :meth:`Store.commit` tells in which order they are done. A
+    store changes none of the three, nor keeps one: they are the caller's.
+    """
+
+    # A Struct is made in a quarter of a NamedTuple's time, and each request that stores makes one.
+
+    commit_id: str  #: at most 64 characters, new for each commit; the same when it is repeated
+    sets: Mapping[str, bytes] = {}  #: field to its new value
+    deletes: Sequence[str] = ()  #: fields to drop; it is no error if one is absent
+    ops: Sequence[Op] = ()  #: what depends on what the record holds then
+
+
 Outcome = Literal["committed", "revoked", "conflict"]
 Result = int | bytes | None
 
@@ -125,27 +150,21 @@ class Store(Protocol):
         """Store a new record of generation 0. False if there is one: it is left as it is."""
 
     def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
-        """Merge changes into a record, field by field; never make one.
+        """Merge a change into a record, field by field; never make one.
 
-        Order: a ``commit_id`` that was ``"committed"`` gets that answer again and changes
+        Order: a ``change.commit_id`` that was ``"committed"`` gets that answer again and changes
         nothing (any other answer is not remembered: a repetition is evaluated anew); no record
         (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an Expect
         that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take. A commit
-        renews ``touched`` and ``expires``. By an old key it is the same, in all of this.
+        renews ``touched`` and ``expires``. By an old key it is the same, in all of this. At
+        least the last 16 commit ids that were ``"committed"`` are remembered.
 
-        :param commit_id: at most 64 characters, new for each commit, the same when it is
-            repeated because its answer was lost. At least the last 16 that were
-            ``"committed"`` are remembered.
+        :param generation: that of the record that the change was made to.
+        :param ttl: seconds after which the record expires, if nothing renews it.
+        :param change: it bears the commit's id, the same when a commit is repeated because its
+            answer was lost.
         :param base: what ``load`` returned, a hint: a store may try to replace that state in
             one step before it takes a lock.
         """
@@ -222,15 +241,7 @@ class AsyncStore(Protocol):
     async def load(self, key: str) -> Record | None: ...  # noqa: D102
     async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool: ...  # noqa: D102
     async def commit(  # noqa: D102
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer: ...
     async def move(  # noqa: D102
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0

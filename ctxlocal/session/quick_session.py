@@ -12,7 +12,7 @@ from . import event
 from .errors import CorruptRecordError, StoreUnavailableError
 from .interface import ACCESSED, SessionHeaders
 from .model import PERMANENT
-from .protocol import Answer, Record
+from .protocol import Answer, Change, Record
 from .stored_session import StoredSession
 from .token import commit_id, key_of
 
@@ -43,17 +43,16 @@ class QuickSession(StoredSession):
     def _finish_at_once(self) -> SessionHeaders | None:
         if not self._is_plain or self._closed or self._record is None:
             return None
-        sets, deletes, _ = self._changes()
+        changes = self._changes()
         values, generation, touched, _, version = record = self._record
         sessions = self._sessions
-        if sets or deletes:
+        if changes.sets or changes.deletes:
             base = None if version is None else record
             ttl = sessions.ttl(self._limit)
             guard = self._guard(record) if PERMANENT in values else ()  # to renew the cookie too
+            change = Change(commit_id(), changes.sets, changes.deletes, guard)
             try:
-                answer = sessions._sync.commit(
-                    self._key, generation, sets, deletes, guard, ttl, commit_id(), base
-                )
+                answer = sessions._sync.commit(self._key, generation, change, ttl, base)
             except CorruptRecordError:
                 return None
             if type(answer) is not Answer or answer.outcome != "committed":

@@ -30,6 +30,7 @@ from .protocol import (
     RESERVED,
     USER,
     Answer,
+    Change,
     Clear,
     Expect,
     Incr,
@@ -441,12 +442,11 @@ class StoredSession(Session):
                 changes.sets[CURRENT] = seen.values[CURRENT]
                 guard = (Expect(CURRENT, seen.values[CURRENT]),)
             ops: list[Op] = [*guard, *expects, *changes.ops]
-            state = (self._key, record.generation)
             name = self._name_commit(changes)
-            args = (*state, changes.sets, changes.deletes, ops, ttl, name, base)
+            change = Change(name, changes.sets, changes.deletes, ops)
             theirs: Record | None = None
             try:
-                answer: Answer = yield "commit", args
+                answer: Answer = yield "commit", (self._key, record.generation, change, ttl, base)
                 self._unanswered = None
                 if ops or type(answer) is not Answer:
                     self._check(answer, ops)
@@ -608,8 +608,8 @@ class StoredSession(Session):
         guard = self._guard(record) if self.permanent else ()
         try:
             if guard:
-                state = (self._key, record.generation)
-                answer = yield "commit", (*state, {}, (), guard, ttl, commit_id(), None)
+                change = Change(commit_id(), ops=guard)
+                answer = yield "commit", (self._key, record.generation, change, ttl, None)
                 if answer.outcome == "committed":
                     self._send = True
                     return

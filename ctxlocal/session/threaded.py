@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from .._async_library import is_trio, library, start_thread
 from .errors import SessionConfigError
-from .protocol import Answer, Op, Record, Store
+from .protocol import Answer, Change, Record, Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,20 +48,10 @@ class ThreadedStore:
         return await self._call(self.store.create, key, sets, ttl)
 
     async def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """See :meth:`ctxlocal.session.protocol.Store.commit`."""
-        return await self._call(
-            self.store.commit, key, generation, sets, deletes, ops, ttl, commit_id, base
-        )
+        return await self._call(self.store.commit, key, generation, change, ttl, base)
 
     async def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from reprlib import Repr
 from typing import Any, TypeVar
 
-from ..session.protocol import Answer, Op, Record
+from ..session.protocol import Answer, Change, Op, Record
 
 T = TypeVar("T")
 LoseReply = Callable[[Any], AbstractContextManager[object]]
@@ -108,7 +108,8 @@ class Trial:
     ) -> Answer:
         """Commit, by a new id unless one is given."""
         number = commit_id or f"commit-{len(self.did)}-{threading.get_ident()}"
-        args = (key, generation, sets or {}, deletes, ops, ttl, number, base)
+        change = Change(number, sets or {}, deletes, ops)
+        args = (key, generation, change, ttl, base)
         return self.call("commit", *args)  # type: ignore[no-any-return]
 
     def values(self, key: str, expected: dict[str, bytes]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, isfunction, signature
 from typing import Any
 
 from ..session.protocol import AsyncStore, Store
@@ -39,7 +39,8 @@ def check_store(
     :param lose_reply: ``with lose_reply(store):`` makes the next commit within be carried
         out while its answer is lost, as when the connection drops. The store may repeat it
         itself or raise StoreUnavailableError. Without it that is not checked.
-    :raises TypeError: ``factory`` is none, or what it returns lacks a method.
+    :raises TypeError: ``factory`` is none, or what it returns lacks a method, or one takes other
+        parameters.
     :raises StoreContractError: a rule is broken; it says which, what was done, what was
         expected, and what came instead.
     """
@@ -94,6 +95,23 @@ def _refuse_incomplete(store: Any, kind: type[Store] | type[AsyncStore]) -> None
     if iscoroutinefunction(store.load) is (kind is Store):
         other = "check_async_store" if kind is Store else "check_store"
         raise TypeError(f"{store!r} is no {kind.__name__}; use {other}()")
+    for name in (name for name in wanted if isfunction(vars(kind).get(name))):
+        _refuse_other_parameters(store, name, kind)
+
+
+def _refuse_other_parameters(store: Any, method: str, kind: type[Store] | type[AsyncStore]) -> None:
+    given = list(signature(vars(kind)[method]).parameters)[1:]
+    try:
+        taken = signature(getattr(store, method))
+    except ValueError:  # it is written in C, and does not tell
+        return
+    try:
+        taken.bind(*given)
+    except TypeError:
+        raise TypeError(
+            f"{store!r} is no {kind.__name__}; its {method}() takes "
+            f"({', '.join(taken.parameters)}), where ({', '.join(given)}) is given"
+        ) from None
 
 
 def _of_the_inner(lose_reply: LoseReply) -> LoseReply:

@@ -26,7 +26,7 @@ from ctxlocal.session.errors import (
 )
 from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import USER, Answer, Record
+from ctxlocal.session.protocol import USER, Answer, Change, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stored_session import AsyncStoredSession, StoredSession
 from ctxlocal.session.stores.memory import MemoryStore
@@ -1149,7 +1149,7 @@ def test_r32_a_corrupt_record_is_an_empty_session(
         session.user = "alice"
         session["good"], session["n"] = 1, 1
     old = browser.key
-    store.commit(old, 0, {"bad": raw}, [], [], 1e6, "corrupting")
+    store.commit(old, 0, Change("corrupting", {"bad": raw}), 1e6)
     with browser.request() as session:
         session.incr("n")
         session["mine"] = 2
@@ -1175,7 +1175,7 @@ def test_r32_so_is_one_that_is_corrupt_in_a_field_of_our_own(
     with browser.request() as session:
         session["a"] = 1
     for raw in (b"\xff\xc1", b"\x90"):
-        store.commit(browser.key, 0, {field: raw}, [], [], 1e6, raw.hex())
+        store.commit(browser.key, 0, Change(raw.hex(), {field: raw}), 1e6)
         if field == "\0user" and raw == b"\x90":
             continue
         with browser.request() as session:
@@ -1189,7 +1189,7 @@ def test_r32_destroy_removes_a_corrupt_record_too(make: Make, clock: Clock) -> N
     browser = Browser(make(store))
     with browser.request() as session:
         session["a"] = 1
-    store.commit(browser.key, 0, {"a": b"\xc1"}, [], [], 1e6, "corrupting")
+    store.commit(browser.key, 0, Change("corrupting", {"a": b"\xc1"}), 1e6)
     with browser.request() as session:
         assert session.get("a") is None
         session.destroy()

@@ -28,7 +28,7 @@ from ctxlocal.session.errors import (
 )
 from ctxlocal.session.interface import SessionHeaders
 from ctxlocal.session.keyring import Keyring
-from ctxlocal.session.protocol import Answer
+from ctxlocal.session.protocol import Answer, Change
 from ctxlocal.session.sealing import NONCE_SIZE, TAG_SIZE, Sealer
 from ctxlocal.session.signing import Signer
 from ctxlocal.session.stored import StoredSessions
@@ -445,7 +445,7 @@ def test_r25_a_pickle_is_never_read(
     browser = Browser(make(store))
     with browser.request() as session:
         session["a"] = 1
-    store.commit(browser.key, 0, {"a": raw}, [], [], 1e6, "planting")
+    store.commit(browser.key, 0, Change("planting", {"a": raw}), 1e6)
     assert browser.open().get("a") is None
     with pytest.raises(ValueError, match=r"^not a stored value"):
         codec.decode(raw)

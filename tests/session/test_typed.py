@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ctxlocal.session import StoredSessions
 from ctxlocal.session.codec import encode
 from ctxlocal.session.errors import UnstorableValueError
-from ctxlocal.session.protocol import RESERVED, Record
+from ctxlocal.session.protocol import RESERVED, Change, Record
 from ctxlocal.session.schema import Schema
 from ctxlocal.session.stored_session import StoredSession
 from ctxlocal.session.stores.memory import MemoryStore
@@ -227,7 +227,7 @@ def test_a_field_that_does_not_fit_is_told_once(
 @pytest.mark.parametrize("migrate", [None, lambda raw: raw])
 def test_what_cannot_be_read_at_all_is_kept_too(site: Site, raw: bytes, migrate: Any) -> None:
     """A newer version may have stored it, with a codec that is newer too."""
-    site.store.commit(site.browser.key, site.record.generation, {"n": raw}, [], [], 60, "odd")
+    site.store.commit(site.browser.key, site.record.generation, Change("odd", {"n": raw}), 60)
     assert site.worker(Old, migrate=migrate).values() == {"n": 0, "name": "ada"}
     with site.worker(Old, migrate=migrate).request() as session:
         session["name"] = "eve"

@@ -12,6 +12,7 @@ import pytest
 from ctxlocal.session import EncryptedCookieSessions, SignedCookieSessions
 from ctxlocal.session.codec import encode
 from ctxlocal.session.errors import UnstorableValueError
+from ctxlocal.session.protocol import Change
 from ctxlocal.session.stores.memory import MemoryStore
 
 from .conftest import Browser, Make
@@ -147,7 +148,7 @@ def test_r32_odd_tags_make_a_corrupt_record(make: Make, clock: Clock, raw: bytes
     browser = Browser(make(store))
     with browser.request() as session:
         session["good"] = 1
-    store.commit(browser.key, 0, {"bad": raw}, [], [], 1e6, "corrupting")
+    store.commit(browser.key, 0, Change("corrupting", {"bad": raw}), 1e6)
     session = browser.open()
     assert session.get("bad") is None
     assert dict(session) == {}

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..._impl import Local
 from ...context import Host, RequestContext, on_teardown
-from ...session.protocol import Answer, Record, Store
+from ...session.protocol import Answer, Change, Record, Store
 
 FORGETS_EVERY = 4
 CONFUSES_EVERY = 10
@@ -123,10 +123,10 @@ def forget_commits(store: Store) -> None:
     """Let a store lose every fourth commit, and say it did not."""
     commit, commits = store.commit, itertools.count(1)
 
-    def lose(key: str, generation: int, sets: Any, deletes: Any, ops: Any, *rest: Any) -> Answer:
+    def lose(key: str, generation: int, change: Change, *rest: Any) -> Answer:
         if next(commits) % FORGETS_EVERY:
-            return commit(key, generation, sets, deletes, ops, *rest)
-        return Answer("committed", (0,) * len(ops))
+            return commit(key, generation, change, *rest)
+        return Answer("committed", (0,) * len(change.ops))
 
     store.commit = lose  # type: ignore[method-assign,assignment]
 

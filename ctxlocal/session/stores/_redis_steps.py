@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from ..errors import CorruptRecordError
-from ..protocol import HANDLE, USER, Answer, Expect, Incr, Op, Record, Result, Take
+from ..protocol import HANDLE, USER, Answer, Change, Expect, Incr, Record, Result, Take
 from . import _redis_scripts as lua
 from ._redis_calls import Argument, Batch, Call, Steps, ask, evaluate, in_batch, is_wrong_type
 from ._redis_records import (
@@ -60,20 +60,10 @@ class RedisSteps(Records):
         )
         return bool(made)
 
-    def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-    ) -> Steps[Answer]:
-        digest = hashlib.blake2b(commit_id.encode(), digest_size=12).digest()
-        changes = _changes(sets, deletes, ops)
+    def commit(self, key: str, generation: int, change: Change, ttl: float) -> Steps[Answer]:
+        digest = hashlib.blake2b(change.commit_id.encode(), digest_size=12).digest()
         _, reply = yield from self._at_record(
-            lua.COMMIT, key, generation, _ms(ttl), digest, *changes
+            lua.COMMIT, key, generation, _ms(ttl), digest, *_arguments(change)
         )
         if not reply:  # there is nothing, or no record
             return _REVOKED
@@ -270,9 +260,8 @@ def _flat(sets: Mapping[str, bytes]) -> Iterable[Argument]:
         yield value
 
 
-def _changes(
-    sets: Mapping[str, bytes], deletes: Sequence[str], ops: Sequence[Op]
-) -> list[Argument]:
+def _arguments(change: Change) -> list[Argument]:
+    sets, deletes, ops = change.sets, change.deletes, change.ops
     if deletes and not ops:  # the script sets first then
         deletes = [name for name in deletes if name not in sets]
     arguments: list[Argument] = [len(deletes), 2 * len(sets)]

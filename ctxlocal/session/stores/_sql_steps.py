@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -52,7 +52,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ..errors import CorruptRecordError, SessionConfigError
-from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Result
+from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result
 from ._unreadable import skip
 from .merge import clears, merge
 
@@ -94,18 +94,6 @@ class Job(NamedTuple):
 
     work: Callable[[Connection], Any]
     isolation: str = AUTOCOMMIT
-
-
-class Change(NamedTuple):
-    """A commit: its parameters as in the protocol, the ids first."""
-
-    key: str
-    commit_id: str
-    generation: int
-    sets: Mapping[str, bytes]
-    deletes: Sequence[str]
-    ops: Sequence[Op]
-    ttl: float
 
 
 Steps = Generator[Job, Any, R]
@@ -266,18 +254,20 @@ class SQLSteps:
                 return False
         return (yield from self.create(key, sets, ttl))
 
-    def commit(self, change: Change, base: Record | None) -> Steps[Answer]:
+    def commit(
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None
+    ) -> Steps[Answer]:
         seen = None if base is None else base.version
-        if self._is_ready and isinstance(seen, Row) and seen.key == change.key:
-            answer, values = self._merge(seen, change)
+        if self._is_ready and isinstance(seen, Row) and seen.key == key:
+            answer, values = self._merge(seen, generation, change, ttl)
             if values is not None and (yield from self._replaced(seen, values)):
                 return answer
 
         def work(connection: Connection) -> Answer:
-            row = self._locked(connection, change.key)
+            row = self._locked(connection, key)
             if row is None:
                 return Answer("revoked")
-            answer, values = self._merge(row, change)
+            answer, values = self._merge(row, generation, change, ttl)
             if values is not None:
                 connection.execute(self._update, {"of": row.id, **values})
             return answer
@@ -294,7 +284,9 @@ class SQLSteps:
             return False  # it may have been done: the merge finds the commit's id then
         return count == 1
 
-    def _merge(self, row: Row, change: Change) -> tuple[Answer, dict[str, Any] | None]:
+    def _merge(
+        self, row: Row, generation: int, change: Change, ttl: float
+    ) -> tuple[Answer, dict[str, Any] | None]:
         """Return the answer to a commit, and the columns to write if there are any."""
         try:
             fields, recent = self._decode(row)
@@ -306,9 +298,9 @@ class SQLSteps:
         now = self._clock()
         if row.expires <= now:
             return Answer("revoked"), None
-        if row.generation != change.generation:
+        if row.generation != generation:
             return Answer("conflict"), None
-        merged = merge(fields, change.sets, change.deletes, change.ops)
+        merged = merge(fields, change)
         if merged is None:
             return Answer("conflict"), None
         values: dict[str, Any] = {
@@ -317,7 +309,7 @@ class SQLSteps:
             "version": row.version + 1,
             "generation": row.generation + clears(change.ops),
             "touched": now,
-            "expires": now + change.ttl,
+            "expires": now + ttl,
             **_hashes(fields),
         }
         return Answer("committed", merged), values

@@ -29,7 +29,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 
 from ..._impl import Latch
 from ..errors import SessionConfigError
-from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Stats
+from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Stats
 from .merge import clears, merge
 
 _STEPS = 64  # of eviction that one request does at most
@@ -224,20 +224,13 @@ class MemoryStore:
         return True
 
     def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """See :meth:`ctxlocal.session.protocol.Store.commit`. ``base`` is not needed here."""
         place = self._places.get(key)
         if place is None:
             place = self._old.get(key)
+        commit_id = change.commit_id
         clock = self._clock
         while place is not None:
             state = place.state
@@ -254,13 +247,13 @@ class MemoryStore:
                 return commits[commit_id]
             if state.generation != generation:
                 return _CONFLICT
-            if deletes or ops:
-                new = _merged(state, sets, deletes, ops, now, ttl, commit_id)
+            if change.deletes or change.ops:
+                new = _merged(state, change, now, ttl)
                 if new is None:
                     return _CONFLICT
             else:  # as most are; without a call of its own
                 values, size = state.values.copy(), state.size
-                for name, value in sets.items():
+                for name, value in change.sets.items():
                     former = values.get(name)
                     size += len(value) - (-len(name) if former is None else len(former))
                     values[name] = value
@@ -518,24 +511,24 @@ def _record(state: _State) -> Record:
     )
 
 
-def _merged(
-    state: _State,
-    sets: Mapping[str, bytes],
-    deletes: Sequence[str],
-    ops: Sequence[Op],
-    now: float,
-    ttl: float,
-    commit_id: str,
-) -> _State | None:
+def _merged(state: _State, change: Change, now: float, ttl: float) -> _State | None:
     """Return the next state; None is a conflict."""
     values = state.values.copy()
-    results = merge(values, sets, deletes, ops)
+    results = merge(values, change)
     if results is None:
         return None
-    generation = state.generation + clears(ops)
+    generation = state.generation + clears(change.ops)
     answer = Answer("committed", results)
-    size = _size(values)
-    return _State(state.keys, values, generation, now, now + ttl, size, commit_id, answer)
+    return _State(
+        state.keys,
+        values,
+        generation,
+        now,
+        now + ttl,
+        _size(values),
+        change.commit_id,
+        answer,
+    )
 
 
 def _size(values: Mapping[str, bytes]) -> int:

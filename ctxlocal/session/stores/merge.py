@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from ..protocol import MAX_INT, MIN_INT, Clear, Expect, Incr, Op, Result, Take
+from ..protocol import MAX_INT, MIN_INT, Change, Clear, Expect, Incr, Op, Result, Take
 
 # What Redis' HINCRBY takes, so that every store agrees: no sign but "-", no leading zeros.
 _is_decimal = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
 
 
-def merge(
-    values: dict[str, bytes], sets: Mapping[str, bytes], deletes: Sequence[str], ops: Sequence[Op]
-) -> tuple[Result, ...] | None:
-    """Change ``values`` in place, in the contract's order, and return the operations' results.
+def merge(values: dict[str, bytes], change: Change) -> tuple[Result, ...] | None:
+    """Do a change to ``values`` in place, in the contract's order; return its operations' results.
 
     None is a conflict: nothing of the commit may be kept, and ``values`` is to be thrown away.
     """
+    ops = change.ops
     if not ops:  # as most commits are
-        for name in deletes:
+        for name in change.deletes:
             values.pop(name, None)
-        values.update(sets)
+        values.update(change.sets)
         return ()
     for op in ops:
         if type(op) is Expect and values.get(op.field) != op.value:
             return None
     if clears(ops):
         values.clear()
-    for name in deletes:
+    for name in change.deletes:
         values.pop(name, None)
-    values.update(sets)
+    values.update(change.sets)
     return _operate(values, ops)
 
 

@@ -23,7 +23,7 @@ except ImportError:
     raise MissingDependencyError("The Redis session store", "redis", "redis") from None
 
 from ..errors import SessionConfigError, StoreUnavailableError
-from ..protocol import USER, Answer, Op, Record, Stats
+from ..protocol import USER, Answer, Change, Record, Stats
 from ..threaded import refuse_trio
 from ._redis_calls import Batch, Call, Steps
 from ._redis_direct import AsyncDirect, Direct
@@ -134,19 +134,10 @@ class RedisStore(_Twin):
         return self._run("create", self._steps.create(key, sets, ttl))
 
     def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """Merge changes into a record; 1 round trip. ``base`` is not needed here."""
-        steps = self._steps.commit(key, generation, sets, deletes, ops, ttl, commit_id)
-        return self._run("commit", steps)
+        return self._run("commit", self._steps.commit(key, generation, change, ttl))
 
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
@@ -280,19 +271,10 @@ class AsyncRedisStore(_Twin):
         return await self._run("create", self._steps.create(key, sets, ttl))
 
     async def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """Merge changes into a record; 1 round trip."""
-        steps = self._steps.commit(key, generation, sets, deletes, ops, ttl, commit_id)
-        return await self._run("commit", steps)
+        return await self._run("commit", self._steps.commit(key, generation, change, ttl))
 
     async def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0

@@ -24,9 +24,9 @@ except ImportError:
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from ..errors import SessionConfigError, StoreUnavailableError
-from ..protocol import USER, Answer, Op, Record, Stats
+from ..protocol import USER, Answer, Change, Record, Stats
 from ..threaded import refuse_trio
-from ._sql_steps import Change, SQLSteps, Steps, make_tables, perform
+from ._sql_steps import SQLSteps, Steps, make_tables, perform
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -121,19 +121,10 @@ class SQLStore(_Twin):
         return self._run("create", self._steps.create(key, sets, ttl))
 
     def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """Merge changes into a record: one UPDATE if ``base`` is still what is there."""
-        change = Change(key, commit_id, generation, sets, deletes, ops, ttl)
-        return self._run("commit", self._steps.commit(change, base))
+        return self._run("commit", self._steps.commit(key, generation, change, ttl, base))
 
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
@@ -248,19 +239,10 @@ class AsyncSQLStore(_Twin):
         return await self._run("create", self._steps.create(key, sets, ttl))
 
     async def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """Merge changes into a record: one UPDATE if ``base`` is still what is there."""
-        change = Change(key, commit_id, generation, sets, deletes, ops, ttl)
-        return await self._run("commit", self._steps.commit(change, base))
+        return await self._run("commit", self._steps.commit(key, generation, change, ttl, base))
 
     async def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ...errors import MissingDependencyError
 from ..errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
-from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Op, Record, Result, Stats
+from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result, Stats
 from ._sqlite_file import Connection, Connections, transaction
 from ._unreadable import skip
 from .merge import clears, merge
@@ -186,25 +186,20 @@ class SQLiteStore:
         return self._run("create", _create_again, row, now)
 
     def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
         """See :meth:`ctxlocal.session.protocol.Store.commit`."""
-        change = _new_tuple(_Change, (generation, sets, deletes, ops, ttl, commit_id))
         now = self._clock()
         seen = None if base is None else base.version
-        if isinstance(seen, _Seen) and seen.row.key == key and not (ops and clears(ops)):
-            answer = self._run("commit", _replace, seen, change, now)
+        if (
+            isinstance(seen, _Seen)
+            and seen.row.key == key
+            and not (change.ops and clears(change.ops))
+        ):
+            answer = self._run("commit", _replace, seen, generation, change, now, ttl)
             if answer is not None:
                 return answer
-        return self._run("commit", self._merge, key, change, now)
+        return self._run("commit", self._merge, key, generation, change, now, ttl)
 
     def move(
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
@@ -322,7 +317,15 @@ class SQLiteStore:
             else:
                 yield row.key, record
 
-    def _merge(self, connection: Connection, key: str, change: _Change, now: float) -> Answer:
+    def _merge(
+        self,
+        connection: Connection,
+        key: str,
+        generation: int,
+        change: Change,
+        now: float,
+        ttl: float,
+    ) -> Answer:
         with transaction(connection):
             row = _find(connection, key, now)
             if row is None:
@@ -333,12 +336,12 @@ class SQLiteStore:
                 return Answer("revoked")
             if (known := body.answer_to(change.commit_id)) is not None:
                 return known
-            if row.generation != change.generation:
+            if row.generation != generation:
                 return Answer("conflict")
-            if (applied := change.apply(body)) is None:
+            if (applied := _apply(change, body)) is None:
                 return Answer("conflict")
             after, answer = applied
-            values = (row.version + 1, now, now + change.ttl, _pack(after))
+            values = (row.version + 1, now, now + ttl, _pack(after))
             connection.execute(_REPLACE, (*values, row.id, row.version, now))
             if clears(change.ops):
                 connection.execute(_CLEAR, (row.generation + 1, change.sets.get(USER), row.id))
@@ -407,42 +410,39 @@ class SQLiteStore:
         return purged
 
 
-class _Change(NamedTuple):
-    """What a commit asks for."""
-
-    generation: int
-    sets: Mapping[str, bytes]
-    deletes: Sequence[str]
-    ops: Sequence[Op]
-    ttl: float
-    commit_id: str
-
-    def apply(self, body: _Body) -> tuple[_Body, Answer] | None:
-        """Return the body after this commit, and the answer; None is a conflict."""
-        values = body.values.copy()
-        results = merge(values, self.sets, self.deletes, self.ops)
-        if results is None:
-            return None
-        commits = body.commits[1 - KEPT_COMMITS :]
-        commits.append(self.commit_id)
-        kept = body.results
-        if kept or results:
-            kept = {key: kept[key] for key in commits if key in kept}
-            if results:
-                kept[self.commit_id] = list(results)
-        after = _Body(values, commits, kept)
-        return after, Answer("committed", results) if results else _COMMITTED
+def _apply(change: Change, body: _Body) -> tuple[_Body, Answer] | None:
+    """Return the body after a commit, and the answer; None is a conflict."""
+    values = body.values.copy()
+    results = merge(values, change)
+    if results is None:
+        return None
+    commits = body.commits[1 - KEPT_COMMITS :]
+    commits.append(change.commit_id)
+    kept = body.results
+    if kept or results:
+        kept = {key: kept[key] for key in commits if key in kept}
+        if results:
+            kept[change.commit_id] = list(results)
+    after = _Body(values, commits, kept)
+    return after, Answer("committed", results) if results else _COMMITTED
 
 
-def _replace(connection: Connection, seen: _Seen, change: _Change, now: float) -> Answer | None:
+def _replace(
+    connection: Connection,
+    seen: _Seen,
+    generation: int,
+    change: Change,
+    now: float,
+    ttl: float,
+) -> Answer | None:
     """Commit if the row is still as it was seen; None leaves it to who holds the lock."""
     row, body = seen
-    if row.generation != change.generation or change.commit_id in body.commits:
+    if row.generation != generation or change.commit_id in body.commits:
         return None
-    if (applied := change.apply(body)) is None:
+    if (applied := _apply(change, body)) is None:
         return None
     after, answer = applied
-    values = (row.version + 1, now, now + change.ttl, _pack(after), row.id, row.version, now)
+    values = (row.version + 1, now, now + ttl, _pack(after), row.id, row.version, now)
     return answer if connection.execute(_REPLACE, values).rowcount == 1 else None
 
 

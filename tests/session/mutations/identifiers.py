@@ -132,8 +132,8 @@ MUTATIONS = (
         "ops: list[Op] = [*guard, *expects, *changes.ops]",
         "guard = ()\n            ops: list[Op] = [*expects, *changes.ops]",
         QUICK,
-        "sets, deletes, guard, ttl",
-        "sets, deletes, (), ttl",
+        "changes.sets, changes.deletes, guard)",
+        "changes.sets, changes.deletes, ())",
     ),
     broken(
         4,

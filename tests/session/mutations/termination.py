@@ -10,8 +10,8 @@ MUTATIONS = (
         "a store makes the record anew",
         MEMORY,
         "        return _REVOKED\n\n    def move(",
-        "        self.create(key, sets, ttl)\n"
-        '        return Answer("committed", (0,) * len(ops))\n\n    def move(',
+        "        self.create(key, change.sets, ttl)\n"
+        '        return Answer("committed", (0,) * len(change.ops))\n\n    def move(',
     ),
     broken(
         7,

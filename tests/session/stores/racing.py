@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier as ProcessBarrier
 from typing import Protocol
 
-from ctxlocal.session.protocol import USER, AsyncStore, Incr, Store
+from ctxlocal.session.protocol import USER, AsyncStore, Change, Incr, Store
 
 KEY = "5e" * 32
 TTL = 600.0
@@ -31,7 +31,7 @@ def race(store: Store, names: range, barrier: Barrier) -> None:
         barrier.wait()
         ops = [Incr("count", 1)]
         value = {f"key{name}": b"%d" % name}
-        return store.commit(KEY, 0, value, [], ops, TTL, f"commit{name}", base).outcome
+        return store.commit(KEY, 0, Change(f"commit{name}", value, ops=ops), TTL, base).outcome
 
     with ThreadPoolExecutor(len(names)) as pool:
         assert set(pool.map(commit, names)) == {"committed"}
@@ -70,7 +70,9 @@ async def race_in_tasks(store: AsyncStore, count: int) -> None:
     bases = await asyncio.gather(*(store.load(KEY) for _ in range(count)))
     answers = await asyncio.gather(
         *(
-            store.commit(KEY, 0, {f"key{n}": b"%d" % n}, [], [Incr("count", 1)], TTL, f"c{n}", base)
+            store.commit(
+                KEY, 0, Change(f"c{n}", {f"key{n}": b"%d" % n}, ops=[Incr("count", 1)]), TTL, base
+            )
             for n, base in enumerate(bases)
         )
     )

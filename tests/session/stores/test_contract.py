@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.protocol import HANDLE, Answer, AsyncStore, Clear, Incr, Op, Record, Store
+from ctxlocal.session.protocol import (
+    HANDLE,
+    Answer,
+    AsyncStore,
+    Change,
+    Clear,
+    Incr,
+    Op,
+    Record,
+    Store,
+)
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.threaded import ThreadedStore
 from ctxlocal.testing import StoreContractError, check_async_store, check_store
@@ -47,7 +59,7 @@ def test_r7_a_commit_after_delete_makes_nothing(store: Store) -> None:
     store.create(KEY, {"a": b"1"}, 100)
     base = store.load(KEY)
     assert store.delete(KEY)
-    assert store.commit(KEY, 0, {"b": b"2"}, (), (), 100, "c", base) == ("revoked", ())
+    assert store.commit(KEY, 0, Change("c", {"b": b"2"}), 100, base) == ("revoked", ())
     assert store.load(KEY) is None
 
 
@@ -60,7 +72,9 @@ def test_no_update_is_lost(store: Store, requests: int) -> None:
         base = store.load(KEY)
         barrier.wait()
         changes = {f"f{number}": b"%d" % number}
-        answers.append(store.commit(KEY, 0, changes, (), (Incr("n", 1),), 100, f"{number}", base))
+        answers.append(
+            store.commit(KEY, 0, Change(f"{number}", changes, ops=(Incr("n", 1),)), 100, base)
+        )
 
     answers: list[Answer] = []
     threads = [threading.Thread(target=request, args=(number,)) for number in range(requests)]
@@ -84,26 +98,26 @@ def named(record: Record) -> str | None:
     return None if name is None else name.decode()
 
 
+class Commit(NamedTuple):
+    """What ``Store.commit`` is called with."""
+
+    key: str
+    generation: int
+    change: Change
+    ttl: float
+    base: Record | None
+
+
 class Broken(MemoryStore):
     """A MemoryStore whose commit can be replaced in part."""
 
     def commit(
-        self,
-        key: str,
-        generation: int,
-        sets: Mapping[str, bytes],
-        deletes: Sequence[str],
-        ops: Sequence[Op],
-        ttl: float,
-        commit_id: str,
-        base: Record | None = None,
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
-        return self.changed(
-            super().commit, key, generation, sets, deletes, ops, ttl, commit_id, base
-        )
+        return self.changed(super().commit, Commit(key, generation, change, ttl, base))
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        return commit(*args)
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        return commit(*asked)
 
 
 class Forgetful(Broken):
@@ -111,8 +125,9 @@ class Forgetful(Broken):
 
     numbers = iter(range(10**6))
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        return commit(*args[:6], str(next(self.numbers)), args[7])
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        change = replace(asked.change, commit_id=str(next(self.numbers)))
+        return commit(*asked._replace(change=change))
 
 
 class ResultLess(Broken):
@@ -122,58 +137,59 @@ class ResultLess(Broken):
         super().__init__(**settings)
         self.seen: set[str] = set()
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        answer = commit(*args)
-        if args[6] in self.seen:
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        answer = commit(*asked)
+        if asked.change.commit_id in self.seen:
             return Answer(answer.outcome)
-        self.seen.add(args[6])
+        self.seen.add(asked.change.commit_id)
         return answer
 
 
 class Resurrecting(Broken):
     """Recreates a record that was deleted."""
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        if self.load(args[0]) is None:
-            self.create(args[0], args[2], args[5])
-        return commit(*args)
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        if self.load(asked.key) is None:
+            self.create(asked.key, asked.change.sets, asked.ttl)
+        return commit(*asked)
 
 
 class Overwriting(Broken):
     """Writes the whole record as it was loaded, with the changes."""
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        base = args[7]
-        if base is None:
-            return commit(*args)
-        return commit(args[0], args[1], {**base.values, **args[2]}, *args[3:])
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        if asked.base is None:
+            return commit(*asked)
+        change = replace(asked.change, sets={**asked.base.values, **asked.change.sets})
+        return commit(*asked._replace(change=change))
 
 
 class Ageless(Broken):
     """Ignores the generation."""
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        record = self.load(args[0])
-        return commit(args[0], record.generation if record else 0, *args[2:])
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        record = self.load(asked.key)
+        return commit(*asked._replace(generation=record.generation if record else 0))
 
 
 class ClearLast(Broken):
     """Clears after the fields are set."""
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        if any(isinstance(op, Clear) for op in args[4]):
-            return commit(*args[:2], {}, *args[3:])
-        return commit(*args)
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        if any(isinstance(op, Clear) for op in asked.change.ops):
+            asked = asked._replace(change=replace(asked.change, sets={}))
+        return commit(*asked)
 
 
 class Wrapping(Broken):
     """Counts beyond 64 bits by starting again."""
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        answer = commit(*args)
-        incr = [op for op in args[4] if isinstance(op, Incr)]
-        if answer.outcome == "conflict" and len(incr) == len(args[4]) == 2:
-            return commit(args[0], args[1], {}, (), (), args[5], args[6] + "!", None)
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        answer, ops = commit(*asked), asked.change.ops
+        incr = [op for op in ops if isinstance(op, Incr)]
+        if answer.outcome == "conflict" and len(incr) == len(ops) == 2:
+            nothing = Change(asked.change.commit_id + "!")
+            return commit(*asked._replace(change=nothing, base=None))
         return answer
 
 
@@ -268,10 +284,10 @@ class Shortsighted(MemoryStore):
 class Timid(Broken):
     """Takes from an old key nothing but what cannot collide."""
 
-    def changed(self, commit: Callable[..., Answer], *args: Any) -> Answer:
-        if args[0] in self._old and (args[2] or args[3]):
+    def changed(self, commit: Callable[..., Answer], asked: Commit) -> Answer:
+        if asked.key in self._old and (asked.change.sets or asked.change.deletes):
             return Answer("revoked")
-        return commit(*args)
+        return commit(*asked)
 
 
 class Replacing(MemoryStore):
@@ -335,6 +351,63 @@ def test_check_async_store_finds_what_is_broken() -> None:
         check_async_store(lambda: ThreadedStore(Merciless()))
 
 
+class Former(MemoryStore):
+    """Takes what a commit wants piece by piece."""
+
+    def commit(  # type: ignore[override]
+        self,
+        key: str,
+        generation: int,
+        sets: Mapping[str, bytes],
+        deletes: Sequence[str],
+        ops: Sequence[Op],
+        ttl: float,
+        commit_id: str,
+        base: Record | None = None,
+    ) -> Answer:
+        raise NotImplementedError
+
+
+class Graceless(MemoryStore):
+    """Cannot be asked to move a record with a grace."""
+
+    def move(  # type: ignore[override]
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float
+    ) -> bool:
+        raise NotImplementedError
+
+
+FORMER = (
+    "; its commit() takes (key, generation, sets, deletes, ops, ttl, commit_id, base), where "
+    "(key, generation, change, ttl, base) is given"
+)
+
+
+@pytest.mark.parametrize(
+    ("store", "problem"),
+    [
+        (Former, FORMER),
+        (
+            Graceless,
+            "; its move() takes (old, new, sets, ttl), where (old, new, sets, ttl, grace) is given",
+        ),
+    ],
+)
+def test_check_store_refuses_a_method_of_other_parameters(
+    store: type[MemoryStore], problem: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^<{store.__name__} .*> is no Store{re.escape(problem)}$"):
+        check_store(store)
+
+
+def test_check_async_store_refuses_a_method_of_other_parameters() -> None:
+    class Outdated(ThreadedStore):
+        commit: Any = Former.commit
+
+    with pytest.raises(TypeError, match=f" is no AsyncStore{re.escape(FORMER)}$"):
+        check_async_store(lambda: Outdated(MemoryStore()))
+
+
 def test_a_failure_says_what_was_done_expected_and_got() -> None:
     with pytest.raises(StoreContractError) as caught:
         check_store(Replacing)
@@ -380,7 +453,13 @@ def test_check_store_finds_a_lost_answer_counted_twice() -> None:
         def lost() -> Iterator[None]:
             original = store.commit
             number = iter(range(100))
-            store.commit = lambda *args: original(*args[:6], f"{args[6]}{next(number)}", args[7])
+
+            def commit(key: str, generation: int, change: Change, *rest: Any) -> Answer:
+                renamed = replace(change, commit_id=f"{change.commit_id}{next(number)}")
+                answer: Answer = original(key, generation, renamed, *rest)
+                return answer
+
+            store.commit = commit
             yield
 
         return lost()

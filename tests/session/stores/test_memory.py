@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ctxlocal.session.errors import SessionConfigError
-from ctxlocal.session.protocol import USER, Incr
+from ctxlocal.session.protocol import USER, Change, Incr
 from ctxlocal.session.stores.memory import MemoryStore
 
 from .conftest import KEY, OTHER, Clock
@@ -30,7 +30,7 @@ def test_at_the_limit_what_was_touched_least_recently_goes() -> None:
         clock.advance(1)
     store.touch("a", 100)
     clock.advance(1)
-    store.commit("b", 0, {"x": b"1"}, (), (), 100, "1")
+    store.commit("b", 0, Change("1", {"x": b"1"}), 100)
     store.create("d", {}, 100)
     assert keys(store) == {"a", "b", "d"}
     store.create("e", {}, 100)
@@ -54,10 +54,10 @@ def test_bytes_are_limited() -> None:
     for key in "abc":
         store.create(key, {"f": b"x" * 299}, 100)
         clock.advance(1)
-    store.commit("b", 0, {"f": b"y" * 499}, (), (), 100, "1")
+    store.commit("b", 0, Change("1", {"f": b"y" * 499}), 100)
     assert keys(store) == {"b", "c"}
     assert store.stats().bytes == 800
-    store.commit("b", 0, {"f": b""}, (), (), 100, "2")
+    store.commit("b", 0, Change("2", {"f": b""}), 100)
     store.create("d", {"f": b"x" * 600}, 100)
     assert keys(store) == {"b", "c", "d"}
 
@@ -100,8 +100,8 @@ def test_deleted_records_leave_nothing() -> None:
 def test_the_sum_of_bytes_stays_true() -> None:
     store = MemoryStore()
     store.create("a", {"x": b"12345"}, 100)
-    store.commit("a", 0, {"x": b"1", "y": b"2"}, (), (), 100, "1")
-    store.commit("a", 0, {"z": b"333"}, ("x",), (Incr("n", 10),), 100, "2")
+    store.commit("a", 0, Change("1", {"x": b"1", "y": b"2"}), 100)
+    store.commit("a", 0, Change("2", {"z": b"333"}, ("x",), (Incr("n", 10),)), 100)
     store.move("a", "b", {"long": b"x" * 50}, 100, 10)
     store.create("c", {"x": b"1"}, 100)
     assert store._bytes == store.stats().bytes == 65
@@ -114,7 +114,7 @@ def test_old_commits_are_forgotten() -> None:
     store = MemoryStore()
     store.create(KEY, {}, 100)
     for number in range(1000):
-        store.commit(KEY, 0, {"a": b"1"}, (), (), 100, f"{number}")
+        store.commit(KEY, 0, Change(f"{number}", {"a": b"1"}), 100)
     assert len(store._places[KEY].commits) <= 33
 
 
@@ -126,7 +126,7 @@ def test_thousands_of_renewals_within_a_grace_cost_nothing_later() -> None:
         assert store.move(f"{number}", f"{number + 1}", {}, 1000, 500)
     assert keys(store) == {"other", "8000"}, "old keys are no sessions, and drive none out"
     for number in range(8000):
-        assert store.commit(f"{number}", 0, {"a": b"1"}, (), (), 1000, f"{number}")
+        assert store.commit(f"{number}", 0, Change(f"{number}", {"a": b"1"}), 1000)
         assert store.load(f"{number}") is not None
     assert [key for key, _ in store.list("ann")] == ["8000"]
     assert store.stats().sessions == 2
@@ -199,7 +199,7 @@ def test_a_finaliser_may_use_the_store_at_any_moment() -> None:
 
         def __del__(self) -> None:
             number = len(sums)
-            answer = store.commit(KEY, 0, {}, (), (Incr("n", 1),), 2000, f"f{number}")
+            answer = store.commit(KEY, 0, Change(f"f{number}", ops=(Incr("n", 1),)), 2000)
             sums.append(answer.results)
             store.create(f"from finaliser {number}", {}, 100)
 
@@ -208,7 +208,9 @@ def test_a_finaliser_may_use_the_store_at_any_moment() -> None:
     try:
         for number in range(500):
             Cycle()
-            store.commit(KEY, 0, {f"{number}": b"1"}, (), (Incr("m", 1),), 2000, f"{number}")
+            store.commit(
+                KEY, 0, Change(f"{number}", {f"{number}": b"1"}, ops=(Incr("m", 1),)), 2000
+            )
             store.create(f"{number}", {}, 100)
     finally:
         gc.set_threshold(*former)
@@ -246,7 +248,7 @@ import sys
 {order[1]}
 import gevent
 from gevent.lock import Semaphore
-from ctxlocal.session.protocol import Incr
+from ctxlocal.session.protocol import Change, Incr
 store = MemoryStore()
 store.create("k", {{}}, 100)
 ready = []
@@ -255,7 +257,8 @@ def request(number):
     base = store.load("k")
     ready.append(number)
     go.wait()
-    store.commit("k", 0, {{f"f{{number}}": b"1"}}, (), (Incr("n", 1),), 100, f"{{number}}", base)
+    change = Change(f"{{number}}", {{f"f{{number}}": b"1"}}, ops=(Incr("n", 1),))
+    store.commit("k", 0, change, 100, base)
 jobs = [gevent.spawn(request, number) for number in range(500)]
 while len(ready) < 500:
     gevent.sleep(0)

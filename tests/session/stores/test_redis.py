@@ -23,7 +23,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import USER, Answer, Clear, Expect, Incr, Op, Stats, Take
+from ctxlocal.session.protocol import USER, Answer, Change, Clear, Expect, Incr, Op, Stats, Take
 from ctxlocal.session.stores._redis_calls import Call
 from ctxlocal.session.stores._redis_direct import packed
 from ctxlocal.session.stores._redis_scripts import GRACES, META, TO
@@ -95,7 +95,7 @@ def sent(client: redis.Redis, redis_port: int) -> Iterator[Counted]:
 
 
 def commit(store: RedisStore, commit_id: str = "c", **sets: bytes) -> Answer:
-    return store.commit(KEY, 0, sets, [], [], TTL, commit_id)
+    return store.commit(KEY, 0, Change(commit_id, sets), TTL)
 
 
 def records(store: RedisStore) -> dict[str, bytes]:
@@ -153,7 +153,9 @@ class TestRoundTrips:
         ops: list[Op] = [Expect("a", b"1"), Incr("n", 1), Take("a")]
         assert sent(lambda: store.load(KEY)) == ["HGETALL"]
         assert sent(lambda: commit(store, commit_id="second", a=b"1")) == ["EVALSHA"]
-        assert sent(lambda: store.commit(KEY, 0, {}, ["b"], ops, TTL, "third")) == ["EVALSHA"]
+        assert sent(lambda: store.commit(KEY, 0, Change("third", deletes=["b"], ops=ops), TTL)) == [
+            "EVALSHA"
+        ]
 
     def test_touch_and_delete_are_one_each(self, store: RedisStore, sent: Counted) -> None:
         store.load(KEY)
@@ -191,7 +193,7 @@ class TestExactness:
             store = RedisStore(other)
             assert store.create(KEY, values, TTL)
             assert records(store) == values
-            taken = store.commit(KEY, 0, {}, [], [Take("ä\0{}:é"), Incr("n", -8)], TTL, "c")
+            taken = store.commit(KEY, 0, Change("c", ops=[Take("ä\0{}:é"), Incr("n", -8)]), TTL)
             assert taken == Answer("committed", (bytes(range(256)), -1))
             assert [key for key, _ in store.list("anna")] == [KEY]
             assert [key for key, _ in store.scan()] == [KEY]
@@ -216,7 +218,7 @@ class TestExactness:
         self, store: RedisStore, start: int, amount: int, end: int | None
     ) -> None:
         store.create(KEY, {"n": b"%d" % start}, TTL)
-        answer = store.commit(KEY, 0, {"a": b"1"}, [], [Incr("n", amount)], TTL, "c")
+        answer = store.commit(KEY, 0, Change("c", {"a": b"1"}, ops=[Incr("n", amount)]), TTL)
         if end is None:
             assert answer == Answer("conflict")
             assert records(store) == {"n": b"%d" % start}
@@ -229,7 +231,7 @@ class TestExactness:
         store.create(KEY, before, TTL)
         ops: list[Op] = [Clear(), Take("taken"), Incr("n", 1), Incr("text", 1)]
         sets = {"text": b"\xa1y"}
-        assert store.commit(KEY, 0, sets, ["n"], ops, TTL, "c") == Answer("conflict")
+        assert store.commit(KEY, 0, Change("c", sets, ["n"], ops), TTL) == Answer("conflict")
         assert records(store) == before
 
     def test_at_least_16_commits_are_remembered_and_not_many_more(
@@ -239,23 +241,23 @@ class TestExactness:
         for number in range(200):
             value = b"x" * (number * 7 % 100)
             ops: list[Op] = [Take("t")] if number % 3 else []
-            store.commit(KEY, 0, {"t": value}, [], ops, TTL, f"c{number}")
+            store.commit(KEY, 0, Change(f"c{number}", {"t": value}, ops=ops), TTL)
             held = client.hget(RECORD, b"\xffc")
             assert isinstance(held, bytes)
             assert len(held) < 16 * 130 + 480
             earlier = max(0, number - 15)
             taken = (b"x" * (earlier * 7 % 100),) if earlier % 3 else ()
-            again = store.commit(KEY, 99, {}, [], [], TTL, f"c{earlier}")  # else a conflict
+            again = store.commit(KEY, 99, Change(f"c{earlier}"), TTL)  # else a conflict
             assert again == Answer("committed", taken)
 
     def test_many_fields_fit_into_one_commit(self, store: RedisStore) -> None:
         many = {f"key{number}": b"%d" % number for number in range(20_000)}
         assert store.create(KEY, many, TTL)
         kept = {"key7": b"new", "other": b"1"}
-        answer = store.commit(KEY, 0, {**kept, **many}, [], [], TTL, "c")
+        answer = store.commit(KEY, 0, Change("c", {**kept, **many}), TTL)
         assert answer == Answer("committed")
         deletes = list(many)
-        assert store.commit(KEY, 0, kept, deletes, [], TTL, "d") == Answer("committed")
+        assert store.commit(KEY, 0, Change("d", kept, deletes), TTL) == Answer("committed")
         assert records(store) == kept
 
     def test_the_last_commits_are_remembered_through_clear_and_move(
@@ -263,12 +265,12 @@ class TestExactness:
     ) -> None:
         store.create(KEY, {"t": b"\n:x;"}, TTL)
         ops: list[Op] = [Take("t"), Incr("n", 1), Take("t"), Clear()]
-        first = store.commit(KEY, 0, {}, [], ops, TTL, "c")
+        first = store.commit(KEY, 0, Change("c", ops=ops), TTL)
         for number in range(15):
-            assert store.commit(KEY, 1, {}, [], [], TTL, f"later{number}").outcome == "committed"
+            assert store.commit(KEY, 1, Change(f"later{number}"), TTL).outcome == "committed"
         store.move(KEY, OTHER, {}, TTL)
         assert first == Answer("committed", (None, 1, None, None))
-        assert store.commit(OTHER, 0, {}, [], ops, TTL, "c") == first
+        assert store.commit(OTHER, 0, Change("c", ops=ops), TTL) == first
 
 
 class TestLifetime:
@@ -283,7 +285,7 @@ class TestLifetime:
         self, store: RedisStore, client: redis.Redis, ops: tuple[Op, ...]
     ) -> None:
         store.create(KEY, {}, TTL)
-        store.commit(KEY, 0, {"name": b"anna"}, (), ops, 0, "a")
+        store.commit(KEY, 0, Change("a", {"name": b"anna"}, ops=ops), 0)
         assert client.exists(RECORD) == 0
 
 
@@ -333,7 +335,9 @@ class TestLostReplies:
             commit(store)
             proxy.lose_reply_to(b"EVALSHA")
             ops: list[Op] = [Incr("n", 1), Take("t")]
-            assert store.commit(KEY, 0, {}, [], ops, TTL, "lost") == Answer("committed", (1, b"x"))
+            assert store.commit(KEY, 0, Change("lost", ops=ops), TTL) == Answer(
+                "committed", (1, b"x")
+            )
             assert proxy.lost == 1
             assert records(store) == {"n": b"1"}
             store.close()
@@ -344,7 +348,7 @@ class TestLostReplies:
             tasks = AsyncRedisStore.from_url(f"redis://127.0.0.1:{proxy.port}")
             await tasks.create(KEY, {}, TTL)
             proxy.lose_reply_to(b"EVALSHA")
-            answer = await tasks.commit(KEY, 0, {}, [], [Incr("n", 1)], TTL, "lost")
+            answer = await tasks.commit(KEY, 0, Change("lost", ops=[Incr("n", 1)]), TTL)
             assert (answer, proxy.lost) == (Answer("committed", (1,)), 1)
             await tasks.close()
         assert records(store) == {"n": b"1"}
@@ -426,7 +430,7 @@ class TestCluster:
         keys = [f"{number:064x}" for number in range(30)]
         for key in keys:
             assert store.create(key, ANNA, TTL)
-        assert store.commit(keys[0], 0, {}, [], [Incr("n", 2)], TTL, "c").results == (2,)
+        assert store.commit(keys[0], 0, Change("c", ops=[Incr("n", 2)]), TTL).results == (2,)
         assert store.move(keys[0], KEY, {}, TTL, 60)
         assert store.load(keys[0]) == store.load(KEY) != None  # noqa: E711
         assert store.touch(KEY, TTL)
@@ -526,7 +530,7 @@ class TestCorruptRecords:
         spoil(client)
         before = client.dump(RECORD)
         for ops in ([], [Incr("n", 1)]):
-            assert own.commit(KEY, 0, {}, [], ops, TTL, "c") == Answer("revoked")
+            assert own.commit(KEY, 0, Change("c", ops=ops), TTL) == Answer("revoked")
         assert not own.touch(KEY, TTL)
         assert not own.move(KEY, "new", {}, TTL)
         assert not own.create(KEY, {}, TTL)
@@ -820,7 +824,7 @@ class TestFailure:
             ops: list[Op] = [Incr("n", 1), Take("a")]
             for sets, deletes in (({"b": b"1"}, ["a"]), ({}, ["a"])):
                 with pytest.raises(StoreUnavailableError) as caught:
-                    store.commit(KEY, 0, sets, deletes, ops, TTL, "c")
+                    store.commit(KEY, 0, Change("c", sets, deletes, ops), TTL)
                 assert isinstance(caught.value.__cause__, redis.exceptions.OutOfMemoryError)
             with pytest.raises(StoreUnavailableError):
                 store.create(OTHER, {}, TTL)

@@ -18,7 +18,7 @@ import redis
 from ctxlocal.session.cookie import Cookie
 from ctxlocal.session.errors import SessionConflictError
 from ctxlocal.session.interface import NOTHING
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Clear, Incr
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Clear, Incr
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._redis_scripts import DELETE
 from ctxlocal.session.stores.redis import RedisStore
@@ -114,7 +114,7 @@ _numbers = itertools.count()
 
 
 def increase(store: RedisStore, key: str, generation: int = 0) -> Answer:
-    return store.commit(key, generation, {}, [], [Incr("n", 1)], TTL, f"{next(_numbers)}")
+    return store.commit(key, generation, Change(f"{next(_numbers)}", ops=[Incr("n", 1)]), TTL)
 
 
 def listed(store: RedisStore) -> list[str]:
@@ -228,7 +228,9 @@ class TestWatchers:
 
             def use() -> None:
                 assert values(place.other, OLD)["a"] == b"1"
-                answer = place.other.commit(OLD, 0, {"b": b"2"}, ["a"], [Incr("n", 1)], TTL, "c")
+                answer = place.other.commit(
+                    OLD, 0, Change("c", {"b": b"2"}, ["a"], [Incr("n", 1)]), TTL
+                )
                 assert answer == Answer("committed", (1,))
                 assert place.other.touch(OLD, TTL)
                 assert len(place.other.list("anna")) == place.other.stats().sessions == 1
@@ -250,7 +252,7 @@ class TestWatchers:
 
             def use() -> None:
                 is_there = place.other.load(OLD) is not None
-                answers.append(place.other.commit(OLD, 0, {"b": b"2"}, [], [], TTL, "c"))
+                answers.append(place.other.commit(OLD, 0, Change("c", {"b": b"2"}), TTL))
                 assert is_there is (answers[-1].outcome == "committed")
                 assert len(place.other.list("anna")) == 1
 
@@ -267,7 +269,7 @@ class TestWatchers:
         def work(at: int) -> Stepping:
             place.other.create(OLD, ANNA, TTL)
             mover = place.stepping(
-                at, lambda: place.other.commit(OLD, 0, {"b": b"2"}, [], [Clear()], TTL, "c")
+                at, lambda: place.other.commit(OLD, 0, Change("c", {"b": b"2"}, ops=[Clear()]), TTL)
             )
             assert mover.move(OLD, NEW, {}, TTL, 60)
             found = place.other.load(OLD)
@@ -284,7 +286,9 @@ class TestWatchers:
     def test_a_commit_before_each_command_delays_no_move(self, place: Place, grace: float) -> None:
         class Crowded(RedisStore):
             def _ask(self, asked: Any) -> Any:
-                answer = place.other.commit(OLD, 0, {}, [], [Incr("n", 1)], TTL, f"c{len(sums)}")
+                answer = place.other.commit(
+                    OLD, 0, Change(f"c{len(sums)}", ops=[Incr("n", 1)]), TTL
+                )
                 sums.append(answer)
                 return super()._ask(asked)
 
@@ -333,7 +337,7 @@ class TestStoppedMovers:
             generation = 1 if key == NEW and not grace else 0
             sets = {"b": b"2"}
             assert (
-                place.other.commit(key, generation, sets, [], [], TTL, "c").outcome == "committed"
+                place.other.commit(key, generation, Change("c", sets), TTL).outcome == "committed"
             )
             for key in loaded:
                 assert values(place.other, key)["b"] == b"2"
@@ -377,7 +381,7 @@ class TestStoppedMovers:
                 return mover
             for key in (OLD, NEW):
                 assert place.other.load(key) is None
-                assert place.other.commit(key, 0, {}, [], [], TTL, "c") == Answer("revoked")
+                assert place.other.commit(key, 0, Change("c"), TTL) == Answer("revoked")
                 assert not place.other.touch(key, TTL)
                 assert not place.other.move(key, NEWER, {}, TTL)
             assert place.other.stats().sessions == 0
@@ -526,7 +530,7 @@ class TestEpoch:
         assert store.revoke_everyone() == 1
         self.restore(client, OLD, dumped)
         assert store.load(OLD) is None
-        assert store.commit(OLD, 0, {"a": b"1"}, [], [], TTL, "c") == Answer("revoked")
+        assert store.commit(OLD, 0, Change("c", {"a": b"1"}), TTL) == Answer("revoked")
         assert not store.touch(OLD, TTL)
         assert not store.move(OLD, NEW, {}, TTL)
         assert store.list("anna") == []
@@ -569,7 +573,7 @@ class TestEpoch:
             key = f"{number:064x}"
             assert creator.create(key, ANNA, TTL)
             assert [store.load(key) is not None for store in stores] == [True] * 4
-            answers = [store.commit(key, 0, {}, [], [], TTL, str(id(store))) for store in stores]
+            answers = [store.commit(key, 0, Change(str(id(store))), TTL) for store in stores]
             assert answers == [Answer("committed")] * 4
         assert [len(store.list("anna")) for store in stores] == [4] * 4
 

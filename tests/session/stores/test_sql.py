@@ -22,7 +22,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Clear, Incr, Stats, Take
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Clear, Incr, Stats, Take
 from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
 from ctxlocal.testing import check_async_store, check_store
 from tests.services import postgresql_server
@@ -80,7 +80,7 @@ class Clock:
 
 
 def commit(store: SQLStore, commit_id: str = "c", base: Any = None, **sets: bytes) -> Answer:
-    return store.commit(KEY, 0, sets, [], [], TTL, commit_id, base)
+    return store.commit(KEY, 0, Change(commit_id, sets), TTL, base)
 
 
 def values(store: SQLStore, key: str = KEY) -> dict[str, bytes] | None:
@@ -460,7 +460,7 @@ class TestRenewals:
             mover.has_stopped.wait()
             assert values(store) is not None
             assert values(store, OTHER) is None
-            answer = pool.submit(store.commit, KEY, 0, {"a": b"1"}, [], [], TTL, "c")
+            answer = pool.submit(store.commit, KEY, 0, Change("c", {"a": b"1"}), TTL)
             mover.may_go_on.set()
             assert moved.result()
             assert answer.result() == Answer("committed" if grace else "revoked")
@@ -626,11 +626,13 @@ class TestTimes:
         store.create(KEY, {"a": b"1"}, TTL)
         assert store.move(KEY, OTHER, {}, TTL, 5)
         assert values(store) == values(store, OTHER) == {"a": b"1"}
-        assert store.commit(KEY, 0, {}, [], [Incr("n", 1)], TTL, "n") == Answer("committed", (1,))
+        assert store.commit(KEY, 0, Change("n", ops=[Incr("n", 1)]), TTL) == Answer(
+            "committed", (1,)
+        )
         assert commit(store, b=b"1") == Answer("committed")
         clock.now += 5
         assert store.load(KEY) is None
-        assert store.commit(KEY, 0, {}, [], [Incr("n", 1)], TTL, "m") == Answer("revoked")
+        assert store.commit(KEY, 0, Change("m", ops=[Incr("n", 1)]), TTL) == Answer("revoked")
         assert values(store, OTHER) == {"a": b"1", "b": b"1", "n": b"1"}
         assert store.purge() == 0
         with engine.connect() as connection:
@@ -648,17 +650,19 @@ class TestLostReplies:
         store.create(KEY, {"t": b"x"}, TTL)
         base = store.load(KEY) if has_base else None
         proxy.lose_reply_to(where)
-        answer = store.commit(KEY, 0, {}, [], self.OPS, TTL, "lost", base)
+        answer = store.commit(KEY, 0, Change("lost", ops=self.OPS), TTL, base)
         assert answer == Answer("committed", (1, b"x"))
         assert proxy.lost == 1
         assert values(store) == {"n": b"1"}
-        assert store.commit(KEY, 0, {}, [], self.OPS, TTL, "lost", store.load(KEY)) == answer
+        assert store.commit(KEY, 0, Change("lost", ops=self.OPS), TTL, store.load(KEY)) == answer
 
     def test_a_clear_counts_once(self, proxied: tuple[SQLStore, Proxy]) -> None:
         store, proxy = proxied
         store.create(KEY, ANNA, TTL)
         proxy.lose_reply_to(b"UPDATE")
-        answer = store.commit(KEY, 0, {"a": b"1"}, [], [Clear()], TTL, "lost", store.load(KEY))
+        answer = store.commit(
+            KEY, 0, Change("lost", {"a": b"1"}, ops=[Clear()]), TTL, store.load(KEY)
+        )
         assert answer == Answer("committed", (None,))
         record = store.load(KEY)
         assert record is not None

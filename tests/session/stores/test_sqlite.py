@@ -21,7 +21,7 @@ from ctxlocal.session.errors import (
     SessionConfigError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Incr, Record
+from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Incr, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._sqlite_file import Connections
 from ctxlocal.session.stores.sqlite import SQLiteStore
@@ -51,7 +51,7 @@ def execute(path: Path, *statements: str) -> None:
 
 WORKER = """
 import sys
-from ctxlocal.session.protocol import Answer, Incr
+from ctxlocal.session.protocol import Answer, Change, Incr
 from ctxlocal.session.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 store.create(sys.argv[2], {}, 1000)   # they make the file together
@@ -60,9 +60,8 @@ for turn in range(each):
     base = store.load(sys.argv[2])
     print("loaded", flush=True)
     sys.stdin.readline()
-    answer = store.commit(
-        sys.argv[2], 0, {f"{name}.{turn}": b"1"}, (), (Incr("n", 1),), 1000, f"{name}.{turn}", base
-    )
+    change = Change(f"{name}.{turn}", {f"{name}.{turn}": b"1"}, ops=(Incr("n", 1),))
+    answer = store.commit(sys.argv[2], 0, change, 1000, base)
     assert answer.outcome == "committed", answer
 store.close()
 """
@@ -101,7 +100,7 @@ def test_greenlets_lose_nothing(run_python: Callable[..., str], path: Path) -> N
     from gevent import monkey; monkey.patch_all()
     import sys, gevent, threading
     from gevent.event import Event
-    from ctxlocal.session.protocol import Answer, Incr
+    from ctxlocal.session.protocol import Answer, Change, Incr
     from ctxlocal.session.stores.sqlite import SQLiteStore
     import os
     store = SQLiteStore(os.environ["SESSIONS"])
@@ -111,8 +110,8 @@ def test_greenlets_lose_nothing(run_python: Callable[..., str], path: Path) -> N
         base = store.load("k")
         ready.append(number)
         go.wait()
-        change = {f"f{number}": b"1"}
-        store.commit("k", 0, change, (), (Incr("n", 1),), 100, f"{number}", base)
+        change = Change(f"{number}", {f"f{number}": b"1"}, ops=(Incr("n", 1),))
+        store.commit("k", 0, change, 100, base)
     jobs = [gevent.spawn(request, number) for number in range(100)]
     while len(ready) < 100:
         gevent.sleep(0)
@@ -128,11 +127,11 @@ def test_a_fork_uses_connections_of_its_own(store: SQLiteStore) -> None:
     inherited = store._connections._idle[0]
     child = os.fork()
     if child == 0:
-        answer = store.commit(KEY, 0, {"child": b"1"}, (), (), 100, "child", store.load(KEY))
+        answer = store.commit(KEY, 0, Change("child", {"child": b"1"}), 100, store.load(KEY))
         fine = answer.outcome == "committed" and inherited not in store._connections._idle
         os._exit(0 if fine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    answer = store.commit(KEY, 0, {"parent": b"1"}, (), (), 100, "parent", store.load(KEY))
+    answer = store.commit(KEY, 0, Change("parent", {"parent": b"1"}), 100, store.load(KEY))
     assert answer.outcome == "committed"
     record = store.load(KEY)
     assert record is not None
@@ -200,12 +199,12 @@ def test_a_locked_file_makes_it_unavailable(path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError, match=unavailable("commit", path)) as caught:
-        store.commit(KEY, 0, {"a": b"2"}, (), (), 100, "c", store.load(KEY))
+        store.commit(KEY, 0, Change("c", {"a": b"2"}), 100, store.load(KEY))
     assert "locked" in str(caught.value.__cause__)
     assert store.load(KEY) is not None  # readers do not wait for writers
     other.execute("ROLLBACK")
     other.close()
-    assert store.commit(KEY, 0, {"a": b"2"}, (), (), 100, "c").outcome == "committed"
+    assert store.commit(KEY, 0, Change("c", {"a": b"2"}), 100).outcome == "committed"
     store.close()
 
 
@@ -225,11 +224,11 @@ def test_a_full_disk_makes_it_unavailable_and_harms_nothing(
     big = {"b": b"x" * 100_000}
     for base in (None, store.load(KEY)):
         with pytest.raises(StoreUnavailableError, match=unavailable("commit", path)) as caught:
-            store.commit(KEY, 0, big, (), (Incr("n", 1),), 100, "c", base)
+            store.commit(KEY, 0, Change("c", big, ops=(Incr("n", 1),)), 100, base)
         assert "full" in str(caught.value.__cause__)
     with pytest.raises(StoreUnavailableError, match=unavailable("create", path)):
         store.create(OTHER, big, 100)
-    assert store.commit(KEY, 0, {"c": b"2"}, (), (), 100, "d").outcome == "committed"
+    assert store.commit(KEY, 0, Change("d", {"c": b"2"}), 100).outcome == "committed"
     record = store.load(KEY)
     assert record is not None
     assert record.values == {"a": b"1", "c": b"2"}
@@ -324,7 +323,7 @@ def test_r32_a_corrupt_row_is_told_from_a_missing_one(
     )
     with pytest.raises(CorruptRecordError, match=f"^{re.escape(message)}$"):
         store.load(KEY)
-    assert store.commit(KEY, 0, {"b": b"2"}, (), (), 100, "c", base) == Answer("revoked")
+    assert store.commit(KEY, 0, Change("c", {"b": b"2"}), 100, base) == Answer("revoked")
     assert not store.move(KEY, "new", {}, 100)
     assert [key for key, _ in store.list("ann")] == [OTHER]
     assert [key for key, _ in store.scan()] == [OTHER]
@@ -341,10 +340,10 @@ def test_an_uncontended_commit_is_one_statement(
     base = store.load(KEY)
     statements: list[str] = []
     store._connections._idle[0].set_trace_callback(statements.append)
-    store.commit(KEY, 0, {"b": b"2"}, (), (Incr("n", 1),), 100, "c", base)
+    store.commit(KEY, 0, Change("c", {"b": b"2"}, ops=(Incr("n", 1),)), 100, base)
     assert [statement.split()[0] for statement in statements] == ["UPDATE"]
     statements.clear()
-    store.commit(KEY, 0, {"c": b"3"}, (), (), 100, "d", base)  # somebody was faster
+    store.commit(KEY, 0, Change("d", {"c": b"3"}), 100, base)  # somebody was faster
     assert [statement.split()[0] for statement in statements] == [
         "UPDATE", "BEGIN", "SELECT", "UPDATE", "COMMIT",
     ]  # fmt: skip
@@ -418,7 +417,7 @@ def test_the_8000th_renewal_within_a_grace_costs_what_the_first_does(store: SQLi
     last = renew(7999), steps_of(store, lambda: store.load("0"))
     assert last[0] < 1.5 * first[0]
     assert last[1] == first[1]
-    assert store.commit("0", 0, {"a": b"1"}, (), (), 1000, "c").outcome == "committed"
+    assert store.commit("0", 0, Change("c", {"a": b"1"}), 1000).outcome == "committed"
     assert [key for key, _ in store.list("ann")] == ["8000"]
     assert store.revoke("ann") == 1
     assert all(store.load(f"{number}") is None for number in (0, 4000, 8000))
@@ -470,7 +469,7 @@ def test_a_commit_does_not_revive_what_a_touch_let_expire(path: Path) -> None:
     base = store.load(KEY)
     assert store.touch(KEY, 5)
     now[0] += 5
-    assert store.commit(KEY, 0, {"a": b"1"}, (), (), 1000, "c", base) == Answer("revoked")
+    assert store.commit(KEY, 0, Change("c", {"a": b"1"}), 1000, base) == Answer("revoked")
     store.close()
 
 
@@ -501,7 +500,7 @@ def agree(*stores: SQLiteStore) -> None:
     for number in range(len(stores)):
         for other in stores:
             base = other.load(f"new{number}")
-            answer = other.commit(f"new{number}", 0, {}, (), (Incr("n", 1),), 1000, "c", base)
+            answer = other.commit(f"new{number}", 0, Change("c", ops=(Incr("n", 1),)), 1000, base)
             assert answer == Answer("committed", (number + 1,))
         assert {str(loaded(other, f"new{number}")) for other in stores} == {
             str({"n": b"%d" % (number + 1)})
@@ -527,7 +526,7 @@ def test_a_removed_file_is_removed_for_all(
     remove(path, *ends)
     started = SQLiteStore(path)
     assert started.create(OTHER, {"is": b"new"}, 1000)
-    assert workers[0].commit(KEY, 0, {"b": b"2"}, (), (), 1000, "c", base) == Answer("revoked")
+    assert workers[0].commit(KEY, 0, Change("c", {"b": b"2"}), 1000, base) == Answer("revoked")
     assert [loaded(worker, OTHER) for worker in workers] == [{"is": b"new"}] * 2
     assert [loaded(worker) for worker in workers] == [None] * 2
     agree(*workers, started)
@@ -543,6 +542,7 @@ def test_a_removed_file_is_made_anew(path: Path, workers: list[SQLiteStore]) -> 
 
 HOLDER = """
 import sys
+from ctxlocal.session.protocol import Change
 from ctxlocal.session.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 for line in sys.stdin:
@@ -575,7 +575,7 @@ def test_a_file_that_is_removed_is_left_by_other_processes(
         assert store.create(KEY, {"is": b"new"}, 1000)
         assert ask(f"store.load('{KEY}').values") == "{'is': b'new'}\n"
         assert ask("store.load('theirs')") == "None\n"
-        assert ask(f"store.commit('{KEY}', 0, {{'a': b'1'}}, (), (), 1000, 'c').outcome") == (
+        assert ask(f"store.commit('{KEY}', 0, Change('c', {{'a': b'1'}}), 1000).outcome") == (
             "committed\n"
         )
         assert loaded(store) == {"is": b"new", "a": b"1"}

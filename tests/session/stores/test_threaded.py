@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ctxlocal.session.errors import SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import Answer, Incr
+from ctxlocal.session.protocol import Answer, Change, Incr
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.threaded import ThreadedStore
 
@@ -35,7 +35,7 @@ class Slow(MemoryStore):
 
 
 def count(store: ThreadedStore, commit_id: str) -> Any:
-    return store.commit(KEY, 0, {}, (), (Incr("n", 1),), 100, commit_id)
+    return store.commit(KEY, 0, Change(commit_id, ops=(Incr("n", 1),)), 100)
 
 
 def test_a_cancelled_commit_is_carried_out_once() -> None:

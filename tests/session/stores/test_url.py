@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ctxlocal.session.errors import SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import AsyncStore, Store
+from ctxlocal.session.protocol import AsyncStore, Change, Store
 from ctxlocal.session.stores.memory import MemoryStore
 from ctxlocal.session.stores.sqlite import SQLiteStore
 from ctxlocal.session.stores.url import open_async_store, open_store
@@ -47,7 +47,7 @@ def test_async_stores_run_blocking_ones_in_threads(tmp_path: Path) -> None:
 
 def use(store: Store) -> None:
     assert store.create(KEY, {"a": b"1"}, 60)
-    assert store.commit(KEY, 0, {"b": b"2"}, [], [], 60, "c").outcome == "committed"
+    assert store.commit(KEY, 0, Change("c", {"b": b"2"}), 60).outcome == "committed"
     record = store.load(KEY)
     assert record is not None
     assert record.values == {"a": b"1", "b": b"2"}
@@ -57,7 +57,7 @@ def use(store: Store) -> None:
 
 async def use_in_a_task(store: AsyncStore) -> None:
     assert await store.create(KEY, {"a": b"1"}, 60)
-    assert (await store.commit(KEY, 0, {"b": b"2"}, [], [], 60, "c")).outcome == "committed"
+    assert (await store.commit(KEY, 0, Change("c", {"b": b"2"}), 60)).outcome == "committed"
     record = await store.load(KEY)
     assert record is not None
     assert record.values == {"a": b"1", "b": b"2"}
