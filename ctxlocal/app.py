@@ -33,6 +33,7 @@ from urllib.parse import quote
 
 from . import _plain_http as plain_http
 from . import signals
+from ._at_once import at_once
 from ._client import KEEP, TestClient
 from ._contexts import app_stack, request_stack
 from ._inherit import Inherit, Inheritance
@@ -119,19 +120,14 @@ def _at_once(
 ) -> Callable[P, R]:
     """Return the synchronous twin of an ``_async`` step, which never has to wait."""
 
+    refusal = (
+        f"{step.__name__} has to wait, in a request that is served synchronously. Await "
+        f"{step.__name__}, or leave RequestContext.call as it is."
+    )
+
     @wraps(step)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        coroutine = step(*args, **kwargs)
-        try:
-            coroutine.send(None)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result
-        coroutine.close()
-        raise RuntimeError(
-            f"{step.__name__} has to wait, in a request that is served synchronously. Await "
-            f"{step.__name__}, or leave RequestContext.call as it is."
-        )
+        return at_once(step(*args, **kwargs), refusal)
 
     run.__name__ = step.__name__.removesuffix("_async")
     return run

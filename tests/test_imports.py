@@ -34,7 +34,7 @@ ORDER = (
     ("ctxlocal.flow",),
     ("ctxlocal._pure", "ctxlocal._later"),
     ("ctxlocal",),
-    ("ctxlocal._async_library",),
+    ("ctxlocal._async_library", "ctxlocal._at_once"),
     # Sessions: they know nothing of requests, and no concrete store.
     ("ctxlocal.session.errors", "ctxlocal.session.token"),
     ("ctxlocal.session.protocol", "ctxlocal.session.lifetime", "ctxlocal.session.event"),
@@ -56,7 +56,7 @@ ORDER = (
     ("ctxlocal.session",),
     # Stores: they know the protocol, and nothing of sessions.
     ("ctxlocal.session.stores", "ctxlocal.session.stores.merge"),
-    ("ctxlocal.session.stores._unreadable",),
+    ("ctxlocal.session.stores._unreadable", "ctxlocal.session.stores.forwarding"),
     ("ctxlocal.session.stores._sqlite_file", "ctxlocal.session.stores._redis_scripts"),
     ("ctxlocal.session.stores._redis_calls",),
     ("ctxlocal.session.stores._redis_records",),
@@ -195,6 +195,7 @@ import os
 def test_stores_know_the_protocol_and_nothing_of_sessions(module: str) -> None:
     known = (
         "_impl",
+        "_at_once",
         "errors",
         "session.errors",
         "session.protocol",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import perf_counter, time
+from types import coroutine
 from typing import Any
 
+from ctxlocal._at_once import at_once
 from ctxlocal.cli.bench.rival import load
 from ctxlocal.session.protocol import KEPT_COMMITS, USER, Change, Record
 
@@ -117,22 +119,31 @@ class FilledRedis(Filled):
     def fill(self, numbers: range) -> None:
         """Create them by the store's own steps, some at once: what all ask goes in one batch."""
         redis = load("ctxlocal.session.stores.redis")
+        operations = self.store._operations
+        send, operations._send = operations._send, _hand_over
         todo = iter(numbers)
         while some := list(islice(todo, _CHUNK)):
-            creating = [self.store._steps.create(key(one), content(one), _TTL) for one in some]
-            asked = [(steps, next(steps)) for steps in creating]
+            creating = [operations.create(key(one), content(one), _TTL) for one in some]
+            asked = [(steps, steps.send(None)) for steps in creating]
             while asked:
                 batch = redis.Batch([call.arguments for _, call in asked])
-                replies = self.store._ask(batch)
+                replies = at_once(send(batch))
                 asked = [
                     (steps, call)
                     for (steps, _), reply in zip(asked, replies, strict=True)
                     if (call := _next(steps, reply)) is not None
                 ]
+        operations._send = send
 
     def size(self) -> int:
         """Return the memory that the server uses."""
         return int(self._client.info("memory")["used_memory"])
+
+
+@coroutine
+def _hand_over(asked: Any) -> Generator[Any, Any, Any]:
+    """Leave a command to whoever drives the operation."""
+    return (yield asked)
 
 
 def _next(steps: Any, reply: Any) -> Any:

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from .._at_once import at_once
 from ..errors import CtxLocalError
 
 if TYPE_CHECKING:
@@ -51,15 +52,11 @@ def _refuse_missing(store: Store) -> None:
 
 
 def _refuse_missing_table(store: Store) -> None:
-    from sqlalchemy import inspect
-
     from ..session.stores.sql import SQLStore
 
     assert isinstance(store, SQLStore)
-    table = store._steps._table.name
-    with store._guarded("connect"):
-        is_there = inspect(store._engine).has_table(table)
-    if not is_there:
+    table = store._operations._table.name
+    if not at_once(store._operations._has_table()):
         raise StoreProblem(f"{store.name} has no table {table}: nobody has kept sessions in it")
 
 

@@ -1,20 +1,17 @@
 """What the Redis store asks a server, as values: nothing here does any input or output.
 
-A step is a generator: it yields what to ask the server and is sent the reply, or has the
-error thrown in. Every command can be repeated with the same effect, so one whose reply was
-lost is sent once more, whatever the client itself retries.
+Every command can be repeated with the same effect, so one whose reply was lost is sent once
+more, whatever the client itself retries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError, TimeoutError
 
 from ._redis_scripts import Script
 
-R = TypeVar("R")
 Argument = str | bytes | int
 
 
@@ -31,28 +28,31 @@ class Batch(NamedTuple):
     calls: list[tuple[Argument, ...]]
 
 
-Steps = Generator[Call | Batch, Any, R]
+class Asking:
+    """Asks a server, by whatever the subclass sends with."""
 
+    async def _send(self, asked: Call | Batch) -> Any:
+        """Return the reply; in a batch an error of the server's is a reply too."""
+        raise NotImplementedError
 
-def ask(call: Call | Batch) -> Steps[Any]:
-    """Ask, and once more if the reply is lost."""
-    try:
-        return (yield call)
-    except (ConnectionError, TimeoutError):
-        return (yield call)
-
-
-def evaluate(script: Script, key: str, *arguments: Argument) -> Steps[Any]:
-    """Run a script; None if what is there is no hash."""
-    try:
+    async def _ask(self, call: Call | Batch) -> Any:
+        """Ask, and once more if the reply is lost."""
         try:
-            return (yield from ask(Call(("EVALSHA", script.sha, 1, key, *arguments))))
-        except NoScriptError:
-            return (yield from ask(Call(("EVAL", script.text, 1, key, *arguments))))
-    except ResponseError as error:
-        if not is_wrong_type(error):
-            raise
-        return None
+            return await self._send(call)
+        except (ConnectionError, TimeoutError):
+            return await self._send(call)
+
+    async def _evaluate(self, script: Script, key: str, *arguments: Argument) -> Any:
+        """Run a script; None if what is there is no hash."""
+        try:
+            try:
+                return await self._ask(Call(("EVALSHA", script.sha, 1, key, *arguments)))
+            except NoScriptError:
+                return await self._ask(Call(("EVAL", script.text, 1, key, *arguments)))
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            return None
 
 
 def is_wrong_type(reply: object) -> bool:

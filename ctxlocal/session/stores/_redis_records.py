@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from ..errors import CorruptRecordError
+from ..errors import CorruptRecordError, SessionConfigError
 from ..protocol import USER, Record
 from . import _redis_scripts as lua
-from ._redis_calls import Argument, Batch, Call, Steps, ask, evaluate, is_wrong_type
+from ._redis_calls import Argument, Asking, Batch, Call, is_wrong_type
 from ._unreadable import skip
+from .forwarding import Operations
 
 Pairs = Mapping[bytes, bytes]
 
@@ -32,101 +33,108 @@ class Found(NamedTuple):
     record: Record
 
 
-class Records:
+class Records(Asking, Operations):
     """Finds records; one object for all threads and tasks of a process.
 
-    :param name: the store's, for errors.
+    :param client: of redis, or redis.asyncio.
     :param prefix: what the names of all keys begin with.
     :param epoch_interval: seconds; how old the process's knowledge of the epoch may be.
-    :param primaries: the nodes to search, ``[None]`` without a cluster.
     """
 
-    def __init__(
-        self,
-        name: str,
-        prefix: str,
-        epoch_interval: float,
-        primaries: Callable[[], Sequence[object]],
-    ) -> None:
-        self._name = name
+    def __init__(self, client: Any, prefix: str, epoch_interval: float, owned: bool) -> None:
+        if not epoch_interval >= 0:
+            raise SessionConfigError("epoch_interval", "give seconds, 0 or more")
+        self.name = _name(client)
+        self._client = client
+        self._owned = owned
         self._record_prefix = f"{prefix}session:"
         self._user_prefix = f"{prefix}user:"
         self._trail_prefix = f"{prefix}trail:"
         self._epoch_key = f"{prefix}epoch"
         self._epoch_interval = epoch_interval
-        self._primaries = primaries
         self._epoch = 0
         self._epoch_read_at = float("-inf")
 
+    def _own_pool(self) -> Any:
+        """Return the pool of a client that is the store's own; a cluster has none."""
+        return getattr(self._client, "connection_pool", None) if self._owned else None
+
+    def _primaries(self) -> Sequence[object]:
+        """Return the nodes to search, ``[None]`` without a cluster."""
+        if not hasattr(self._client, "get_primaries"):
+            return [None]
+        nodes: Sequence[object] = self._client.get_primaries()
+        return nodes
+
     # From a key to its record.
 
-    def _read(self, key: str) -> Steps[tuple[str, Pairs]]:
+    async def _read(self, key: str) -> tuple[str, Pairs]:
         """Return where the record is that a key leads to, and its hash."""
-        at, found = yield from self._at_record(lua.READ, key)
+        at, found = await self._at_record(lua.READ, key)
         return at, pairs_of(found[1]) if found else {}
 
-    def _at_record(
+    async def _at_record(
         self, script: lua.Script, key: str, *arguments: Argument, epoch: int | None = None
-    ) -> Steps[tuple[str, Any]]:
+    ) -> tuple[str, Any]:
         """Run a script on the record that a key leads to; return where that is, and the reply.
 
         The reply is False if the key leads nowhere, None if what is there is no hash.
         """
         if epoch is None:
-            epoch = yield from self._known_epoch()
+            epoch = await self._known_epoch()
         way: Argument = ""
         passed: set[str] = set()  # trails, each taken once, and keys that would not be left
         while True:
             name = self._record_prefix + key
-            reply = yield from evaluate(script, name, epoch, way, *arguments)
+            reply = await self._evaluate(script, name, epoch, way, *arguments)
             match reply:
                 case [b"alias", bytes() as began, bytes() as to, number, generation]:
                     trail = self._trail(number, generation)
                     if way and trail not in passed:
                         passed.add(trail)
-                        to = (yield from ask(Call(("GET", trail)))) or to
+                        to = (await self._ask(Call(("GET", trail)))) or to
                     key, way = to.decode(), began
                 case [b"left", bytes() as began, flat]:
                     pairs = pairs_of(flat)
-                    if (yield from self._carry(key, pairs)):
+                    if await self._carry(key, pairs):
                         key, way = target_of(pairs), began
                     elif key in passed:  # what was to wait for the record is gone
                         return key, False
                     else:  # it was removed, or moved on: look again
                         passed.add(key)
                 case [b"pending", bytes() as old]:
-                    if not (yield from self._is_led(old.decode(), key)):
+                    if not await self._is_led(old.decode(), key):
                         return key, False
                     way = "0"
                 case _:
                     return key, reply
 
-    def _carry(self, at: str, left: Pairs) -> Steps[int]:
+    async def _carry(self, at: str, left: Pairs) -> int:
         """Bring a record that has left its key to the next; return how long the alias is kept.
 
         0: it was removed in between.
         """
         new = target_of(left)
-        if not (yield from self._write_moved(left, at, new)):
+        if not await self._write_moved(left, at, new):
             return 0
-        return (yield from evaluate(lua.FINISH, self._record_prefix + at, new, KEEP_MS)) or 0
+        return (await self._evaluate(lua.FINISH, self._record_prefix + at, new, KEEP_MS)) or 0
 
-    def _write_moved(self, left: Pairs, old: str, new: str) -> Steps[bool]:
+    async def _write_moved(self, left: Pairs, old: str, new: str) -> bool:
         fields = [
             item for pair in left.items() if pair[0] not in (lua.TO, lua.PENDING) for item in pair
         ]
-        written = yield from evaluate(lua.WRITE, self._record_prefix + new, old, *fields)
+        written = await self._evaluate(lua.WRITE, self._record_prefix + new, old, *fields)
         return bool(written)
 
-    def _is_led(self, old: str, new: str) -> Steps[bool]:
+    async def _is_led(self, old: str, new: str) -> bool:
         """Whether a record went from one key to the other; it has arrived then."""
-        epoch = yield from self._known_epoch()
-        reply = yield from evaluate(lua.FIND, self._record_prefix + old, epoch, "0", new)
+        epoch = await self._known_epoch()
+        reply = await self._evaluate(lua.FIND, self._record_prefix + old, epoch, "0", new)
         match reply:
             case [b"moved"]:
                 return True
             case [b"left", _, flat] if target_of(pairs := pairs_of(flat)) == new:
-                return bool((yield from self._carry(old, pairs)))
+                return bool(await self._carry(old, pairs))
         return False
 
     def _record(self, pairs: Pairs, epoch: int) -> Record | None:
@@ -135,12 +143,12 @@ class Records:
             return None
         meta = _meta(pairs.get(lua.META, b""))
         if meta is None:
-            raise CorruptRecordError(self._name, "the hash has no meta field of ours")
+            raise CorruptRecordError(self.name, "the hash has no meta field of ours")
         generation, born, touched, expires = map(int, meta.groups())
         try:
             values = {name.decode(): value for name, value in pairs.items() if name not in _OWN}
         except UnicodeDecodeError as error:
-            raise CorruptRecordError(self._name, "a field's name is no UTF-8") from error
+            raise CorruptRecordError(self.name, "a field's name is no UTF-8") from error
         if born <= epoch:
             return None
         return Record(values, generation, touched / 1000, expires / 1000)
@@ -149,7 +157,7 @@ class Records:
         """Return the record that a reply holds; one that cannot be read is left out."""
         try:
             if is_wrong_type(reply):
-                raise CorruptRecordError(self._name, "its key holds no hash")
+                raise CorruptRecordError(self.name, "its key holds no hash")
             return self._record(pairs_of(reply), epoch)
         except CorruptRecordError as error:
             skip(error)
@@ -157,28 +165,28 @@ class Records:
 
     # From a user to his records.
 
-    def _look_up(self, index: str) -> Steps[tuple[list[Found], int]]:
+    async def _look_up(self, index: str) -> tuple[list[Found], int]:
         """Return a user's records and how many entries that lead to none left the index."""
-        members: list[bytes] = yield from ask(Call(("ZRANGE", index, 0, -1)))
+        members: list[bytes] = await self._ask(Call(("ZRANGE", index, 0, -1)))
         keys = [member.decode() for member in members]
-        found = yield from self._gather(keys)
+        found = await self._gather(keys)
         mine = [one for one in found if self._is_owner(one.record, index)]
         for key in {one.key for one in mine} - set(keys):  # it went there while nobody noted it
-            yield from evaluate(lua.INDEX, index, key)
+            await self._evaluate(lua.INDEX, index, key)
         useful = {key for one in mine for key in (one.key, one.at)}
         stale = [key for key in keys if key not in useful]
         dropped = 0
         if stale:
-            dropped = yield from evaluate(lua.HEAL, index, IN_FLIGHT, *stale)
+            dropped = await self._evaluate(lua.HEAL, index, IN_FLIGHT, *stale)
         return mine, dropped
 
     def _is_owner(self, record: Record, index: str) -> bool:
         owner = record.values.get(USER)
         return owner is not None and self._index_key(owner) == index
 
-    def _gather(self, keys: Iterable[str]) -> Steps[list[Found]]:
+    async def _gather(self, keys: Iterable[str]) -> list[Found]:
         """Return the records that keys lead to, each once, whether a grace runs or not."""
-        epoch = yield from self._known_epoch()
+        epoch = await self._known_epoch()
         found: dict[bytes, Found] = {}
         todo: dict[_Place, bytes | None] = {_Place(key, False): None for key in keys}
         asked: set[_Place] = set()
@@ -187,7 +195,7 @@ class Records:
             calls: list[tuple[Argument, ...]] = [
                 ("HGETALL", self._record_prefix + place.key) for place in todo
             ]
-            replies: list[Any] = yield from ask(Batch(calls))
+            replies: list[Any] = await self._ask(Batch(calls))
             after: dict[_Place, bytes | None] = {}
             for place, reply in zip(todo, replies, strict=True):
                 pairs = {} if isinstance(reply, Exception) else pairs_of(reply)
@@ -203,9 +211,9 @@ class Records:
             }
         return list(found.values())
 
-    def _heal_at_times(self, index: str, entries: int) -> Steps[None]:
+    async def _heal_at_times(self, index: str, entries: int) -> None:
         if entries % HEAL_EVERY == 0:
-            yield from self._look_up(index)
+            await self._look_up(index)
 
     def _index_key(self, user: bytes) -> str:
         return self._user_prefix + hashlib.sha256(user).hexdigest()
@@ -215,21 +223,21 @@ class Records:
 
     # Everyone's end.
 
-    def _known_epoch(self) -> Steps[int]:
+    async def _known_epoch(self) -> int:
         if time.monotonic() < self._epoch_read_at + self._epoch_interval:
             return self._epoch
-        return (yield from self._read_epoch())
+        return await self._read_epoch()
 
-    def _read_epoch(self) -> Steps[int]:
+    async def _read_epoch(self) -> int:
         """Learn the server's; one that it has lost is written back, if it is none of the future."""
-        held = yield from ask(Call(("GET", self._epoch_key)))
+        held = await self._ask(Call(("GET", self._epoch_key)))
         try:
             epoch = int(held or 0)
         except ValueError:  # somebody else's
             raise ResponseError(f"{self._epoch_key} holds no number: delete it") from None
         known = self._epoch
         if epoch < known:
-            epoch = int((yield from evaluate(lua.RECALL, self._epoch_key, known)))
+            epoch = int(await self._evaluate(lua.RECALL, self._epoch_key, known))
             if epoch < known == self._epoch:
                 self._epoch = epoch
         self._learn(epoch)
@@ -238,6 +246,18 @@ class Records:
     def _learn(self, epoch: int) -> None:
         self._epoch = max(self._epoch, epoch)
         self._epoch_read_at = time.monotonic()
+
+
+def _name(client: Any) -> str:
+    if hasattr(client, "get_primaries"):
+        nodes = sorted(client.nodes_manager.startup_nodes)
+        return f"redis+cluster://{nodes[0]}" if nodes else "redis+cluster"
+    known = client.connection_pool.connection_kwargs
+    if "path" in known:
+        return f"unix://{known['path']}"
+    return (
+        f"redis://{known.get('host', 'localhost')}:{known.get('port', 6379)}/{known.get('db') or 0}"
+    )
 
 
 class _Place(NamedTuple):

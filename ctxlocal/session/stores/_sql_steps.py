@@ -1,9 +1,8 @@
 """What the SQL store does, apart from opening connections.
 
-Each operation is a generator: it yields a :class:`Job`, which is done in a connection and
-a transaction of its own, and is sent the job's result, or has the error thrown in.
-:mod:`ctxlocal.session.stores.sql` does the jobs, for threads and for asyncio, so nothing
-here is written twice.
+Each operation is a coroutine that awaits jobs (:class:`Job`), each done in a connection and a
+transaction of its own. :mod:`ctxlocal.session.stores.sql` does them, for threads and for
+asyncio, so nothing here is written twice.
 
 A commit is first tried as one UPDATE that compares the version it was loaded with. Where
 that fails, one merge under a row lock follows, in READ COMMITTED whatever the engine's
@@ -25,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -49,11 +48,12 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from ..errors import CorruptRecordError, SessionConfigError
+from ..errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result
 from ._unreadable import skip
+from .forwarding import Operations, named, operation
 from .merge import clears, merge
 
 R = TypeVar("R")
@@ -94,9 +94,6 @@ class Job(NamedTuple):
 
     work: Callable[[Connection], Any]
     isolation: str = AUTOCOMMIT
-
-
-Steps = Generator[Job, Any, R]
 
 
 class Tables(NamedTuple):
@@ -143,15 +140,21 @@ def make_tables(name: str) -> Tables:
     return Tables(records, old_keys)
 
 
-class SQLSteps:
+class SQLSteps(Operations):
     """The operations of the store; one object for all threads and tasks of a process."""
 
-    def __init__(self, name: str, tables: Tables, clock: Callable[[], float]) -> None:
-        self._name = name
+    _failures = (SQLAlchemyError, OSError, SessionConfigError)
+
+    def __init__(self, engine: Any, table: str, clock: Callable[[], float], owned: bool) -> None:
+        if engine.dialect.name == "sqlite":
+            raise SessionConfigError("engine", "it is SQLite's; use SQLiteStore")
+        self.name = _name(engine.url)
+        self._engine = engine
+        self._owned = owned
         self._clock = clock
         self._is_ready = False
-        self._table, self._old_keys = table, old_keys = tables
-        column, old = table.c, old_keys.c
+        self._table, self._old_keys = records, old_keys = make_tables(table)
+        column, old = records.c, old_keys.c
         rows = [column[name] for name in Row._fields]
         of: BindParameter[Any] = bindparam("of")
         now: BindParameter[float] = bindparam("now")
@@ -174,20 +177,20 @@ class SQLSteps:
             .join(old_keys, old.id == column.id)
             .where(old.key == of, old.moved_to == bindparam("to"), is_live)
         )
-        self._update = update(table).where(is_id)
+        self._update = update(records).where(is_id)
         self._replace = self._update.where(column.version == bindparam("seen"), is_live)
-        self._touch = update(table).where(column.key == of, is_live)
-        self._touch_by_old = update(table).where(
+        self._touch = update(records).where(column.key == of, is_live)
+        self._touch_by_old = update(records).where(
             column.id == select(old.id).where(leads).scalar_subquery(), is_live
         )
-        self._delete = delete(table).where(is_id, is_live)
-        self._delete_expired = delete(table).where(column.key == of, column.expires <= now)
+        self._delete = delete(records).where(is_id, is_live)
+        self._delete_expired = delete(records).where(column.key == of, column.expires <= now)
         is_of_user = column.user_hash == bindparam("user")
         self._list = select(*rows).where(is_of_user, is_live).order_by(column.touched)
-        self._revoke = delete(table).where(is_of_user, column.id != bindparam("but"), is_live)
+        self._revoke = delete(records).where(is_of_user, column.id != bindparam("but"), is_live)
         self._revoke_one = self._revoke.where(column.handle_hash == bindparam("handle"))
-        self._revoke_everyone = delete(table).where(is_live)
-        self._purge = delete(table).where(column.expires <= now)
+        self._revoke_everyone = delete(records).where(is_live)
+        self._purge = delete(records).where(column.expires <= now)
         self._purge_old_keys = delete(old_keys).where(old.expires <= now)
         self._forget = delete(old_keys).where(old.key == of)
         self._end_graces = delete(old_keys).where(is_old_of, old.expires <= bindparam("until"))
@@ -198,17 +201,31 @@ class SQLSteps:
             .limit(_PAGE)
         )
 
-    def create_table(self) -> Steps[None]:
+    async def _perform(self, job: Job) -> Any:
+        """Do a job in a connection of its own, by :func:`perform`."""
+        raise NotImplementedError
+
+    def _unavailable(self, operation: str, error: Exception) -> StoreUnavailableError:
+        if isinstance(error, StatementError):
+            error.hide_parameters = True  # keys and values would be in the traceback
+        return super()._unavailable(operation, error)
+
+    @operation
+    async def create_table(self) -> None:
+        """Create the tables and indexes that are missing; safe from many processes."""
+        await self._create_tables()
+
+    async def _create_tables(self) -> None:
         """Create what is missing; another process may be doing the same."""
         create = Job(self._create_missing, READ_COMMITTED)
         for _ in Tables._fields:  # of which others may make one at a time, before us
             try:
-                yield create
+                await self._perform(create)
             except DBAPIError:
                 continue
             break
         else:
-            yield create
+            await self._perform(create)
         self._is_ready = True
 
     def _create_missing(self, connection: Connection) -> None:
@@ -219,7 +236,14 @@ class SQLSteps:
                 _refuse_layout(table, columns)
         self._table.metadata.create_all(connection)
 
-    def load(self, key: str) -> Steps[Record | None]:
+    @named("connect")
+    async def _has_table(self) -> bool:
+        name = self._table.name
+        return bool(await self._perform(Job(lambda on: inspect(on).has_table(name))))
+
+    @operation
+    async def load(self, key: str) -> Record | None:
+        """Return the record, None if there is none; one SELECT."""
         now = self._clock()
         values = {"of": key, "now": now}
 
@@ -229,10 +253,15 @@ class SQLSteps:
             row = _fetch(connection, self._select, values)
             return row or _fetch(connection, self._select_by_old, values)
 
-        row = yield from self._do(work)
+        row = await self._do(work)
         return None if row is None or row.expires <= now else self._record(row)
 
-    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> Steps[bool]:
+    @operation
+    async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        """Store a new record; False if there is one."""
+        return await self._create(key, sets, ttl)
+
+    async def _create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
         maker = os.urandom(16).hex()
         now = self._clock()
         recent = _encode([(maker, ())])
@@ -248,19 +277,21 @@ class SQLSteps:
             return True
 
         try:
-            return (yield from self._do(work))
+            return await self._do(work)
         except IntegrityError:  # one that has expired is there, or somebody else was faster
-            if not (yield from self._count(self._delete_expired, where)):
+            if not await self._count(self._delete_expired, where):
                 return False
-        return (yield from self.create(key, sets, ttl))
+        return await self._create(key, sets, ttl)
 
-    def commit(
-        self, key: str, generation: int, change: Change, ttl: float, base: Record | None
-    ) -> Steps[Answer]:
+    @operation
+    async def commit(
+        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
+    ) -> Answer:
+        """Merge a change into a record: one UPDATE if ``base`` is still what is there."""
         seen = None if base is None else base.version
         if self._is_ready and isinstance(seen, Row) and seen.key == key:
             answer, values = self._merge(seen, generation, change, ttl)
-            if values is not None and (yield from self._replaced(seen, values)):
+            if values is not None and await self._replaced(seen, values):
                 return answer
 
         def work(connection: Connection) -> Answer:
@@ -272,12 +303,14 @@ class SQLSteps:
                 connection.execute(self._update, {"of": row.id, **values})
             return answer
 
-        return (yield from self._do(work, READ_COMMITTED))
+        return await self._do(work, READ_COMMITTED)
 
-    def _replaced(self, seen: Row, values: dict[str, Any]) -> Steps[bool]:
+    async def _replaced(self, seen: Row, values: dict[str, Any]) -> bool:
         parameters = {"of": seen.id, "seen": seen.version, "now": self._clock(), **values}
         try:
-            count: int = yield Job(lambda on: on.execute(self._replace, parameters).rowcount)
+            count: int = await self._perform(
+                Job(lambda on: on.execute(self._replace, parameters).rowcount)
+            )
         except DBAPIError as error:
             if not (error.connection_invalidated or _has_lost(error)):
                 raise
@@ -314,9 +347,12 @@ class SQLSteps:
         }
         return Answer("committed", merged), values
 
-    def move(
-        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float
-    ) -> Steps[bool]:
+    @operation
+    async def move(
+        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
+    ) -> bool:
+        """Give the record a new key, in one transaction."""
+
         def work(connection: Connection) -> bool:
             row = self._locked(connection, old)
             now = self._clock()
@@ -345,7 +381,7 @@ class SQLSteps:
             return True
 
         try:
-            return (yield from self._do(work, READ_COMMITTED))
+            return await self._do(work, READ_COMMITTED)
         except IntegrityError:  # there is a record of the new key
             return False
 
@@ -361,7 +397,9 @@ class SQLSteps:
         values = {"key": old, "id": moved.id, "moved_to": moved.key, "expires": now + max(grace, 0)}
         connection.execute(insert(self._old_keys), values)
 
-    def touch(self, key: str, ttl: float) -> Steps[bool]:
+    @operation
+    async def touch(self, key: str, ttl: float) -> bool:
+        """Renew the expiry; one UPDATE."""
         now = self._clock()
         values = {"of": key, "now": now, "touched": now, "expires": now + ttl}
 
@@ -369,23 +407,30 @@ class SQLSteps:
             touched = connection.execute(self._touch, values).rowcount
             return (touched or connection.execute(self._touch_by_old, values).rowcount) > 0
 
-        return (yield from self._do(work))
+        return await self._do(work)
 
-    def delete(self, key: str) -> Steps[bool]:
+    @operation
+    async def delete(self, key: str) -> bool:
         """Remove the record that the key leads to, wherever a move that is under way takes it."""
 
         def work(connection: Connection) -> bool:
             values = {"of": self._led(connection, key), "now": self._clock()}
             return connection.execute(self._delete, values).rowcount > 0
 
-        return (yield from self._do(work, READ_COMMITTED))
+        return await self._do(work, READ_COMMITTED)
 
-    def list_of(self, user: str) -> Steps[list[tuple[str, Record]]]:
+    @operation
+    async def list(self, user: str) -> Sequence[tuple[str, Record]]:
+        """Return a user's live records, the one touched longest ago first; one SELECT."""
         values = {"user": _hash(user.encode()), "now": self._clock()}
-        rows = yield from self._do(lambda on: [Row(*row) for row in on.execute(self._list, values)])
+        rows = await self._do(lambda on: [Row(*row) for row in on.execute(self._list, values)])
         return list(self._readable(rows))
 
-    def revoke(self, user: str, except_key: str | None, handle: str | None) -> Steps[int]:
+    @operation
+    async def revoke(
+        self, user: str, except_key: str | None = None, handle: str | None = None
+    ) -> int:
+        """Remove a user's records, or that of one handle; one DELETE. Return how many."""
         values = {"user": _hash(user.encode()), "now": self._clock()}
         statement = self._revoke
         if handle is not None:
@@ -395,33 +440,41 @@ class SQLSteps:
             spared = _NONE if except_key is None else self._led(connection, except_key)
             return connection.execute(statement, {**values, "but": spared}).rowcount
 
-        return (yield from self._do(work, READ_COMMITTED))
+        return await self._do(work, READ_COMMITTED)
 
-    def revoke_everyone(self) -> Steps[int]:
+    @operation
+    async def revoke_everyone(self) -> int:
+        """Remove every record; return how many."""
         values = {"now": self._clock()}
-        count = yield from self._count(self._revoke_everyone, values)
-        yield from self.purge()
+        count = await self._count(self._revoke_everyone, values)
+        await self._purge_all()
         return count
 
-    def purge(self) -> Steps[int]:
-        values = {"now": self._clock()}
-        yield from self._count(self._purge_old_keys, values)
-        return (yield from self._count(self._purge, values))
+    @operation
+    async def purge(self) -> int:
+        """Remove what has expired; return how many rows."""
+        return await self._purge_all()
 
-    def page(self, after: int) -> Steps[tuple[int | None, list[tuple[str, Record]]]]:
+    async def _purge_all(self) -> int:
+        values = {"now": self._clock()}
+        await self._count(self._purge_old_keys, values)
+        return await self._count(self._purge, values)
+
+    @named("scan")
+    async def _scan_page(self, after: int) -> tuple[int | None, Sequence[tuple[str, Record]]]:
         """Return some live records, in the order of their ids, from the one ``after``.
 
         And before them the last id that was seen, None at the end.
         """
         values = {"after": after, "now": self._clock()}
-        rows = yield from self._do(lambda on: [Row(*row) for row in on.execute(self._scan, values)])
+        rows = await self._do(lambda on: [Row(*row) for row in on.execute(self._scan, values)])
         return rows[-1].id if rows else None, list(self._readable(rows))
 
-    def _decode(self, row: Row) -> tuple[dict[str, bytes], list[_Commit]]:
+    def _decode(self, row: Row) -> tuple[dict[str, bytes], Sequence[_Commit]]:
         try:
             return _decode_fields(row.fields), _decode_recent(row.recent)
         except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a name is no UTF-8
-            raise CorruptRecordError(self._name, "a row's blob is no msgpack of ours") from error
+            raise CorruptRecordError(self.name, "a row's blob is no msgpack of ours") from error
 
     def _record(self, row: Row) -> Record:
         fields, _ = self._decode(row)
@@ -451,26 +504,26 @@ class SQLSteps:
                 return None
         return row
 
-    def _count(self, statement: Any, values: Mapping[str, Any]) -> Steps[int]:
+    async def _count(self, statement: Any, values: Mapping[str, Any]) -> int:
         def work(connection: Connection) -> int:
             return connection.execute(statement, values).rowcount
 
-        return (yield from self._do(work, READ_COMMITTED))
+        return await self._do(work, READ_COMMITTED)
 
-    def _do(self, work: Callable[[Connection], R], isolation: str = AUTOCOMMIT) -> Steps[R]:
+    async def _do(self, work: Callable[[Connection], R], isolation: str = AUTOCOMMIT) -> R:
         """Do a job, and again if it lost against another one, or lost its connection (once)."""
         if not self._is_ready:
-            yield from self.create_table()
+            await self._create_tables()
         is_second = False
         for _ in range(RETRIES):
             try:
-                return (yield Job(work, isolation))  # type: ignore[no-any-return]
+                return await self._perform(Job(work, isolation))  # type: ignore[no-any-return]
             except DBAPIError as error:
                 if error.connection_invalidated and not is_second:
                     is_second = True
                 elif not _has_lost(error):
                     raise
-        return (yield Job(work, isolation))  # type: ignore[no-any-return]
+        return await self._perform(Job(work, isolation))  # type: ignore[no-any-return]
 
 
 def perform(job: Job, connection: Connection) -> Any:
@@ -478,6 +531,11 @@ def perform(job: Job, connection: Connection) -> Any:
     connection = connection.execution_options(isolation_level=job.isolation)
     with connection.begin():
         return job.work(connection)
+
+
+def _name(url: Any) -> str:
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
 
 
 def _has_lost(error: DBAPIError) -> bool:

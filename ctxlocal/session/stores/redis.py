@@ -10,24 +10,25 @@ when it is full (``maxmemory-policy`` other than noeviction) drops sessions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from ..._at_once import at_once
 from ...errors import MissingDependencyError
 
 try:
     from redis.backoff import NoBackoff
-    from redis.exceptions import RedisClusterException, RedisError
 except ImportError:
     raise MissingDependencyError("The Redis session store", "redis", "redis") from None
 
 from ..errors import SessionConfigError, StoreUnavailableError
-from ..protocol import USER, Answer, Change, Record, Stats
+from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
-from ._redis_calls import Batch, Call, Steps
+from ._redis_calls import Batch, Call
 from ._redis_direct import AsyncDirect, Direct
-from ._redis_steps import RedisSteps
+from ._redis_steps import FAILURES, RedisSteps
+from .forwarding import Blocking
 
 if TYPE_CHECKING:
     import redis
@@ -35,40 +36,18 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
 
-R = TypeVar("R")
 # Field values are bytes, so replies are left as they come, whatever the client decodes.
 _EXACT: dict[str, Any] = {"NEVER_DECODE": True}
-_FAILURES = (RedisError, RedisClusterException, OSError)  # the second is no RedisError
 _SECONDS = 5  # how long from_url lets a server be silent
 
 
-class _Twin:
-    """What both stores have in common but the way a command is sent."""
-
-    def __init__(self, client: Any, prefix: str, epoch_interval: float, owned: bool) -> None:
-        if not epoch_interval >= 0:
-            raise SessionConfigError("epoch_interval", "give seconds, 0 or more")
-        self.name = _name(client)
-        self._client = client
-        self._owned = owned
-        self._steps = RedisSteps(self.name, prefix, epoch_interval, self._primaries)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    def _primaries(self) -> Sequence[object]:
-        if not hasattr(self._client, "get_primaries"):
-            return [None]
-        nodes: Sequence[object] = self._client.get_primaries()
-        return nodes
-
-
-class RedisStore(_Twin):
+class RedisStore(Blocking):
     """Keeps records in Redis; a :class:`~ctxlocal.session.protocol.Store`.
 
     Safe from many threads, greenlets and processes. A load is 1 round trip, a commit 1,
-    a touch 1, a create 2 (3 with a user), a move 6. By an old key it is 1 to 4 more, after any
-    number of moves. Where the reply to a command is lost, the command is sent once more,
+    a touch 1, a create 2 (3 with a user), a move 6, a list 2 (3 where the user's index needs
+    healing), a revoke 3 (more if somebody moves what it ends). By an old key it is 1 to 4 more,
+    after any number of moves. Where the reply to a command is lost, the command is sent once more,
     and counts once.
 
     A move takes several commands, as its keys lie on two nodes of a cluster, and is done in the
@@ -88,7 +67,7 @@ class RedisStore(_Twin):
     :raises SessionConfigError: a setting cannot be used.
     """
 
-    is_blocking = True
+    _operations: _AtOnce
 
     def __init__(
         self,
@@ -101,9 +80,8 @@ class RedisStore(_Twin):
         _refuse_url(client, "RedisStore")
         if hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is asyncio's; use AsyncRedisStore")
-        super().__init__(client, prefix, epoch_interval, owned)
-        pool = getattr(client, "connection_pool", None)  # a cluster has none
-        self._direct = Direct(pool, _SECONDS) if owned and pool is not None else None
+        self._operations = _AtOnce(client, prefix, epoch_interval, owned)
+        self.name = self._operations.name
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> RedisStore:
@@ -125,59 +103,15 @@ class RedisStore(_Twin):
 
         return cls(_connect(url, redis), owned=True, **options)
 
-    def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; 1 round trip, 3 or 5 by an old key."""
-        return self._run("load", self._steps.load(key))
-
-    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
-        """Store a new record; False if there is one."""
-        return self._run("create", self._steps.create(key, sets, ttl))
-
-    def commit(
-        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
-    ) -> Answer:
-        """Merge changes into a record; 1 round trip. ``base`` is not needed here."""
-        return self._run("commit", self._steps.commit(key, generation, change, ttl))
-
-    def move(
-        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
-    ) -> bool:
-        """Give the record a new key, in one instant for whoever watches; 6 round trips."""
-        return self._run("move", self._steps.move(old, new, sets, ttl, grace))
-
-    def touch(self, key: str, ttl: float) -> bool:
-        """Renew the expiry; 1 round trip, 2 or 4 by an old key."""
-        return self._run("touch", self._steps.touch(key, ttl))
-
-    def delete(self, key: str) -> bool:
-        """Remove the record; 1 round trip, 2 or 4 by an old key."""
-        return self._run("delete", self._steps.delete(key))
-
-    def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        """Return a user's live records and heal the index; 2 round trips, 3 if it was not."""
-        return self._run("list", self._steps.list_of(user))
-
-    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
-        """Remove a user's records, whoever moves them meanwhile; 3 round trips and more then."""
-        return self._run("revoke", self._steps.revoke(user, except_key, handle))
-
-    def revoke_everyone(self) -> int:
-        """Remove every record on every node, whoever moves it meanwhile."""
-        return self._run("revoke_everyone", self._steps.revoke_everyone())
-
-    def purge(self) -> int:
-        """Drop what the users' indexes hold of expired records; return how many entries."""
-        return self._run("purge", self._steps.purge())
-
     def scan(self) -> Iterator[tuple[str, Record]]:
         """Yield every live record, 500 at a time; a key may come twice, as SCAN has it."""
-        self._run("scan", self._steps.records([]))
-        for node in self._primaries():
+        operations = self._operations
+        at_once(operations._scan_records([]))
+        for node in operations._primaries():
             cursor = b"0"
             while True:
-                page = self._steps.page(node, cursor)
-                cursor, names = self._run("scan", page)
-                yield from self._run("scan", self._steps.records(names))
+                cursor, names = at_once(operations._scan_page(node, cursor))
+                yield from at_once(operations._scan_records(names))
                 if cursor == b"0":
                     break
 
@@ -195,30 +129,18 @@ class RedisStore(_Twin):
             size += sum(len(name.encode()) + len(value) for name, value in record.values.items())
         return Stats(len(keys), len(users), size)
 
-    def close(self) -> None:
-        """Close what ``from_url`` opened; what is used afterwards is opened anew."""
-        if self._direct is not None:
-            self._direct.close()
-        if self._owned:
-            self._client.close()
 
-    def _run(self, operation: str, steps: Steps[R]) -> R:
-        try:
-            asked = next(steps)
-            while True:
-                try:
-                    reply = self._ask(asked)
-                except _FAILURES as error:
-                    asked = steps.throw(error)
-                else:
-                    asked = steps.send(reply)
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        except _FAILURES as error:
-            raise StoreUnavailableError(self.name, operation) from error
+class _AtOnce(RedisSteps):
+    """The operations over a client that blocks."""
 
-    def _ask(self, asked: Call | Batch) -> Any:
+    _direct: Direct | None = None
+
+    def __init__(self, client: Any, prefix: str, epoch_interval: float, owned: bool) -> None:
+        super().__init__(client, prefix, epoch_interval, owned)
+        if (pool := self._own_pool()) is not None:
+            self._direct = Direct(pool, _SECONDS)
+
+    async def _send(self, asked: Call | Batch) -> Any:
         if self._direct is not None:
             return self._direct.ask(asked)
         if isinstance(asked, Call):
@@ -228,14 +150,22 @@ class RedisStore(_Twin):
                 pipeline.execute_command(*call, **_EXACT)
             return pipeline.execute(raise_on_error=False)
 
+    async def close(self) -> None:
+        if self._direct is not None:
+            self._direct.close()
+        if self._owned:
+            self._client.close()
 
-class AsyncRedisStore(_Twin):
+
+class AsyncRedisStore(RedisSteps):
     """The same over ``redis.asyncio``; an :class:`~ctxlocal.session.protocol.AsyncStore`.
 
     See :class:`RedisStore` for everything else.
 
     :param client: a ``redis.asyncio.Redis`` or ``redis.asyncio.RedisCluster``.
     """
+
+    _direct: AsyncDirect | None = None
 
     def __init__(
         self,
@@ -249,8 +179,8 @@ class AsyncRedisStore(_Twin):
         if not hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is not asyncio's; use RedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
-        pool = getattr(client, "connection_pool", None)  # a cluster has none
-        self._direct = AsyncDirect(pool, _SECONDS) if owned and pool is not None else None
+        if (pool := self._own_pool()) is not None:
+            self._direct = AsyncDirect(pool, _SECONDS)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> AsyncRedisStore:
@@ -262,52 +192,6 @@ class AsyncRedisStore(_Twin):
 
         return cls(_connect(url, redis.asyncio), owned=True, **options)
 
-    async def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; 1 round trip, 3 or 5 by an old key."""
-        return await self._run("load", self._steps.load(key))
-
-    async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
-        """Store a new record; False if there is one."""
-        return await self._run("create", self._steps.create(key, sets, ttl))
-
-    async def commit(
-        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
-    ) -> Answer:
-        """Merge changes into a record; 1 round trip."""
-        return await self._run("commit", self._steps.commit(key, generation, change, ttl))
-
-    async def move(
-        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
-    ) -> bool:
-        """Give the record a new key, in one instant for whoever watches; 6 round trips."""
-        return await self._run("move", self._steps.move(old, new, sets, ttl, grace))
-
-    async def touch(self, key: str, ttl: float) -> bool:
-        """Renew the expiry; 1 round trip, 2 or 4 by an old key."""
-        return await self._run("touch", self._steps.touch(key, ttl))
-
-    async def delete(self, key: str) -> bool:
-        """Remove the record; 1 round trip, 2 or 4 by an old key."""
-        return await self._run("delete", self._steps.delete(key))
-
-    async def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        """Return a user's live records and heal the index."""
-        return await self._run("list", self._steps.list_of(user))
-
-    async def revoke(
-        self, user: str, except_key: str | None = None, handle: str | None = None
-    ) -> int:
-        """Remove a user's records, whoever moves them meanwhile."""
-        return await self._run("revoke", self._steps.revoke(user, except_key, handle))
-
-    async def revoke_everyone(self) -> int:
-        """Remove every record on every node, whoever moves it meanwhile."""
-        return await self._run("revoke_everyone", self._steps.revoke_everyone())
-
-    async def purge(self) -> int:
-        """Drop what the users' indexes hold of expired records; return how many entries."""
-        return await self._run("purge", self._steps.purge())
-
     async def close(self) -> None:
         """Close what ``from_url`` opened."""
         if self._direct is not None:
@@ -315,24 +199,10 @@ class AsyncRedisStore(_Twin):
         if self._owned:
             await self._client.aclose()
 
-    async def _run(self, operation: str, steps: Steps[R]) -> R:
+    def _check_library(self) -> None:
         refuse_trio(self, "RedisStore")
-        try:
-            asked = next(steps)
-            while True:
-                try:
-                    reply = await self._ask(asked)
-                except _FAILURES as error:
-                    asked = steps.throw(error)
-                else:
-                    asked = steps.send(reply)
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        except _FAILURES as error:
-            raise StoreUnavailableError(self.name, operation) from error
 
-    async def _ask(self, asked: Call | Batch) -> Any:
+    async def _send(self, asked: Call | Batch) -> Any:
         if self._direct is not None:
             return await self._direct.ask(asked)
         if isinstance(asked, Call):
@@ -369,17 +239,5 @@ def _connect(url: str, library: Any) -> Any:
         return library.Redis.from_pool(pool)
     except ValueError:  # its text may hold a part of the password
         raise SessionConfigError("url", "it is no URL of a Redis server") from None
-    except _FAILURES as error:
+    except FAILURES as error:
         raise StoreUnavailableError("redis+cluster", "connect") from error
-
-
-def _name(client: Any) -> str:
-    if hasattr(client, "get_primaries"):
-        nodes = sorted(client.nodes_manager.startup_nodes)
-        return f"redis+cluster://{nodes[0]}" if nodes else "redis+cluster"
-    known = client.connection_pool.connection_kwargs
-    if "path" in known:
-        return f"unix://{known['path']}"
-    return (
-        f"redis://{known.get('host', 'localhost')}:{known.get('port', 6379)}/{known.get('db') or 0}"
-    )

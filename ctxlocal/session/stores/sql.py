@@ -8,12 +8,12 @@ ctxlocal's extra ``[sql]`` and a driver, psycopg say. For SQLite there is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from ..._at_once import at_once
 from ...errors import MissingDependencyError
 
 try:
@@ -21,48 +21,24 @@ try:
 except ImportError:
     raise MissingDependencyError("The SQL session store", "sqlalchemy", "sql") from None
 
-from sqlalchemy.exc import SQLAlchemyError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import SessionConfigError, StoreUnavailableError
-from ..protocol import USER, Answer, Change, Record, Stats
+from ..errors import SessionConfigError
+from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
-from ._sql_steps import SQLSteps, Steps, make_tables, perform
+from ._sql_steps import Job, SQLSteps, perform
+from .forwarding import Blocking
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["AsyncSQLStore", "SQLStore"]
 
-R = TypeVar("R")
 _SECONDS = 5  # how long from_url lets a connection take to come about
 _PACKAGES = {"MySQLdb": "mysqlclient"}  # of drivers that are named otherwise
 
 
-class _Twin:
-    """What both stores have in common but the way a job gets its connection."""
-
-    def __init__(self, engine: Any, table: str, clock: Callable[[], float], owned: bool) -> None:
-        if engine.dialect.name == "sqlite":
-            raise SessionConfigError("engine", "it is SQLite's; use SQLiteStore")
-        self.name = _name(engine.url)
-        self._engine = engine
-        self._owned = owned
-        self._steps = SQLSteps(self.name, make_tables(table), clock)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-    @contextmanager
-    def _guarded(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except (SQLAlchemyError, OSError, SessionConfigError) as error:
-            if isinstance(error, StatementError):
-                error.hide_parameters = True  # keys and values would be in the traceback
-            raise StoreUnavailableError(self.name, operation) from error
-
-
-class SQLStore(_Twin):
+class SQLStore(Blocking):
     """Keeps records in a table; a :class:`~ctxlocal.session.protocol.Store`.
 
     Safe from many threads, greenlets and processes. It always takes a connection of its
@@ -83,7 +59,7 @@ class SQLStore(_Twin):
     :raises SessionConfigError: the engine is SQLite's, or no synchronous engine.
     """
 
-    is_blocking = True
+    _operations: _AtOnce
 
     def __init__(
         self,
@@ -96,7 +72,8 @@ class SQLStore(_Twin):
         _refuse_url(engine, "SQLStore")
         if not isinstance(engine, sqlalchemy.Engine):
             raise SessionConfigError("engine", "give a sqlalchemy.Engine (see AsyncSQLStore)")
-        super().__init__(engine, table, clock, owned)
+        self._operations = _AtOnce(engine, table, clock, owned)
+        self.name = self._operations.name
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> SQLStore:
@@ -110,57 +87,13 @@ class SQLStore(_Twin):
 
     def create_table(self) -> None:
         """Create the tables and indexes that are missing; safe from many processes."""
-        self._run("create_table", self._steps.create_table())
-
-    def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; one SELECT."""
-        return self._run("load", self._steps.load(key))
-
-    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
-        """Store a new record; False if there is one."""
-        return self._run("create", self._steps.create(key, sets, ttl))
-
-    def commit(
-        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
-    ) -> Answer:
-        """Merge changes into a record: one UPDATE if ``base`` is still what is there."""
-        return self._run("commit", self._steps.commit(key, generation, change, ttl, base))
-
-    def move(
-        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
-    ) -> bool:
-        """Give the record a new key, in one transaction."""
-        return self._run("move", self._steps.move(old, new, sets, ttl, grace))
-
-    def touch(self, key: str, ttl: float) -> bool:
-        """Renew the expiry; one UPDATE."""
-        return self._run("touch", self._steps.touch(key, ttl))
-
-    def delete(self, key: str) -> bool:
-        """Remove the record, also by a key that was moved with a grace."""
-        return self._run("delete", self._steps.delete(key))
-
-    def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        """Return a user's live records, the one touched longest ago first; one SELECT."""
-        return self._run("list", self._steps.list_of(user))
-
-    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
-        """Remove a user's records, or that of one handle; one DELETE. Return how many."""
-        return self._run("revoke", self._steps.revoke(user, except_key, handle))
-
-    def revoke_everyone(self) -> int:
-        """Remove every record; return how many."""
-        return self._run("revoke_everyone", self._steps.revoke_everyone())
-
-    def purge(self) -> int:
-        """Remove what has expired; return how many rows."""
-        return self._run("purge", self._steps.purge())
+        at_once(self._operations.create_table())
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         """Yield every live record once, 500 with each SELECT."""
         after: int | None = 0
         while after is not None:
-            after, page = self._run("scan", self._steps.page(after))
+            after, page = at_once(self._operations._scan_page(after))
             yield from page
 
     def stats(self) -> Stats:
@@ -174,29 +107,20 @@ class SQLStore(_Twin):
             size += sum(len(name.encode()) + len(value) for name, value in record.values.items())
         return Stats(sessions, len(users), size)
 
-    def close(self) -> None:
-        """Dispose of the engine if ``from_url`` made it."""
+
+class _AtOnce(SQLSteps):
+    """The operations over an engine that blocks."""
+
+    async def _perform(self, job: Job) -> Any:
+        with self._engine.connect() as connection:
+            return perform(job, connection)
+
+    async def close(self) -> None:
         if self._owned:
             self._engine.dispose()
 
-    def _run(self, operation: str, steps: Steps[R]) -> R:
-        with self._guarded(operation):
-            try:
-                job = next(steps)
-                while True:
-                    try:
-                        with self._engine.connect() as connection:
-                            done = perform(job, connection)
-                    except SQLAlchemyError as error:
-                        job = steps.throw(error)
-                    else:
-                        job = steps.send(done)
-            except StopIteration as end:
-                result: R = end.value
-        return result
 
-
-class AsyncSQLStore(_Twin):
+class AsyncSQLStore(SQLSteps):
     """The same over an ``AsyncEngine``; an :class:`~ctxlocal.session.protocol.AsyncStore`.
 
     See :class:`SQLStore` for everything else.
@@ -226,77 +150,17 @@ class AsyncSQLStore(_Twin):
 
         return cls(_connect(create_async_engine, url, True), owned=True, **options)
 
-    async def create_table(self) -> None:
-        """Create the tables and indexes that are missing; safe from many processes."""
-        await self._run("create_table", self._steps.create_table())
-
-    async def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; one SELECT."""
-        return await self._run("load", self._steps.load(key))
-
-    async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
-        """Store a new record; False if there is one."""
-        return await self._run("create", self._steps.create(key, sets, ttl))
-
-    async def commit(
-        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
-    ) -> Answer:
-        """Merge changes into a record: one UPDATE if ``base`` is still what is there."""
-        return await self._run("commit", self._steps.commit(key, generation, change, ttl, base))
-
-    async def move(
-        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
-    ) -> bool:
-        """Give the record a new key, in one transaction."""
-        return await self._run("move", self._steps.move(old, new, sets, ttl, grace))
-
-    async def touch(self, key: str, ttl: float) -> bool:
-        """Renew the expiry; one UPDATE."""
-        return await self._run("touch", self._steps.touch(key, ttl))
-
-    async def delete(self, key: str) -> bool:
-        """Remove the record, also by a key that was moved with a grace."""
-        return await self._run("delete", self._steps.delete(key))
-
-    async def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        """Return a user's live records, the one touched longest ago first; one SELECT."""
-        return await self._run("list", self._steps.list_of(user))
-
-    async def revoke(
-        self, user: str, except_key: str | None = None, handle: str | None = None
-    ) -> int:
-        """Remove a user's records, or that of one handle; one DELETE. Return how many."""
-        return await self._run("revoke", self._steps.revoke(user, except_key, handle))
-
-    async def revoke_everyone(self) -> int:
-        """Remove every record; return how many."""
-        return await self._run("revoke_everyone", self._steps.revoke_everyone())
-
-    async def purge(self) -> int:
-        """Remove what has expired; return how many rows."""
-        return await self._run("purge", self._steps.purge())
-
     async def close(self) -> None:
         """Dispose of the engine if ``from_url`` made it."""
         if self._owned:
             await self._engine.dispose()
 
-    async def _run(self, operation: str, steps: Steps[R]) -> R:
+    def _check_library(self) -> None:
         refuse_trio(self, "SQLStore")
-        with self._guarded(operation):
-            try:
-                job = next(steps)
-                while True:
-                    try:
-                        async with self._engine.connect() as connection:
-                            done = await connection.run_sync(partial(perform, job))
-                    except SQLAlchemyError as error:
-                        job = steps.throw(error)
-                    else:
-                        job = steps.send(done)
-            except StopIteration as end:
-                result: R = end.value
-        return result
+
+    async def _perform(self, job: Job) -> Any:
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(partial(perform, job))
 
 
 def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:
@@ -314,11 +178,6 @@ def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:
     else:
         return
     raise SessionConfigError("url", f"{target.drivername} {problem}")
-
-
-def _name(url: Any) -> str:
-    port = f":{url.port}" if url.port else ""
-    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
 
 
 def _refuse_url(engine: object, store: str) -> None:

@@ -619,7 +619,7 @@ class TestDirectConnections:
 
     def test_when_all_are_busy_it_is_unavailable(self, store: RedisStore, redis_port: int) -> None:
         own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}?max_connections=1")
-        direct = own._direct
+        direct = own._operations._direct
         assert direct is not None
         direct._timeout = 0.01
         taken = direct._idle.pop()
@@ -635,7 +635,7 @@ class TestDirectConnections:
     ) -> None:
         own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
         own.create(KEY, {"a": b"1"}, TTL)
-        direct = own._direct
+        direct = own._operations._direct
         assert direct is not None
         connection = direct._idle[-1]
         with monkeypatch.context() as patch:
@@ -649,7 +649,7 @@ class TestDirectConnections:
     def test_a_forked_child_opens_its_own(self, store: RedisStore, redis_port: int) -> None:
         own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
         own.create(KEY, {}, TTL)
-        direct = own._direct
+        direct = own._operations._direct
         assert direct is not None
         whose = Call(("CLIENT", "ID"))
         mine = direct.ask(whose)
@@ -665,7 +665,7 @@ class TestDirectConnections:
     ) -> None:
         own = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
         own.create(KEY, {"a": b"1"}, TTL)
-        direct = own._direct
+        direct = own._operations._direct
         assert direct is not None
         pool = redis.ConnectionPool(port=redis_port)
         opened: list[Any] = [pool.make_connection() for _ in range(4)]

@@ -40,7 +40,19 @@ def die() -> None:
     raise DiedError
 
 
-class Stepping(RedisStore):
+class Sending(RedisStore):
+    """Sends each command by ``send``."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self._send = self._operations._send
+        self._operations._send = self.send  # type: ignore[method-assign]
+
+    async def send(self, asked: Any) -> Any:
+        return await self._send(asked)
+
+
+class Stepping(Sending):
     """Calls ``between`` before the command number ``at``, and in ``lossy`` loses its reply."""
 
     at = -1
@@ -49,12 +61,12 @@ class Stepping(RedisStore):
 
     def between(self) -> object: ...
 
-    def _ask(self, asked: Any) -> Any:
+    async def send(self, asked: Any) -> Any:
         number, self.count = self.count, self.count + 1
         if number != self.at:
-            return super()._ask(asked)
+            return await super().send(asked)
         self.between()
-        reply = super()._ask(asked)
+        reply = await super().send(asked)
         if self.is_lossy:
             raise redis.ConnectionError("lost")
         return reply
@@ -284,13 +296,13 @@ class TestWatchers:
 
     @GRACES
     def test_a_commit_before_each_command_delays_no_move(self, place: Place, grace: float) -> None:
-        class Crowded(RedisStore):
-            def _ask(self, asked: Any) -> Any:
+        class Crowded(Sending):
+            async def send(self, asked: Any) -> Any:
                 answer = place.other.commit(
                     OLD, 0, Change(f"c{len(sums)}", ops=[Incr("n", 1)]), TTL
                 )
                 sums.append(answer)
-                return super()._ask(asked)
+                return await super().send(asked)
 
         sums: list[Answer] = []
         place.other.create(OLD, ANNA, TTL)

@@ -109,7 +109,7 @@ class TestContract:
 
         def make() -> SQLStore:
             store.revoke_everyone()
-            return SQLStore(through._engine, clock=clock)
+            return SQLStore(through._operations._engine, clock=clock)
 
         check_store(make, advance=clock.advance, lose_reply=proxy.losing(b"COMMIT"))
 

@@ -1,0 +1,100 @@
+"""What a store's operations have in common, whoever waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from inspect import iscoroutinefunction, signature
+from typing import Any
+
+import pytest
+
+from ctxlocal.session.errors import StoreUnavailableError
+from ctxlocal.session.protocol import AsyncStore, Record, Stats, Store
+from ctxlocal.session.stores.forwarding import Blocking, Operations, operation
+from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.testing import check_store
+
+from .conftest import KEY, Clock
+
+
+class There(Blocking):
+    """A MemoryStore, awaited, and that at once."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._memory = MemoryStore(clock=clock)
+        self._operations = ThreadedStore(self._memory)  # which calls it directly
+        self.name = self._operations.name
+
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        return self._memory.scan()
+
+    def stats(self) -> Stats:
+        return self._memory.stats()
+
+
+def test_a_store_there_and_back_fulfils_the_contract() -> None:
+    clock = Clock()
+    check_store(lambda: There(clock), advance=clock.advance)
+
+
+def test_what_waits_is_refused_and_closed_where_nothing_can_wait() -> None:
+    closed = []
+
+    class Waiting(There):
+        def __init__(self, clock: Callable[[], float]) -> None:
+            super().__init__(clock)
+            self._operations.load = self.wait  # type: ignore[method-assign]
+
+        async def wait(self, key: str) -> Record | None:
+            try:
+                await asyncio.sleep(0)
+            finally:
+                closed.append(key)
+            return None
+
+    with pytest.raises(RuntimeError, match=r"^A coroutine waits that was to be done at once\.$"):
+        Waiting(Clock()).load(KEY)
+    assert closed == [KEY]
+
+
+class Failing(Operations):
+    """Fails as a client does, and as none does."""
+
+    name = "failing"
+    _failures = (OSError,)
+
+    @operation
+    async def load(self, key: str) -> Record | None:
+        """Fail."""
+        raise {"lost": OSError("it is down"), "wrong": KeyError("a bug")}[key]
+
+
+@pytest.mark.asyncio
+async def test_a_failure_of_the_client_bears_the_operations_name() -> None:
+    with pytest.raises(StoreUnavailableError) as caught:
+        await Failing().load("lost")
+    assert (caught.value.store, caught.value.operation) == ("failing", "load")
+    assert repr(caught.value.__cause__) == "OSError('it is down')"
+
+
+@pytest.mark.asyncio
+async def test_any_other_error_is_left_as_it_is() -> None:
+    with pytest.raises(KeyError, match=r"^'a bug'$"):
+        await Failing().load("wrong")
+
+
+METHODS = [name for name in vars(AsyncStore) if name[:1] != "_"]
+
+
+@pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore, SQLStore, AsyncSQLStore])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_as_the_protocol_has_it(kind: Any, method: str) -> None:
+    wanted: Any = AsyncStore if kind.__name__.startswith("Async") else Store
+    found = getattr(kind, method)
+    assert signature(found) == signature(getattr(wanted, method))
+    assert iscoroutinefunction(found) is (wanted is AsyncStore)
+    assert found.__doc__
