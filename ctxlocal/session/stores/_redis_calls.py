@@ -6,8 +6,9 @@ more, whatever the client itself retries.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError, TimeoutError
 
 from ._redis_scripts import Script
@@ -15,14 +16,14 @@ from ._redis_scripts import Script
 Argument = str | bytes | int
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """One command; ``node`` is where to send it if its key does not tell."""
 
     arguments: tuple[Argument, ...]
     node: object = None
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """Many commands in one go, each of its own key; an error of the server's is its reply."""
 
     calls: list[tuple[Argument, ...]]
