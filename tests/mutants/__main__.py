@@ -1,0 +1,153 @@
+"""Makes small mistakes in the package, one at a time, and sees whether a test notices.
+
+``python -m tests.mutants --seed 1 --sample 40`` tries 40 of the mutants of the core, web and
+session code; ``--only web`` (or ``core``, ``session``, ``app.py``, ``session/stores``; again for
+more) some of them. With ``--map DIR`` the next run need not measure again which tests run which
+lines. The exit status is 1 if a mutant survives that survivors.toml does not list. Needs Python
+3.12 or later.
+
+Why not mutmut or cosmic-ray: these run, for each mutant, a whole suite, or what was seen in
+pytest's own process. Many of our tests start a Python of their own, since they monkey-patch or
+choose a twin. Here those count too, since what runs in them is seen as well
+(watch/sitecustomize.py), and each mutant meets the tests alone that run its lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Container
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+from .covering import Covering
+from .mutant import Mutant, mutants_of
+from .survivors import as_entry, read_survivors
+from .tree import Tree
+from .trial import Verdict, try_mutant
+
+#: What is mutated: not the command, not what only those import who test their own store.
+_NOT_MUTATED = ("cli/", "testing/", "__main__.py", "_signature.py")
+_CORE = (
+    "_pure/", "__init__.py", "_exchange.py", "_frame.py", "_generic.py", "_impl.py", "_inherit.py",
+    "_later.py", "_like.py", "_message.py", "_owner.py", "_shared.py", "_strategy.py",
+    "_unbound.py", "errors.py", "flow.py", "ident.py",
+)  # fmt: skip
+
+
+def main() -> int:
+    """Try the mutants that the command line asks for, and report."""
+    arguments = _asked_for()
+    start = perf_counter()
+    with tempfile.TemporaryDirectory(prefix="ctxlocal-mutants-") as name:
+        tree = Tree(Path(name) / "tree")
+        mutants = _sample(arguments, tree.package)
+        if arguments.list:
+            print(*mutants, sep="\n")
+            return 0
+        map_folder = arguments.map or Path(name) / "map"
+        covering = Covering.measure(tree, map_folder, arguments.tests)
+        known = sum(test is not None for test in covering.tests)
+        print(f"{known} of {len(covering.tests)} tests; {perf_counter() - start:.0f} s", flush=True)
+        verdicts = _try_all(tree, covering, mutants, arguments.budget)
+        if false := _false_killers(tree, verdicts):
+            print(f"fail without a mistake too, and are left out: {', '.join(sorted(false))}")
+            again = [verdict.mutant for verdict in verdicts if verdict.killer in false]
+            verdicts = [verdict for verdict in verdicts if verdict.killer not in false]
+            verdicts += _try_all(tree, covering.without(false), again, arguments.budget)
+    return _report(verdicts, perf_counter() - start)
+
+
+def _asked_for() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--seed", type=int, default=1, help="of the sample; default 1")
+    add("--sample", type=int, default=40, metavar="N", help="how many; default 40")
+    add("--only", action="append", metavar="PART", help="core, web, session, or a path")
+    add("--match", default="", metavar="TEXT", help="only mutants whose line has this text")
+    add("--budget", type=float, default=30.0, metavar="S", help="seconds of tests for a mutant")
+    add("--map", type=Path, metavar="DIR", help="keep there which tests run which lines")
+    add("--tests", nargs="+", default=["tests"], metavar="PATH", help="where tests are chosen from")
+    add("--list", action="store_true", help="show the mutants and try none")
+    return parser.parse_args()
+
+
+def part_of(path: str) -> str:
+    """Return which of three parts of the package a file belongs to."""
+    if path.startswith("session/"):
+        return "session"
+    return "core" if path.startswith(_CORE) else "web"
+
+
+def all_mutants(package: Path) -> list[Mutant]:
+    """Return every mutant of every file in scope, in a fixed order."""
+    paths = sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
+    scope = [path for path in paths if not path.startswith(_NOT_MUTATED)]
+    return [mutant for path in scope for mutant in mutants_of(package, path)]
+
+
+def _sample(arguments: argparse.Namespace, package: Path) -> list[Mutant]:
+    only = arguments.only or ["core", "web", "session"]
+    wanted = [
+        mutant
+        for mutant in all_mutants(package)
+        if any(mutant.path.startswith(part) or part == part_of(mutant.path) for part in only)
+        and arguments.match in str(mutant)
+    ]
+    print(f"{len(wanted)} mutants, seed {arguments.seed}", flush=True)
+    return sorted(wanted, key=lambda mutant: _rank(arguments.seed, mutant))[: arguments.sample]
+
+
+def _rank(seed: int, mutant: Mutant) -> str:
+    """Return what a sample is drawn by: it stays the same sample when other code changes."""
+    return sha256(f"{seed} {mutant.name}".encode()).hexdigest()
+
+
+def _try_all(tree: Tree, covering: Covering, mutants: list[Mutant], budget: float) -> list[Verdict]:
+    verdicts = []
+    for number, mutant in enumerate(mutants, 1):
+        verdict = try_mutant(tree, covering, mutant, budget)
+        word = f"killed by {verdict.killer}" if verdict.killer else "SURVIVED"
+        took = f"{verdict.seconds:.1f} s, {verdict.tests} tests"
+        print(f"{number}/{len(mutants)} {took}: {mutant}: {word}", flush=True)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _false_killers(tree: Tree, verdicts: list[Verdict]) -> set[str]:
+    """Return the tests that fail without a mistake too, among those that have killed."""
+    killers = sorted({verdict.killer for verdict in verdicts if "::" in verdict.killer})
+    return set(tree.failing(killers)) if killers else set()
+
+
+def _report(verdicts: list[Verdict], seconds: float) -> int:
+    """Say how many were killed, and which survived without being listed."""
+    reasons = read_survivors()
+    survived = [verdict.mutant for verdict in verdicts if not verdict.killer]
+    unknown = [mutant for mutant in survived if mutant.name not in reasons]
+    for part in ("core", "web", "session"):
+        of_part = [verdict for verdict in verdicts if part_of(verdict.mutant.path) == part]
+        if of_part:
+            print(f"{part}: {_figure(of_part, reasons)}")
+    print(f"together: {_figure(verdicts, reasons)}; {seconds:.0f} s")
+    for mutant in unknown:
+        print(f"\n{as_entry(mutant)}")
+    return 1 if unknown else 0
+
+
+def _figure(verdicts: list[Verdict], reasons: Container[object]) -> str:
+    killed = sum(bool(verdict.killer) for verdict in verdicts)
+    listed = sum(not verdict.killer and verdict.mutant.name in reasons for verdict in verdicts)
+    counted = len(verdicts) - listed
+    share = f" ({killed / counted:.1%})" if counted else ""
+    return f"{killed} of {counted} killed{share}, and {listed} are listed as not noticeable"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

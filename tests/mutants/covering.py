@@ -1,0 +1,111 @@
+"""Which tests run which lines of the package, and what each takes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .mutant import Mutant
+from .tree import Tree
+
+_SLOW_S = 15.0  # a test that takes longer is left out
+
+
+class Test(NamedTuple):
+    """A test that passes, and whose lines are known."""
+
+    id: str
+    seconds: float
+
+    @property
+    def function(self) -> str:
+        """Its id without the parameters."""
+        return self.id.partition("[")[0]
+
+
+class Covering:
+    """What one run of the tests has shown."""
+
+    def __init__(self, tests: Sequence[Test | None], lines: dict[str, dict[int, set[int]]]) -> None:
+        self.tests = tests
+        self._lines = lines
+
+    @classmethod
+    def measure(cls, tree: Tree, folder: Path, paths: Sequence[str]) -> Covering:
+        """Run the tests, or read what an earlier run has left in the folder."""
+        log, tests = folder / "lines.log", folder / "tests.json"
+        if not tests.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            log.unlink(missing_ok=True)
+            done = tree.watch(paths, log, tests)
+            (folder / "output.txt").write_text(done.output, encoding="utf-8")
+            if not tests.exists():
+                raise RuntimeError(f"the tests did not run:\n{done.output[-2000:]}")
+        return cls(_read_tests(tests), _read_log(log))
+
+    def without(self, ids: Container[str]) -> Covering:
+        """Return the same, but for tests that are of no use."""
+        tests = [None if test is None or test.id in ids else test for test in self.tests]
+        return Covering(tests, self._lines)
+
+    def choose(self, mutant: Mutant, budget: float) -> list[str]:
+        """Return the ids of the tests that may notice, likely ones and quick ones first.
+
+        Each function is tried with one of its parameters before any is with another. The budget
+        is what the tests take, in seconds.
+        """
+        of_file = self._lines.get(mutant.path, {})
+        numbers = _union(of_file, mutant.lines) | _union(of_file, mutant.users)
+        tests = sorted(
+            filter(None, (self.tests[i] for i in numbers)), key=lambda test: test.seconds
+        )
+        ranks: Counter[str] = Counter()
+        ranked = []
+        for test in tests:
+            ranked.append((ranks[test.function], not _mirrors(test, mutant), test.seconds, test))
+            ranks[test.function] += 1
+        return _in_files([entry[3] for entry in sorted(ranked)], budget)
+
+
+def _mirrors(test: Test, mutant: Mutant) -> bool:
+    """Tell whether the test stands in the file that is named like the module."""
+    module = Path(mutant.path).stem.strip("_")
+    return Path(test.function.partition("::")[0]).stem.removeprefix("test_") == module
+
+
+def _union(of_file: dict[int, set[int]], lines: range) -> set[int]:
+    return set().union(*(of_file.get(line, ()) for line in lines))
+
+
+def _in_files(tests: Sequence[Test], budget: float) -> list[str]:
+    """Return as many as the budget allows, those of a file together."""
+    files: defaultdict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        budget -= test.seconds
+        if budget < 0:
+            break
+        files[test.id.partition("::")[0]].append(test.id)
+    return [name for names in files.values() for name in names]
+
+
+def _read_tests(path: Path) -> list[Test | None]:
+    """Return the tests; None stands for one that is of no use."""
+    known = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        Test(each["id"], each["seconds"]) if each["passed"] and each["seconds"] <= _SLOW_S else None
+        for each in known
+    ]
+
+
+def _read_log(path: Path) -> dict[str, dict[int, set[int]]]:
+    lines: defaultdict[str, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    with path.open(encoding="utf-8", errors="replace") as log:
+        for entry in log:
+            test, _, rest = entry.partition("\t")
+            file, _, line = rest.partition("\t")
+            if test:  # not what the import by pytest runs
+                lines[file][int(line)].add(int(test))
+    return {file: dict(of_file) for file, of_file in lines.items()}

@@ -1,0 +1,42 @@
+"""Tries a mutant: does a test notice it."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import NamedTuple
+
+from .covering import Covering
+from .mutant import Mutant
+from .tree import RED, Tree
+
+_GRACE_S = 40.0  # to start pytest, and for a machine that is busy
+_PASSED, _NO_TEST = 0, 5  # pytest's exit codes; all others mean that something went wrong
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant."""
+
+    mutant: Mutant
+    tests: int  #: how many were chosen
+    killer: str  #: the test that failed, or how it ended otherwise; "" if the mutant survived
+    seconds: float
+
+
+def try_mutant(tree: Tree, covering: Covering, mutant: Mutant, budget: float) -> Verdict:
+    """Run the tests that may notice, with the mistake in the tree, which is mended after."""
+    chosen = covering.choose(mutant, budget)
+    if not chosen:
+        return Verdict(mutant, 0, "", 0.0)
+    start = perf_counter()
+    source = (tree.package / mutant.path).read_bytes()
+    tree.write(mutant.path, mutant.apply(source))
+    try:
+        done = tree.run(chosen, _GRACE_S + 3 * budget)
+    finally:
+        tree.write(mutant.path, source)
+    seconds = perf_counter() - start
+    if done.status in (_PASSED, _NO_TEST):
+        return Verdict(mutant, len(chosen), "", seconds)
+    red = RED.search(done.output)
+    how = "took too long" if done.status is None else f"pytest ended with {done.status}"
+    return Verdict(mutant, len(chosen), red[1] if red else how, seconds)
