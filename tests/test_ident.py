@@ -99,6 +99,16 @@ def test_an_unknown_ident_is_refused_by_name(impl: ModuleType, wrong: Any) -> No
         impl.ident.current(wrong)
 
 
+def test_an_unknown_hub_is_refused_by_name() -> None:
+    message = (
+        "GreenletIdent's hub is 'gevnt', which is no identity strategy. Use one of 'gevent', "
+        "'eventlet', a strategy object of ctxlocal.ident, or a callable without arguments that "
+        "returns the owner."
+    )
+    with pytest.raises(errors.UnknownIdentError, match=whole(message)):
+        ident.GreenletIdent("gevnt")
+
+
 def test_set_default_refuses_an_unknown_ident_and_changes_nothing(impl: ModuleType) -> None:
     impl.ident.set_default("thread")
     local = impl.Local()

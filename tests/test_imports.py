@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -242,3 +244,22 @@ def test_import_loads_nothing_but_the_standard_library(run_python: Callable[...,
         print(*sorted(new - set(sys.stdlib_module_names)))
     """)
     assert printed == "ctxlocal\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", "pure"), ("yes", "pure"), ("0", None), ("", None)]
+)
+def test_the_environment_chooses_the_pure_twin(value: str, expected: str | None) -> None:
+    code = "import ctxlocal; print(ctxlocal.IMPLEMENTATION, ctxlocal._impl.REASON, sep='; ')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "CTXLOCAL_PURE": value},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    chosen, _, reason = done.stdout.strip().partition("; ")
+    if expected is not None:
+        assert (chosen, reason) == (expected, "CTXLOCAL_PURE is set")
+    else:
+        assert reason != "CTXLOCAL_PURE is set"

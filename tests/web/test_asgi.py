@@ -483,6 +483,8 @@ def test_every_teardown_runs_once_whatever_raises(
     run(main())
     assert events == [type(None), "first registered", ZeroDivisionError, "first registered"]
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [LookupError] * 2
+    for record in caplog.records:
+        assert record.getMessage().startswith("A teardown of <RequestContext of ")
 
 
 def test_a_coroutine_that_is_never_finished_is_torn_down(default: str) -> None:

@@ -589,6 +589,35 @@ async def settled(condition: Callable[[], bool]) -> None:
         await asyncio.to_thread(threading.Event().wait, 0.001)
 
 
+def test_a_server_that_cannot_say_whether_the_client_has_gone_gets_the_whole_body(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = asyncio.Event()
+
+    @app.get("/")
+    async def view() -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"a"
+            await failed.wait()
+            await asyncio.sleep(0)
+            yield b"b"
+
+        return Response(body())  # type: ignore[arg-type]
+
+    class Failing(Exchange):
+        async def receive(self) -> Any:
+            if self.sent:
+                failed.set()
+                raise OSError("the server's own")
+            return await super().receive()
+
+    exchange = run(Failing(app.asgi, http_scope(), {"type": "http.request"}).run())
+    assert exchange.body == b"ab"
+    assert [record.getMessage() for record in caplog.records] == [
+        "The server cannot say whether the client has gone"
+    ]
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_body_that_raises_ends_the_connection_and_tears_down_once(app: App, kind: str) -> None:
     events: list[Any] = []
@@ -947,7 +976,10 @@ def test_every_teardown_runs_though_one_raises_and_the_response_stands(
     exchange = run(call(app.asgi))
     assert (exchange.body, exchange.header("x-after")) == (b"fine", ["1"])
     assert events == ["first"]
-    assert [r.exc_info[0] for r in caplog.records if r.exc_info] == [LookupError]
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[0] is LookupError
+    assert record.getMessage() == "The end of a request failed"
 
 
 def after_this_request_of(app: App) -> Callable[[Any], Any]:
@@ -1022,7 +1054,7 @@ def test_lifespan_runs_the_hooks_in_an_application_context(app: App, default: st
     assert events == [("start", name), ("start too", name), ("stop first", False), ("stop", name)]
 
 
-def test_hooks_of_the_lifespan_that_fail(app: App) -> None:
+def test_hooks_of_the_lifespan_that_fail(app: App, caplog: pytest.LogCaptureFixture) -> None:
     events = []
 
     @app.on_shutdown
@@ -1050,6 +1082,12 @@ def test_hooks_of_the_lifespan_that_fail(app: App) -> None:
     assert run(lifespan()) == [
         {"type": "lifespan.startup.failed", "message": "LookupError('start')"}
     ]
+    logged = [(record.getMessage(), record.exc_text or "") for record in caplog.records]
+    assert [message for message, _ in logged] == [
+        "A shutdown function failed",
+        "The application cannot start",
+    ]
+    assert all("LookupError" in trace for _, trace in logged)
 
 
 def test_a_socket_is_refused_and_an_unknown_scope_an_error(app: App) -> None:

@@ -370,6 +370,27 @@ def test_an_abandoned_body_ends_its_request(strategy: str, steps: int) -> None:
     assert not has_request_context()
 
 
+def test_an_abandoned_body_that_cannot_be_closed_is_logged(
+    strategy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(stages: Stages) -> Iterator[bytes]:
+        try:
+            yield b"first"
+            yield b"second"
+        finally:
+            raise LookupError("closing")
+
+    stages = Stages(failing)
+    server = Server(ContextMiddleware(stages))
+    next(server.body)
+    del server.body
+    assert stages.ended == [None]
+    [record] = caplog.records
+    beginning = "Ending the abandoned response to <RequestContext of "
+    assert record.getMessage().startswith(beginning)
+    assert "LookupError: closing" in (record.exc_text or "")
+
+
 def test_an_abandoned_body_in_a_cycle_ends_with_the_garbage(strategy: str) -> None:
     stages = Stages(three_chunks)
     server = Server(ContextMiddleware(stages))
@@ -510,6 +531,7 @@ def test_teardowns_that_raise_are_logged_and_the_others_run(
     assert ran == ["last", "first"]
     [record] = caplog.records
     assert record.name == "ctxlocal.wsgi"
+    assert record.getMessage().startswith("A teardown of <RequestContext of ")
     assert "ZeroDivisionError" in (record.exc_text or "")
     assert not has_request_context()
 
