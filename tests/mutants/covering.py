@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from .mutant import Mutant
 from .tree import Tree
 
 _SLOW_S = 15.0  # a test that takes longer is left out
+#: Texts in the code that may be in the id of a test with parameters.
+_TEXTS = re.compile(r"'(\w{3,})'")
 
 
 class Test(NamedTuple):
@@ -59,15 +62,19 @@ class Covering:
         """
         of_file = self._lines.get(mutant.path, {})
         numbers = _union(of_file, mutant.lines) | _union(of_file, mutant.users)
-        tests = sorted(
-            filter(None, (self.tests[i] for i in numbers)), key=lambda test: test.seconds
-        )
+        tests = [test for i in numbers if (test := self.tests[i]) is not None]
         ranks: Counter[str] = Counter()
         ranked = []
-        for test in tests:
-            ranked.append((ranks[test.function], not _mirrors(test, mutant), test.seconds, test))
+        for test in sorted(tests, key=lambda test: test.seconds):
+            is_next = not _names(test, mutant) and ranks[test.function]
+            ranked.append((is_next, not _mirrors(test, mutant), test.seconds, test))
             ranks[test.function] += 1
         return _in_files([entry[3] for entry in sorted(ranked)], budget)
+
+
+def _names(test: Test, mutant: Mutant) -> bool:
+    """Tell whether a test's id has a text that is near the change: it is a row of a table."""
+    return any(text in test.id for text in _TEXTS.findall(mutant.before))
 
 
 def _mirrors(test: Test, mutant: Mutant) -> bool:
