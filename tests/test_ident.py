@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import gc
 import inspect
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -754,6 +756,59 @@ def test_a_copied_context_is_another_identity(impl: ModuleType) -> None:
     assert first is not second
     assert context.run(impl.ident.current) is first
     assert copied.run(impl.ident.current) is second
+
+
+def test_a_task_keeps_no_context_that_something_of_it_ran_in(impl: ModuleType) -> None:
+    local, var = impl.Local(ident="task"), contextvars.ContextVar[Owner]("var")
+    kept: list[weakref.ref[Owner]] = []
+
+    def write() -> None:
+        owner = Owner()
+        kept.append(weakref.ref(owner))
+        var.set(owner)
+        local.value = 1
+
+    async def main() -> None:
+        Context().run(write)
+        gc.collect()
+        assert kept[0]() is None
+        assert local.value == 1
+
+    asyncio.run(main())
+
+
+def test_a_copied_owner_does_not_share_the_originals_values(impl: ModuleType) -> None:
+    function = Chosen()
+    local = impl.Local(ident=function)
+    original = function.owner
+    local.value = "original"
+    function.owner = copied = copy.copy(original)
+    assert not hasattr(local, "value")
+    local.value = "copy"
+    function.owner = original
+    assert local.value == "original"
+    function.owner = copied
+    assert local.value == "copy"
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda owner: pickle.loads(pickle.dumps(owner))],
+    ids=["deepcopy", "pickle"],
+)
+def test_a_deep_copied_or_pickled_owner_carries_no_values(
+    impl: ModuleType, duplicate: Callable[[Owner], Owner]
+) -> None:
+    function = Chosen()
+    local = impl.Local(ident=function)
+    original = function.owner
+    local.value = 1
+    local.lock = threading.Lock()  # which could be neither pickled nor copied
+    function.owner = duplicate(original)
+    assert not hasattr(local, "value")
+    local.value = "another"
+    function.owner = original
+    assert local.value == 1
 
 
 def test_tasks_never_share_an_identity(impl: ModuleType) -> None:

@@ -1289,6 +1289,17 @@ def test_copy_of_a_local_on_a_given_context_var_does_not_share_it(impl: ModuleTy
     assert var.get() == {"a": 1}
 
 
+def test_dict_of_a_local_on_a_given_context_var_changes_no_copy(impl: ModuleType) -> None:
+    var: ContextVar[dict[str, Any]] = ContextVar("given")
+    local = impl.Local(var)
+    local.a = 1
+    before, copied = var.get(), copy_context()
+    local.__dict__["a"] = 2
+    assert before == {"a": 1}
+    assert copied.run(lambda: local.a) == 1
+    assert var.get() == {"a": 2}
+
+
 def test_given_context_var_is_isolated_by_contexts(impl: ModuleType) -> None:
     var: ContextVar[dict[str, Any]] = ContextVar("given")
     local = impl.Local(var)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 import os
-import pickle
 import subprocess
 import sys
 import textwrap
@@ -774,38 +772,6 @@ def test_a_thousand_released_owners_known_by_equality_leave_nothing(impl: Module
         local.value = number
         impl.release_local(local)
     assert len(living_cells()) == cells
-
-
-def test_a_copied_owner_does_not_share_the_originals_values(impl: ModuleType) -> None:
-    local = impl.Local(ident=the_owner)
-    the_owner.owner = original = Owner()
-    local.value = "original"
-    the_owner.owner = copied = copy.copy(original)
-    assert not hasattr(local, "value")
-    local.value = "copy"
-    the_owner.owner = original
-    assert local.value == "original"
-    the_owner.owner = copied
-    assert local.value == "copy"
-    the_owner.owner = Owner()
-
-
-@pytest.mark.parametrize(
-    "duplicate", [copy.deepcopy, lambda owner: pickle.loads(pickle.dumps(owner))]
-)
-def test_a_deep_copied_or_pickled_owner_carries_no_values(
-    impl: ModuleType, duplicate: Callable[[Owner], Owner]
-) -> None:
-    local = impl.Local(ident=the_owner)
-    the_owner.owner = original = Owner()
-    local.value = Value()
-    local.lock = threading.Lock()  # which could be neither pickled nor copied
-    the_owner.owner = duplicate(original)
-    assert not hasattr(local, "value")
-    local.value = "another"
-    the_owner.owner = original
-    assert local.value != "another"
-    the_owner.owner = Owner()
 
 
 # Fork

@@ -182,6 +182,13 @@ def _by_asgi(application: Any, scheme: str, host: str) -> None:
     asyncio.run(Exchange(application, scope, {"type": "http.request"}).run())
 
 
+def _by_asgi_without_scheme(application: Any, scheme: str, host: str) -> None:
+    scope = http_scope(scheme=scheme, headers=[("host", host)])
+    if scheme == "http":
+        del scope["scheme"]  # ASGI: optional, and "http" where there is none
+    asyncio.run(Exchange(application, scope, {"type": "http.request"}).run())
+
+
 def _by_websocket(application: Any, scheme: str, host: str) -> None:
     scope = websocket_scope(headers=[("host", host)])
     scope["scheme"] = {"http": "ws", "https": "wss"}[scheme]
@@ -191,6 +198,10 @@ def _by_websocket(application: Any, scheme: str, host: str) -> None:
 SERVED: dict[str, tuple[Callable[[StoredSessions[Any]], Any], Callable[[Any, str, str], None]]] = {
     "WSGI": (lambda sessions: wsgi.ContextMiddleware(_visit, sessions), _by_wsgi),
     "ASGI": (lambda sessions: asgi.ContextMiddleware(_visit_async, sessions), _by_asgi),
+    "ASGI without scheme": (
+        lambda sessions: asgi.ContextMiddleware(_visit_async, sessions),
+        _by_asgi_without_scheme,
+    ),
     "WebSocket": (lambda sessions: asgi.ContextMiddleware(_visit_async, sessions), _by_websocket),
     "App by WSGI": (_app, _by_wsgi),
     "App by ASGI": (lambda sessions: _app(sessions).asgi, _by_asgi),
