@@ -477,6 +477,43 @@ def test_a_session_middleware_inside_that_uses_a_plain_dict_leaves_ours_alone(
     assert "send_wrapper" in said
 
 
+@pytest.mark.parametrize(
+    ("module", "texts", "is_one"),
+    [
+        ("theirs.sessions", (), True),
+        ("theirs", ("session", "Set-Cookie"), True),
+        ("theirs", ("session",), False),
+        ("theirs", ("Set-Cookie",), False),
+        ("theirs", (), False),
+    ],
+)
+def test_middleware_inside_is_one_of_sessions_by_its_module_or_by_what_it_names(
+    sessions: StoredSessions[Any],
+    module: str,
+    texts: tuple[str, ...],
+    is_one: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    passing: dict[str, Any] = {"__name__": module}
+    lines = [f"        text = {text!r}" for text in texts]
+    source = ["def make(send):", "    async def passing(message):", *lines]
+    source += ["        await send(message)", "    return passing"]
+    exec("\n".join(source), passing)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        n = contexts.session.get("n", 0)
+        scope["session"] = {"n": n + 1}
+        await answer(passing["make"](send), str(n))
+
+    middleware = asgi.ContextMiddleware(app, sessions)
+    assert visits(middleware, "/", "/") == (["0", "0"] if is_one else ["0", "1"])
+    if is_one:
+        (said,) = warnings(caplog)
+        assert f"{module}.passing" in said
+    else:
+        assert warnings(caplog) == []
+
+
 @pytest.mark.parametrize("protocol", ["asgi", "wsgi"])
 def test_an_object_that_is_no_mapping_is_named_once(
     sessions: StoredSessions[Any], protocol: str, caplog: pytest.LogCaptureFixture
