@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,14 @@ def test_the_core_needs_the_standard_library_only(module: str) -> None:
     source = MODULES[module].read_text(encoding="utf-8")
     imported = {name.partition(".")[0] for name in imports_of(module, source, at_run_time=True)}
     assert imported <= allowed
+
+
+@pytest.mark.parametrize(
+    "module", [name for name, path in MODULES.items() if "__all__" in path.read_text("utf-8")]
+)
+def test_what_a_module_offers_is_there(module: str) -> None:
+    offered = import_module(module)
+    assert [name for name in offered.__all__ if not hasattr(offered, name)] == []
 
 
 def test_import_loads_the_core_alone(run_python: Callable[..., str]) -> None:

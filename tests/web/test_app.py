@@ -13,6 +13,7 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
+from blinker import NamedSignal
 from werkzeug.exceptions import (
     Conflict,
     Forbidden,
@@ -38,6 +39,7 @@ from ctxlocal.context import (
     request,
     session,
 )
+from ctxlocal.session import event
 from ctxlocal.session.cookie_sessions import SignedCookieSessions
 from ctxlocal.session.errors import (
     FreshLoginRequiredError,
@@ -950,6 +952,16 @@ def test_an_interface_that_opens_nothing_gets_a_null_session(app: App) -> None:
 
 
 # Signals
+
+
+@pytest.mark.parametrize("prefix", ["", "session-"])
+def test_a_signal_is_named_like_the_attribute_it_is(prefix: str) -> None:
+    module = event if prefix else signals
+    named = {
+        key: value.name for key, value in vars(module).items() if isinstance(value, NamedSignal)
+    }
+    assert named
+    assert named == {key: prefix + key.replace("_", "-") for key in named}
 
 
 def test_signals_are_sent_in_order(strategy: str, app: App) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar
+from types import ModuleType
 from typing import Any
 
 import greenlet
@@ -702,3 +704,20 @@ def test_the_proxies_are_still_proxies() -> None:
     for proxy in (request, g, current_app):
         assert issubclass(type(proxy), LocalProxy)
         assert not is_bound(proxy)
+
+
+def test_inside_quarts_own_context_the_error_names_quart(monkeypatch: pytest.MonkeyPatch) -> None:
+    quart = ModuleType("quart")
+    monkeypatch.setitem(sys.modules, "quart", quart)
+    with pytest.raises(UnboundError, match="In a thread, greenlet or job"):
+        current_request_context()
+    vars(quart)["has_app_context"] = lambda: True
+    advice = re.escape(
+        "A context of Quart is active here, but that is another one: Quart's own "
+        "test_request_context(), app_context() and shell do not pass app.asgi_app, where the "
+        "ContextMiddleware stands. In a test send requests by app.test_client(). To serve requests,"
+    )
+    with pytest.raises(UnboundError, match=advice):
+        current_request_context()
+    with pytest.raises(UnboundError, match=advice):
+        g.x = 1
