@@ -272,3 +272,26 @@ def test_the_environment_chooses_the_pure_twin(value: str, expected: str | None)
         assert (chosen, reason) == (expected, "CTXLOCAL_PURE is set")
     else:
         assert reason != "CTXLOCAL_PURE is set"
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ("sys.abiflags = 't'", "there is no native twin for a free-threaded Python"),
+        (
+            "sys.modules['ctxlocal._native'] = None",
+            "the native twin was not built, or cannot be loaded (import of ctxlocal._native "
+            "halted; None in sys.modules)",
+        ),
+    ],
+)
+def test_without_the_native_twin_the_pure_one_serves_and_says_why(before: str, reason: str) -> None:
+    code = f"import sys; {before}; from ctxlocal._impl import *; print(IMPLEMENTATION, REASON)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "CTXLOCAL_PURE": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"pure {reason}\n"
