@@ -30,6 +30,7 @@ from .trial import Verdict, try_mutant
 
 #: What is mutated: not the command, not what only those import who test their own store.
 _NOT_MUTATED = ("cli/", "testing/", "__main__.py", "_signature.py")
+_SECOND_LOOK = 5  # times the budget, for a mutant that survives
 _CORE = (
     "_pure/", "__init__.py", "_exchange.py", "_frame.py", "_generic.py", "_impl.py", "_inherit.py",
     "_later.py", "_like.py", "_message.py", "_owner.py", "_shared.py", "_strategy.py",
@@ -71,7 +72,13 @@ def _asked_for() -> argparse.Namespace:
     add("--sample", type=int, default=40, metavar="N", help="how many; default 40")
     add("--only", action="append", metavar="PART", help="core, web, session, or a path")
     add("--match", default="", metavar="TEXT", help="only mutants whose line has this text")
-    add("--budget", type=float, default=30.0, metavar="S", help="seconds of tests for a mutant")
+    add(
+        "--budget",
+        type=float,
+        default=15.0,
+        metavar="S",
+        help="seconds of tests; then 5 times as many",
+    )
     add("--map", type=Path, metavar="DIR", help="keep there which tests run which lines")
     add("--tests", nargs="+", default=["tests"], metavar="PATH", help="where tests are chosen from")
     add("--list", action="store_true", help="show the mutants and try none")
@@ -110,9 +117,11 @@ def _rank(seed: int, mutant: Mutant) -> str:
 
 
 def _try_all(tree: Tree, covering: Covering, mutants: list[Mutant], budget: float) -> list[Verdict]:
-    verdicts = []
+    verdicts, reasons = [], read_survivors()
     for number, mutant in enumerate(mutants, 1):
         verdict = try_mutant(tree, covering, mutant, budget)
+        if not verdict.killer and mutant.name not in reasons:
+            verdict = try_mutant(tree, covering, mutant, _SECOND_LOOK * budget)
         word = f"killed by {verdict.killer}" if verdict.killer else "SURVIVED"
         took = f"{verdict.seconds:.1f} s, {verdict.tests} tests"
         print(f"{number}/{len(mutants)} {took}: {mutant}: {word}", flush=True)

@@ -74,7 +74,7 @@ class Covering:
 
 def _names(test: Test, mutant: Mutant) -> bool:
     """Tell whether a test's id has a text that is near the change: it is a row of a table."""
-    return any(text in test.id for text in _TEXTS.findall(mutant.before))
+    return any(text.strip("_") in test.id for text in _TEXTS.findall(mutant.before))
 
 
 def _mirrors(test: Test, mutant: Mutant) -> bool:

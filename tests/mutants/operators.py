@@ -91,7 +91,7 @@ def _of_constant(value: object) -> Iterator[ast.expr]:
 
 def _of_statement(node: ast.stmt) -> Iterator[ast.stmt]:
     match node:
-        case ast.Expr() | ast.Delete() | ast.Raise() | ast.Global() | ast.Nonlocal():
+        case ast.Expr() | ast.Delete() | ast.Raise():
             yield ast.Pass()
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript(), *_]):
             yield ast.Pass()
