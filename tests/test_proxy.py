@@ -493,6 +493,15 @@ def test_copy_replace_works_on_the_target(impl: ModuleType) -> None:
     assert replace(bound_to(impl, Pair(1, 2)), b=3) == Pair(1, 3)
 
 
+def test_replace_is_a_method_of_the_proxys_own_type(impl: ModuleType) -> None:
+    class Version:
+        def __replace__(self, /, **changes: int) -> dict[str, int]:
+            return changes
+
+    p = bound_to(impl, Version())
+    assert type(p).__replace__(p, x=1) == {"x": 1}
+
+
 # Attributes
 
 
