@@ -35,6 +35,7 @@ class Covering:
     def __init__(self, tests: Sequence[Test | None], lines: dict[str, dict[int, set[int]]]) -> None:
         self.tests = tests
         self._lines = lines
+        self._onlookers = _onlookers(len(tests), lines)
 
     @classmethod
     def measure(cls, tree: Tree, folder: Path, paths: Sequence[str]) -> Covering:
@@ -62,6 +63,8 @@ class Covering:
         """
         of_file = self._lines.get(mutant.path, {})
         numbers = _union(of_file, mutant.lines) | _union(of_file, mutant.users)
+        if mutant.users:
+            numbers |= self._onlookers
         tests = [test for i in numbers if (test := self.tests[i]) is not None]
         ranks: Counter[str] = Counter()
         ranked = []
@@ -70,6 +73,16 @@ class Covering:
             ranked.append((is_next, not _mirrors(test, mutant), test.seconds, test))
             ranks[test.function] += 1
         return _in_files([entry[3] for entry in sorted(ranked)], budget)
+
+
+def _onlookers(tests: int, lines: dict[str, dict[int, set[int]]]) -> set[int]:
+    """Return the tests that look at classes and modules, and run what every test runs at most."""
+    at_work: set[int] = set()
+    for of_file in lines.values():
+        for those in of_file.values():
+            if len(those) < tests / 2:
+                at_work |= those
+    return set(range(tests)) - at_work
 
 
 def _names(test: Test, mutant: Mutant) -> bool:

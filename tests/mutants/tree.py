@@ -85,7 +85,7 @@ class Tree:
         names = self.folder / "chosen.json"
         names.write_text(json.dumps(chosen), encoding="utf-8")
         files = dict.fromkeys(name.partition("::")[0] for name in chosen)
-        options = [option, "-p", "tests.mutants.selecting", *files]
+        options = [option, "--timeout=30", "-p", "tests.mutants.selecting", *files]
         environment = {selecting.CHOSEN: str(names), "PYTHONPATH": str(self.folder)}
         return self._pytest(options, environment, limit)
 
