@@ -285,6 +285,21 @@ def test_copy_replace_takes_a_dataclass_proxy(impl: ModuleType) -> None:
     assert replace(make(impl, Point, Point(1)), y=3) == Point(1, 3)
 
 
+NUMERIC = (
+    *("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow"),
+    *("lshift", "rshift", "and", "xor", "or"),
+)
+
+
+@pytest.mark.parametrize("operator", NUMERIC)
+@pytest.mark.parametrize("prefix", ["", "r", "i"], ids=["left", "right", "in place"])
+def test_like_a_class_with_an_operator(impl: ModuleType, operator: str, prefix: str) -> None:
+    name = f"__{prefix}{operator}__"
+    Operand = type("Operand", (), {name: lambda self, other: (name, other)})
+    p = make(impl, Operand, Operand())
+    assert getattr(type(p), name)(p, 7) == (name, 7)
+
+
 def test_like_a_callable_class(impl: ModuleType) -> None:
     p = make(impl, Callback, Callback())
     assert p(1, self=2) == (1, {"self": 2})
