@@ -36,6 +36,7 @@ from ctxlocal.context import (
     g,
     get_flashed_messages,
     has_request_context,
+    on_teardown,
     request,
     session,
 )
@@ -952,6 +953,20 @@ def test_an_interface_that_opens_nothing_gets_a_null_session(app: App) -> None:
 
 
 # Signals
+
+
+def test_whatever_registers_a_function_returns_it(app: App) -> None:
+    def function(*_: Any) -> Any: ...
+
+    hooks = (app.before_request, app.after_request, app.teardown_request, app.teardown_appcontext)
+    registering: list[Callable[[Any], Any]] = [
+        *hooks,
+        *(app.on_startup, app.on_shutdown),
+        *(app.get("/get"), app.route("/route"), app.errorhandler(404)),
+    ]
+    with app.test_request_context():
+        for register in (*registering, on_teardown, after_this_request):
+            assert register(function) is function
 
 
 @pytest.mark.parametrize("prefix", ["", "session-"])
