@@ -300,6 +300,22 @@ def test_like_a_class_with_an_operator(impl: ModuleType, operator: str, prefix: 
     assert getattr(type(p), name)(p, 7) == (name, 7)
 
 
+SPECIAL = (
+    "bytes fspath call len length_hint getitem setitem delitem contains iter next reversed neg pos "
+    "abs invert complex int float index round trunc floor ceil divmod rdivmod enter exit await "
+    "aiter anext aenter aexit"
+)
+
+
+@pytest.mark.parametrize("name", [f"__{name}__" for name in SPECIAL.split()])
+def test_like_a_class_with_a_special_method(impl: ModuleType, name: str) -> None:
+    With = type("With", (), {name: lambda self, *_: None})
+    Without = type("Without", (), {})
+    for kind, expected in ((With, True), (Without, False)):
+        bases = type(make(impl, kind, kind())).__mro__
+        assert any(name in vars(base) for base in bases) is expected
+
+
 def test_like_a_callable_class(impl: ModuleType) -> None:
     p = make(impl, Callback, Callback())
     assert p(1, self=2) == (1, {"self": 2})
