@@ -19,6 +19,7 @@ from werkzeug.exceptions import Forbidden
 import ctxlocal
 from ctxlocal import Local, LocalStack
 from ctxlocal._asgi_environ import IN_MEMORY, environ_of
+from ctxlocal._async_library import library
 from ctxlocal.app import App, Response, abort
 from ctxlocal.context import (
     after_this_request,
@@ -587,6 +588,23 @@ async def settled(condition: Callable[[], bool]) -> None:
     while not condition():
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.to_thread(threading.Event().wait, 0.001)
+
+
+def test_what_a_body_raises_while_it_is_ended_is_no_cancellation() -> None:
+    async def main() -> None:
+        gone = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                gone.set()
+                await asyncio.Event().wait()
+            finally:
+                raise LookupError("closing")
+
+        with pytest.raises(LookupError, match=r"^closing$"):
+            await library().until(gone.wait, work())
+
+    run(main())
 
 
 def test_a_server_that_cannot_say_whether_the_client_has_gone_gets_the_whole_body(
