@@ -38,7 +38,7 @@ MUTATIONS = (
         31,
         "no 503 (WSGI)",
         WSGI,
-        "if self._is_started or not isinstance(error, SessionError) or not is_answer(error):",
+        "if self._is_started or not is_answer(error):",
         "if True:",
     ),
     broken(
@@ -52,8 +52,8 @@ MUTATIONS = (
         31,
         "no 503 (App)",
         APP,
-        "if isinstance(error, SessionError) and is_answer(error):",
-        "if False:",
+        "if is_answer(error):\n            log_refusal(_log, error)",
+        "if False:\n            log_refusal(_log, error)",
     ),
     broken(
         32,
@@ -106,14 +106,14 @@ MUTATIONS = (
         33,
         "an unhandled exception saves (WSGI)",
         WSGI,
-        'if exc_info is None and not str(status).startswith("500"):',
+        "if exc_info is None and not is_failure(str(status)[:3]):",
         "if True:",
     ),
     broken(
         33,
         "an unhandled exception saves (ASGI)",
         ASGI,
-        'if message.get("status") != 500:',
+        'if not is_failure(message.get("status")):',
         "if True:",
     ),
     broken(
