@@ -647,6 +647,33 @@ def test_proxy_of_a_stack_finds_the_top(impl: ModuleType, ident: Any) -> None:
     assert in_new_owner(ident, lambda: (bool(top), bool(user))) == (False, False)
 
 
+def test_proxy_of_a_stack_asks_a_subclass_for_its_top(impl: ModuleType, ident: Any) -> None:
+    class Hidden(impl.LocalStack):  # type: ignore[misc, name-defined]
+        top = None
+
+    class Upper(impl.LocalStack):  # type: ignore[misc, name-defined]
+        @property
+        def top(self) -> Any:
+            return super().top and super().top.upper()
+
+    hidden, upper = Hidden(ident=ident), Upper(ident=ident)
+    hidden.push("below")
+    upper.push("bob")
+    assert not impl.is_bound(hidden())
+    with pytest.raises(impl.UnboundError):
+        len(hidden())
+    assert upper() == "BOB"
+    upper.pop()
+    assert not impl.is_bound(upper())
+
+
+def test_none_on_top_of_a_stack_is_no_object(impl: ModuleType, ident: Any) -> None:
+    stack = impl.LocalStack(ident=ident)
+    stack.push("below")
+    stack.push(None)
+    assert not impl.is_bound(stack())
+
+
 def test_proxy_of_a_context_var_finds_its_value(impl: ModuleType) -> None:
     var: ContextVar[Any] = ContextVar("request")
     p, user = impl.LocalProxy(var), impl.LocalProxy(var, "user")

@@ -155,7 +155,7 @@ resolve_slowly(Resolver *self, int is_quiet)
     case FROM_LOCAL:
         return resolve_local_slowly(self, is_quiet);
     case FROM_STACK:
-        if (PyObject_TypeCheck(self->source, self->state->LocalStack)) {
+        if (Py_IS_TYPE(self->source, self->state->LocalStack)) { /* a subclass may have its own */
             found = stack_find_top((LocalStack *)self->source);
         } else {
             found = PyObject_GetAttrString(self->source, "top");
