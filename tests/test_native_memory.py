@@ -12,20 +12,26 @@ from __future__ import annotations
 import contextvars
 import copy
 import gc
+import importlib.util
+import math
+import operator
+import os
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import Context, ContextVar, copy_context
+from fractions import Fraction
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import greenlet
 import pytest
 
-from ctxlocal import flow, ident, scoped
+from ctxlocal import _unbound, flow, ident, scoped
 
 from .new_owner import in_new_owner
 from .twins import IMPLEMENTATIONS
@@ -680,6 +686,106 @@ def test_a_foreign_value_in_a_variable_of_ours_is_no_value() -> None:
     Context().run(run)
 
 
+@pytest.mark.parametrize("junk", [lambda: [3] * 9, lambda: {"x": 3}, Value, lambda: (1,) * 20])
+def test_a_foreign_value_that_the_context_alone_has_is_not_written_to(
+    junk: Callable[[], Any],
+) -> None:
+    def run() -> None:
+        local, stack = M.Local(), M.LocalStack()
+        local.x = 1
+        stack.push(1)
+        for var in [v for v in copy_context() if v.name == "ctxlocal"]:
+            var.set(junk())
+        local.x = 2
+        stack.push(2)
+        assert (dict(local), stack.pop(), stack.top) == ({"x": 2}, 2, None)
+
+    Context().run(run)
+
+
+def test_a_scope_puts_no_other_stacks_objects_back(strategy: Any) -> None:
+    stack, other = M.LocalStack(ident=strategy), M.LocalStack(ident=strategy)
+    stack.push(1)
+    other.push(2)
+    stack._ctxlocal_set(other._ctxlocal_get())
+    stack._ctxlocal_set([2])
+    assert (stack.pop(), stack.pop(), other.pop()) == (1, None, 2)
+
+
+def test_a_scopes_memory_is_not_changed_by_what_follows(strategy: Any) -> None:
+    stack = M.LocalStack(ident=strategy)
+    stack.push(1)
+    stack.push(2)
+    memory = stack._ctxlocal_get()
+    stack.push(3)
+    assert [stack.pop() for _ in range(4)] == [3, 2, 1, None]
+    stack.push(4)
+    stack._ctxlocal_set(memory)
+    assert [stack.pop() for _ in range(3)] == [2, 1, None]
+
+
+def test_an_owner_that_is_known_by_equality_is_forgotten_with_its_last_object() -> None:
+    stack = M.LocalStack(ident=lambda: 5)
+    stack.push(1)
+    assert stack.pop() == 1
+    assert stack._slot.storage.get() is None
+
+
+def test_what_is_looked_up_while_it_is_released_is_gone(strategy: Any) -> None:
+    stack = M.LocalStack(ident=strategy)
+    stack.push(1)
+    memory = stack._ctxlocal_get()  # so that the objects live on
+    sys.setprofile(lambda *_: stack.top)
+    try:
+        M.release_local(stack)
+    finally:
+        sys.setprofile(None)
+    assert stack.top is None
+    assert memory
+
+
+def test_a_strategy_that_is_decided_twice_at_once_leaves_no_reference(strategy: Any) -> None:
+    local = M.Local(ident=strategy)
+    again = M.Local(ident=strategy)
+    sys.setprofile(lambda *_: getattr(again, "x", None))
+    try:
+        getattr(again, "x", None)
+    finally:
+        sys.setprofile(None)
+    getattr(local, "x", None)
+    counts = [sys.getrefcount(each._ctxlocal_slot.storage) for each in (local, again)]
+    assert counts[0] == counts[1]
+
+
+def test_a_property_that_comes_while_a_value_is_set_is_seen(strategy: Any) -> None:
+    class Conn(M.Local):
+        pass
+
+    class Changer:
+        def __del__(self) -> None:
+            Conn.x = property(lambda self: "of the class")
+            _ = Conn.x  # which gives the class a new version
+
+    local = Conn(ident=strategy)
+    local.x = Changer()
+    Conn.other = 1  # the next set asks the class
+    local.x = 1
+    assert local.x == "of the class"
+
+
+def test_names_beyond_the_limit_are_kept_in_a_dict(strategy: Any) -> None:
+    former = sys.modules["ctxlocal._native"]._limit_names(2)
+    try:
+        local = M.Local(ident=strategy)
+        value = local.a = local.b = Value()
+        local.c = 3
+    finally:
+        sys.modules["ctxlocal._native"]._limit_names(former)
+    kept = [each for each in gc.get_referrers(value) if type(each) is dict]
+    assert {"a": value, "b": value, "c": 3} in kept
+    assert [*local] == [("a", value), ("b", value), ("c", 3)]
+
+
 def test_an_owner_with_fewer_names_than_another_has_none_of_the_others() -> None:
     local = M.Local()
     for number in range(200):
@@ -691,6 +797,9 @@ def test_an_owner_with_fewer_names_than_another_has_none_of_the_others() -> None
         local.n0 = "own"
         assert [M.is_bound(p) for p in proxies] == [True] + [False] * 199
         assert [hasattr(local, f"n{number}") for number in range(200)] == [True] + [False] * 199
+        for number in range(1, 200):
+            sys.modules["ctxlocal._native"]._remove(local, f"n{number}")
+        assert dict(local) == {"n0": "own"}
 
     Context().run(run)
 
@@ -836,3 +945,330 @@ def test_a_local_dies_while_threads_hold_its_values(strategy: Any) -> None:
 
 def test_contexts_know_nothing_of_what_is_here() -> None:
     assert not any(v.name == "ctxlocal" and c for v, c in contextvars.Context().items())
+
+
+# The private layouts
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14) or sys.maxsize < 2**32, reason="not known here")
+def test_the_layouts_of_this_python_are_known() -> None:
+    is_copying = os.environ.get("CTXLOCAL_NO_INPLACE", "0") not in ("", "0")
+    assert (not is_copying) == sys.modules["ctxlocal._native"].IN_PLACE
+
+
+# What the collector is told
+
+
+def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None:
+    class Conn(M.Local, ident=strategy):  # type: ignore[call-arg]
+        def __init__(self, argument: object) -> None:
+            pass
+
+    native = sys.modules["ctxlocal._native"]
+    local, stack = Conn(5), M.LocalStack(ident=strategy)
+    local.value = value = Value()
+    stack.push(value)
+    p = local("value", unbound_message="nothing")
+    cell, pile = (
+        next(each for each in gc.get_referrers(value) if type(each).__name__ == kind)
+        for kind in ("Cell", "Pile")
+    )
+    slot = local._ctxlocal_slot
+    resolver = p._get_current_object
+    referred = {
+        "local": (local, [Conn, native, slot, slot.storage]),
+        "stack": (stack, [M.LocalStack, native, stack._slot, stack._slot.storage]),
+        "cell": (cell, [type(cell), native, value]),
+        "pile": (pile, [type(pile), native, value]),
+        "proxy": (p, [M.LocalProxy, native, resolver]),
+        "resolver": (resolver, [type(resolver), native, local, "nothing"]),
+        "module": (native, [type(cell), type(pile), M.Local, M.LocalStack, M.LocalProxy]),
+        "module's own": (native, [type(resolver), M.LocalProxy.__base__, _unbound.unbound]),
+    }
+    with suppress(M.UnboundError):
+        len(M.Local()("x"))  # which imports what the module keeps
+    for name, (holder, expected) in referred.items():
+        found = {id(each) for each in gc.get_referents(holder)}
+        assert [each for each in expected if id(each) not in found] == [], name
+    assert any(each == ((5,), {}) for each in gc.get_referents(local))
+    assert any(type(each) is operator.attrgetter for each in gc.get_referents(resolver))
+    assert [each for each in referred if not gc.is_tracked(referred[each][0])] == []
+
+
+def test_the_module_itself_is_collected() -> None:
+    spec = sys.modules["ctxlocal._native"].__spec__
+    assert spec is not None
+    loader = spec.loader
+    assert loader is not None
+
+    def use_another() -> list[weakref.ref[Any]]:
+        module: Any = importlib.util.module_from_spec(spec)
+        loader.exec_module(module)
+        local = module.Local()
+        local.x = 5
+        assert local.x == 5
+        local.itself = local
+        return [weakref.ref(each) for each in (module, local, module.Local, module.LocalProxy)]
+
+    references = Context().run(use_another)
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 4
+
+
+# Every operation, with and without memory
+
+UNARY: tuple[Callable[[Any], object], ...] = (
+    *(operator.neg, operator.pos, operator.abs, operator.invert, int, float, complex, str, repr),
+    *(bool, hash, len, iter, next, reversed, bytes, round, math.trunc, math.floor, math.ceil, dir),
+    *(operator.index, operator.length_hint, os.fspath, copy.copy, copy.deepcopy, list, memoryview),
+    *(lambda p: p(), lambda p: p(1, key=2), lambda p: p.x, lambda p: setattr(p, "x", 1)),
+    *(lambda p: delattr(p, "x"), lambda p: p.__enter__(), lambda p: p.__exit__(1, 2, 3)),
+    *(lambda p: p.__await__(), lambda p: p.__aiter__(), lambda p: p.__anext__()),
+    *(lambda p: p.__aenter__().close(), lambda p: p.__wrapped__, lambda p: f"{p!s:>5}{p:>5}"),
+    *(lambda p: p.__reduce_ex__(2), lambda p: p.__mro_entries__(()), lambda p: p.__bytes__()),
+    *(lambda p: p.__replace__(x=1), lambda p: p._ctxlocal_origin, lambda p: p.__orig_class__),
+    *(lambda p: p.__length_hint__(), lambda p: p.__round__(1, 2), lambda p: p.__fspath__()),
+    *(lambda p: M.unwrap(p), lambda p: M.is_bound(p), lambda p: weakref.ref(p), lambda p: p[0]),
+)
+BINARY: tuple[Callable[[Any, Any], object], ...] = (
+    *(operator.add, operator.sub, operator.mul, operator.matmul, operator.truediv, operator.mod),
+    *(
+        operator.floordiv,
+        divmod,
+        pow,
+        operator.lshift,
+        operator.rshift,
+        operator.and_,
+        operator.or_,
+    ),
+    *(operator.xor, operator.getitem, operator.contains, operator.delitem, isinstance),
+    *(issubclass, operator.is_),
+    *(operator.eq, operator.ne, operator.lt, operator.iadd, operator.isub, operator.imul),
+    *(operator.imatmul, operator.itruediv, operator.imod, operator.ifloordiv, operator.ipow),
+    *(operator.ilshift, operator.irshift, operator.iand, operator.ior, operator.ixor, round),
+    *(lambda p, other: operator.setitem(p, other, 1), lambda p, other: pow(p, other, 7)),
+    *(lambda p, other: pow(3, p, other), lambda p, other: pow(3, other, p)),
+)
+
+
+TARGETS: tuple[Callable[[], Any], ...] = (
+    *(lambda: int("300"), lambda: Fraction(22, 7), lambda: complex(2, 3), lambda: [3, 1]),
+    *(lambda: {5: 6}, lambda: bytearray(b"ab"), lambda: {1, 2}, lambda: iter([1, 2])),
+    *(Value, lambda: PurePath("a"), lambda: nullcontext(5), lambda: partial(list)),
+)
+
+
+def use_operations(strategy: Any) -> None:
+    stack, unbound = M.LocalStack(ident=strategy), M.LocalStack()()
+    p = stack()
+
+    def attempt(
+        make: Callable[[], Any], operation: Callable[..., object], *operands: object
+    ) -> None:
+        stack.push(make())
+        with suppress(Exception):
+            operation(*operands)
+        stack.pop()
+
+    for make in TARGETS:
+        for operation in BINARY:
+            for operands in ((p, 0), (0, p), (p, p), (p, unbound), (unbound, p)):
+                attempt(make, operation, *operands)
+        for use in UNARY:
+            attempt(make, use, p)
+            attempt(make, use, unbound)
+
+
+def use_refused_arguments(strategy: Any) -> None:
+    local, stack = M.Local(ident=strategy), M.LocalStack(ident=strategy)
+
+    class Conn(M.Local, ident=strategy):  # type: ignore[call-arg]
+        def __init__(self, fails: bool) -> None:
+            if fails:
+                raise ValueError([fails])
+
+    for call in (
+        *(lambda: local(), lambda: local("x", 5, 6), lambda: local(name="x", other=[7])),
+        *(lambda: M.Local([1], [2]), lambda: M.Local(other=[1]), lambda: M.Local(ident=[5])),
+        *(lambda: M.LocalStack([1], [2]), lambda: M.LocalStack(other=[1]), lambda: stack([1], [2])),
+        *(
+            lambda: stack.pushed([1], [2]),
+            lambda: stack.pushed(other=[1]),
+            lambda: stack.pushed(None),
+        ),
+        *(lambda: M.LocalProxy([1]), lambda: M.LocalProxy(local, [1]), lambda: M.LocalProxy(local)),
+        *(lambda: M.LocalProxy(other=[1]), lambda: M.unwrap([1], [2]), lambda: M.is_bound([1])),
+        *(lambda: M.is_bound(other=[1]), lambda: Conn(True), lambda: Conn(False).x),
+        *(lambda: type("Sub", (M.Local,), {}, other=[1]), lambda: M.proxy(stack, like=[1])),
+        *(
+            lambda: copy.deepcopy(local),
+            lambda: copy.deepcopy(stack),
+            lambda: local._ctxlocal_now(5),
+        ),
+        *(
+            lambda: getattr(local, "x" * 40),
+            lambda: delattr(local, "x"),
+            lambda: local.__dict__["x"],
+        ),
+        *(lambda: stack()._get_current_object(1), lambda: stack()._get_current_object(x=[1])),
+    ):
+        with suppress(TypeError, ValueError, AttributeError, KeyError, RuntimeError):
+            call()
+
+
+def use_a_variable(strategy: Any) -> None:
+    var: ContextVar[Any] = ContextVar("var")
+    local, stack, p = M.Local(var), M.LocalStack(ContextVar("list")), M.LocalProxy(var)
+    local.a = [1]
+    local.a, local.b = [2], local.a
+    del local.b
+    with suppress(AttributeError):
+        local.c  # noqa: B018
+    assert [*local] == [("a", [2])] == [*p.items()]
+    stack.push([1])
+    stack.push([2])
+    assert (stack.pop(), stack.top, copy.copy(stack).pop(), len(stack())) == ([2], [1], [1], 1)
+    with stack.pushed([3]), scoped(local, a=[4], c=[5]):
+        copy.copy(local).c = [6]
+    M.release_local(local)
+    M.release_local(stack)
+
+
+ALL_USES = (use_operations, use_refused_arguments, use_a_variable)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("use", ALL_USES)
+@pytest.mark.parametrize("strategy", ["context", "thread"])
+def test_no_operation_keeps_a_reference(strategy: Any, use: Callable[[Any], None]) -> None:
+    watched = [None, NotImplemented, M.Local, M.LocalStack, M.LocalProxy, Value, "top"]
+    watched += [sys.modules["ctxlocal._native"], partial, *vars(M).values()]
+
+    times = 15 if use is use_operations else 60
+
+    def counts() -> list[int]:
+        gc.collect()
+        return [sys.getallocatedblocks(), *(sys.getrefcount(each) for each in watched)]
+
+    def kept() -> list[tuple[Any, int]]:
+        before = counts()
+        for _ in range(times):
+            Context().run(use, strategy)
+        pairs = zip(["blocks", *watched], counts(), before, strict=True)
+        grown = [(each, after - earlier) for each, after, earlier in pairs]
+        return [(each, growth) for each, growth in grown if growth > 0.8 * times]
+
+    for _ in range(8):  # caches grow, too, but not for ever
+        if not (found := kept()):
+            return
+    assert found == []
+
+
+def small_uses(strategy: Any) -> dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]:
+    """What to prepare, and what to do with it, in few allocations."""
+
+    class Conn(M.Local, ident=strategy):  # type: ignore[call-arg]
+        def __init__(self, value: object = 5) -> None:
+            self.value = value
+
+    def bound() -> Any:
+        local = M.Local(ident=strategy)
+        local.x, local.y = [1], partial(list)
+        local.y.z = [1]
+        return local
+
+    def new_to_its_owner() -> Any:
+        conn = Conn()
+        M.release_local(conn)
+        return conn
+
+    def deep() -> Any:
+        stack = M.LocalStack(ident=strategy)
+        for each in range(5):
+            stack.push([each])
+        return stack
+
+    def unused() -> Any:
+        return M.Local(ident=strategy)
+
+    def var() -> Any:
+        made = M.Local(ContextVar("var"))
+        made.x = [1]
+        return made
+
+    def add(p: Any) -> None:
+        p += [5]
+
+    return {
+        "make": (lambda: None, lambda _: M.Local(ident=strategy, name="made")),
+        "make a stack": (lambda: None, lambda _: M.LocalStack(ident=strategy)),
+        "make a subclass": (lambda: None, lambda _: type("Sub", (M.Local,), {}, ident=strategy)),
+        "make one with init": (lambda: None, lambda _: Conn()),
+        "begin": (new_to_its_owner, lambda conn: conn.value),
+        "set": (bound, lambda local: setattr(local, "x", [2])),
+        "set the first": (unused, lambda local: setattr(local, "x", [2])),
+        "set many": (unused, lambda local: [setattr(local, f"n{i}", i) for i in range(20)]),
+        "set in a copy": (bound, lambda local: copy_context().run(setattr, local, "x", 5)),
+        "get": (bound, lambda local: (local.x, getattr(local, "z", None))),
+        "delete": (bound, lambda local: delattr(local, "x")),
+        "list": (bound, lambda local: (list(local), dir(local))),
+        "dict": (bound, lambda local: local.__dict__.update(z=5)),
+        "copy": (bound, copy.copy),
+        "release": (bound, M.release_local),
+        "scope": (bound, lambda local: scoped(local, x=3, z=4).__enter__()),
+        "push": (deep, lambda stack: [stack.push([each]) for each in range(10)]),
+        "push in a copy": (deep, lambda stack: copy_context().run(stack.push, 5)),
+        "pop in a copy": (
+            deep,
+            lambda stack: copy_context().run(lambda: (stack.pop(), stack.pop())),
+        ),
+        "pop": (deep, lambda stack: [stack.pop() for _ in range(6)]),
+        "copy a stack": (deep, copy.copy),
+        "pushed": (deep, lambda stack: stack.pushed(5).__enter__()),
+        "proxy": (bound, lambda local: (local("x"), local("x.y", unbound_message="no"))),
+        "bound": (lambda: bound()("x"), lambda p: (p[0], repr(p), p == [1], len(p), M.unwrap(p))),
+        "unbound": (lambda: unused()("x"), lambda p: (repr(p), bool(p), dir(p), p == 1)),
+        "unbound attribute": (lambda: unused()("x"), lambda p: getattr(p, "y", None)),
+        "no attribute": (lambda: bound()("x.none"), M.is_bound),
+        "in place": (lambda: bound()("x"), add),
+        "in place, deep": (lambda: bound()("y.z"), add),
+        "refused": (unused, lambda local: suppressed(lambda: local(1, 2, key=3))),
+        "variable": (var, lambda local: (setattr(local, "z", 1), list(local), delattr(local, "x"))),
+        "like": (bound, lambda local: M.proxy(local, "x", like=list)),
+    }
+
+
+def suppressed(call: Callable[[], object]) -> None:
+    with suppress(TypeError):
+        call()
+
+
+@pytest.mark.parametrize("strategy", IDENTS)
+def test_each_allocation_may_fail(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    watched = [sys.modules["ctxlocal._native"], M.Local, M.LocalStack, M.LocalProxy, Value, None]
+
+    def try_each(prepare: Callable[[], Any], use: Callable[[Any], object]) -> None:
+        for number in range(1, 120):
+            prepared = prepare()
+            testcapi.set_nomemory(number, number + 1)
+            try:
+                use(prepared)
+            except (MemoryError, AttributeError):  # the attribute of what was not imported
+                pass
+            except SystemError as error:  # CPython 3.11 has no word for a frame without memory
+                assert str(error) == "error return without exception set"  # noqa: PT017
+            finally:
+                testcapi.remove_mem_hooks()
+
+    for prepare, use in small_uses(strategy).values():
+        Context().run(lambda both: both[1](both[0]()), (prepare, use))  # imports what it needs
+        Context().run(try_each, prepare, use)
+    gc.collect()
+    before = [sys.getrefcount(each) for each in watched]
+    for prepare, use in small_uses(strategy).values():
+        Context().run(try_each, prepare, use)
+    gc.collect()
+    grown = [sys.getrefcount(each) - count for each, count in zip(watched, before, strict=True)]
+    assert [growth for growth in grown if growth > 20] == []
