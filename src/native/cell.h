@@ -323,7 +323,8 @@ cell_clear(Cell *self)
 
 enum { MOST_SPARE_CELLS = 64, MOST_SPARE_ENTRIES = 16 };
 
-/* Drop the values, but keep the entries of a small array if nobody has come back meanwhile. */
+/* Drop the values of a cell that is dead, which nobody reaches; keep the entries of a small array
+   if there are not many already (values that are cells too may make them a few more). */
 static int
 cell_empty_for_reuse(Cell *self)
 {
@@ -331,22 +332,15 @@ cell_empty_for_reuse(Cell *self)
     cell_empty(self);
     return 0;
 #else
-    Entry *entries = self->entries;
-    Py_ssize_t size = self->size;
-    if (self->dict != NULL || size > MOST_SPARE_ENTRIES ||
+    if (self->dict != NULL || self->size > MOST_SPARE_ENTRIES ||
         self->state->spare_count >= MOST_SPARE_CELLS) {
         cell_empty(self);
         return 0;
     }
-    self->entries = NULL;
-    self->size = self->used = 0;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        Py_XDECREF(entries[i].value);
-        entries[i].value = NULL;
+    for (Py_ssize_t i = 0; i < self->size; i++) {
+        Py_CLEAR(self->entries[i].value);
     }
-    self->entries = entries;
-    self->size = size;
-    return self->state->spare_count < MOST_SPARE_CELLS;
+    return 1;
 #endif
 }
 

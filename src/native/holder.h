@@ -242,7 +242,6 @@ holder_forget_storage(Holder *self)
 {
     self->kind = self->slot == NULL ? NO_SLOT : UNBOUND;
     self->cached = NULL;
-    self->changes++;
     PyObject *former[] = {self->storage, self->var, self->raw, self->ident_key,
                           self->map_name, self->map_key};
     self->storage = self->var = self->raw = self->ident_key = NULL;
