@@ -16,6 +16,8 @@ import importlib.util
 import math
 import operator
 import os
+import pickle
+import re
 import sys
 import threading
 import time
@@ -744,16 +746,15 @@ def test_what_is_looked_up_while_it_is_released_is_gone(strategy: Any) -> None:
     assert memory
 
 
-def test_a_strategy_that_is_decided_twice_at_once_leaves_no_reference(strategy: Any) -> None:
-    local = M.Local(ident=strategy)
-    again = M.Local(ident=strategy)
+def test_a_strategy_that_is_decided_twice_at_once_leaves_no_reference() -> None:
+    once, again = M.Local(), M.Local()
+    once.x = 1
     sys.setprofile(lambda *_: getattr(again, "x", None))
     try:
-        getattr(again, "x", None)
+        again.x = 1
     finally:
         sys.setprofile(None)
-    getattr(local, "x", None)
-    counts = [sys.getrefcount(each._ctxlocal_slot.storage) for each in (local, again)]
+    counts = [sys.getrefcount(each._ctxlocal_slot.storage) for each in (once, again)]
     assert counts[0] == counts[1]
 
 
@@ -990,20 +991,27 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
     for name, (holder, expected) in referred.items():
         found = {id(each) for each in gc.get_referents(holder)}
         assert [each for each in expected if id(each) not in found] == [], name
+    if strategy != "context":
+        values = local.__dict__
+        assert any(each is values for each in gc.get_referents(cell))
     assert any(each == ((5,), {}) for each in gc.get_referents(local))
     assert any(type(each) is operator.attrgetter for each in gc.get_referents(resolver))
     assert [each for each in referred if not gc.is_tracked(referred[each][0])] == []
 
 
-def test_the_module_itself_is_collected() -> None:
+def another_module() -> Any:
+    """A second native twin, which has imported nothing yet."""
     spec = sys.modules["ctxlocal._native"].__spec__
     assert spec is not None
-    loader = spec.loader
-    assert loader is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
+
+def test_the_module_itself_is_collected() -> None:
     def use_another() -> list[weakref.ref[Any]]:
-        module: Any = importlib.util.module_from_spec(spec)
-        loader.exec_module(module)
+        module = another_module()
         local = module.Local()
         local.x = 5
         assert local.x == 5
@@ -1013,6 +1021,56 @@ def test_the_module_itself_is_collected() -> None:
     references = Context().run(use_another)
     gc.collect()
     assert [reference() for reference in references] == [None] * 4
+
+
+def call_with_proxy(function: Callable[[Any], object], module: Any) -> object:
+    return function(module.LocalProxy(lambda: 1.5))
+
+
+def failing() -> None:
+    raise RuntimeError
+
+
+def endless(module: Any) -> Any:
+    own: list[Any] = []
+    own.append(module.LocalProxy(lambda: own[0]))
+    return own[0]
+
+
+IMPORTS: dict[str, tuple[Callable[[Any], object], ...]] = {
+    "ctxlocal._pure.storage": (lambda m: m.Local(), lambda m: m.LocalStack()),
+    "ctxlocal._pure.mapping": (lambda m: m.Local().__dict__,),
+    "ctxlocal._pure.scope": (lambda m: m.LocalStack().pushed(5),),
+    "functools": (lambda m: m.Local().__dict__,),
+    "_operator": (
+        *(lambda m: m.Local()("x"), lambda m: m.LocalProxy(int, "real")),
+        *(lambda m: m.LocalProxy(int).__reduce_ex__(2), lambda m: pickle.dumps(m.LocalProxy(int))),
+    ),
+    "ctxlocal._unbound": (
+        *(lambda m: len(m.LocalStack()()), lambda m: len(m.LocalProxy(ContextVar("var")))),
+        *(lambda m: len(m.LocalProxy(lambda: int.none)), lambda m: m.LocalStack()().x),  # type: ignore[attr-defined]
+        *(lambda m: len(m.LocalProxy(int, "none")), lambda m: operator.iadd(m.LocalProxy(int), 1)),
+    ),
+    "ctxlocal.errors": (
+        lambda m: repr(m.LocalProxy(failing)),
+        lambda m: m.unwrap(endless(m)),
+        lambda m: m.is_bound(m.LocalProxy(failing)),
+    ),
+    "math": (*(partial(call_with_proxy, each) for each in (math.trunc, math.floor, math.ceil)),),
+    "copy": (*(partial(call_with_proxy, each) for each in (copy.copy, copy.deepcopy)),),
+    "builtins": (partial(call_with_proxy, round),),
+    "ctxlocal._signature": (lambda m: m.Local(1, 2), lambda m: m.unwrap(), lambda m: m.Local()()),
+}
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_an_import_that_fails_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for use in IMPORTS[name]:
+        module = another_module()
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            with pytest.raises(ImportError, match=re.escape(name)):
+                use(module)
 
 
 # Every operation, with and without memory
@@ -1134,12 +1192,15 @@ def use_a_variable(strategy: Any) -> None:
     M.release_local(stack)
 
 
-ALL_USES = (use_operations, use_refused_arguments, use_a_variable)
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("use", ALL_USES)
-@pytest.mark.parametrize("strategy", ["context", "thread"])
+@pytest.mark.parametrize(
+    ("strategy", "use"),
+    [
+        ("thread", use_operations),
+        *(("context", use_refused_arguments), ("thread", use_refused_arguments)),
+        ("context", use_a_variable),
+    ],
+)
 def test_no_operation_keeps_a_reference(strategy: Any, use: Callable[[Any], None]) -> None:
     watched = [None, NotImplemented, M.Local, M.LocalStack, M.LocalProxy, Value, "top"]
     watched += [sys.modules["ctxlocal._native"], partial, *vars(M).values()]

@@ -497,3 +497,19 @@ def test_first_argument_that_is_no_context_var_is_refused(impl: ModuleType) -> N
 def test_unknown_strategy_is_refused(impl: ModuleType) -> None:
     with pytest.raises(UnknownIdentError, match=r"^ident is 'gevnt', which is no identity str"):
         impl.LocalStack(ident="gevnt")
+
+
+def test_what_a_copied_context_pops_stays_where_it_was_copied_from(
+    impl: ModuleType, ident: Any
+) -> None:
+    stack = impl.LocalStack(ident=ident)
+    for each in "abcd":
+        stack.push(each)
+    copied = copy_context()
+    if ident != "context":  # what stands on the objects is then a scope's memory
+        with stack.pushed("e"):
+            assert [stack.pop() for _ in range(4)] == ["e", "d", "c", "b"]
+    else:
+        copied.run(stack.push, "e")
+        assert [copied.run(stack.pop) for _ in range(4)] == ["e", "d", "c", "b"]
+    assert [stack.pop() for _ in range(5)] == ["d", "c", "b", "a", None]
