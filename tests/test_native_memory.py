@@ -774,6 +774,16 @@ def test_a_property_that_comes_while_a_value_is_set_is_seen(strategy: Any) -> No
     assert local.x == "of the class"
 
 
+def test_an_error_of_a_property_is_raised_where_a_scope_looks(strategy: Any) -> None:
+    class Conn(M.Local):  # type: ignore[misc, name-defined]
+        @property
+        def x(self) -> None:
+            raise ValueError("no value")
+
+    with pytest.raises(ValueError, match=r"^no value$"), scoped(Conn(ident=strategy), x=1):
+        pass
+
+
 def test_names_beyond_the_limit_are_kept_in_a_dict(strategy: Any) -> None:
     former = sys.modules["ctxlocal._native"]._limit_names(2)
     try:
@@ -1308,7 +1318,7 @@ def suppressed(call: Callable[[], object]) -> None:
 def test_each_allocation_may_fail(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     testcapi = pytest.importorskip("_testcapi")
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
-    watched = [sys.modules["ctxlocal._native"], M.Local, M.LocalStack, M.LocalProxy, Value, None]
+    watched = [sys.modules["ctxlocal._native"], M.Local, M.LocalStack, M.LocalProxy, Value]
 
     def try_each(prepare: Callable[[], Any], use: Callable[[Any], object]) -> None:
         for number in range(1, 120):
@@ -1326,10 +1336,13 @@ def test_each_allocation_may_fail(strategy: Any, monkeypatch: pytest.MonkeyPatch
     for prepare, use in small_uses(strategy).values():
         Context().run(lambda both: both[1](both[0]()), (prepare, use))  # imports what it needs
         Context().run(try_each, prepare, use)
-    gc.collect()
-    before = [sys.getrefcount(each) for each in watched]
-    for prepare, use in small_uses(strategy).values():
-        Context().run(try_each, prepare, use)
-    gc.collect()
-    grown = [sys.getrefcount(each) - count for each, count in zip(watched, before, strict=True)]
-    assert [growth for growth in grown if growth > 20] == []
+    for _ in range(3):  # caches grow, too, but not for ever
+        gc.collect()
+        before = [sys.getrefcount(each) for each in watched]
+        for prepare, use in small_uses(strategy).values():
+            Context().run(try_each, prepare, use)
+        gc.collect()
+        grown = [sys.getrefcount(each) - one for each, one in zip(watched, before, strict=True)]
+        if max(grown) <= 20:
+            return
+    assert max(grown) <= 20
