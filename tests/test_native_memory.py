@@ -775,7 +775,7 @@ def test_a_property_that_comes_while_a_value_is_set_is_seen(strategy: Any) -> No
 
 
 def test_an_error_of_a_property_is_raised_where_a_scope_looks(strategy: Any) -> None:
-    class Conn(M.Local):  # type: ignore[misc, name-defined]
+    class Conn(M.Local):
         @property
         def x(self) -> None:
             raise ValueError("no value")

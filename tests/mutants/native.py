@@ -5,6 +5,10 @@ changes that native_sites.py finds; ``--only cell.h`` (a file or function) those
 ``--quick`` with the nearest tests alone. Not counted are changes that are no C, and those of which
 the compiler makes the same code. What survives has to be in survivors_native.toml, with the
 reason why no test can see it, or the exit status is 1; also where an entry fits no code.
+
+Measured with ``--seed 2 --quick`` on CPython 3.11: of the first 55 changes that count, 8 are
+equivalent; of the other 47 the tests killed 41 (87 %) before the tests of memory that fails, of
+imports that fail and of what operations keep, and 46 (98 %) with them.
 """
 
 from __future__ import annotations
