@@ -6,9 +6,10 @@ changes that native_sites.py finds; ``--only cell.h`` (a file or function) those
 the compiler makes the same code. What survives has to be in survivors_native.toml, with the
 reason why no test can see it, or the exit status is 1; also where an entry fits no code.
 
-Measured with ``--seed 2 --quick`` on CPython 3.11: of the first 55 changes that count, 8 are
-equivalent; of the other 47 the tests killed 41 (87 %) before the tests of memory that fails, of
-imports that fail and of what operations keep, and 46 (98 %) with them.
+Measured with ``--seed 2 --quick`` on CPython 3.11, on the sources of the commit before "leave out
+what guards against nothing": of 132 changes 55 that count were tried, and 8 of these are
+equivalent; of the other 47 the tests killed 41 (87 %) before those of memory and imports that fail
+and of what operations keep, and 46 (98 %) with what was added for survivors.
 """
 
 from __future__ import annotations
