@@ -612,6 +612,7 @@ class StoredSession(Session):
                 answer = yield "commit", (self._key, record.generation, change, ttl, None)
                 if answer.outcome == "committed":
                     self._send = True
+                    self._note_renewal(record, ttl)
                     return
             renewed = yield "touch", (self._key, ttl)
         except StoreUnavailableError as error:
@@ -619,8 +620,15 @@ class StoredSession(Session):
                 raise
             log.warning("session store down, a session was not renewed: %s", error)
             return
-        if must and not renewed:
+        if renewed:
+            self._note_renewal(record, ttl)
+        elif must:
             self._lose("revoked", True)
+
+    def _note_renewal(self, record: Record, ttl: float) -> None:
+        now = self._sessions.clock()
+        self._record = record._replace(touched=now, expires=now + ttl)
+        self._renew = False
 
     # How many sessions a user may have (R11).
 

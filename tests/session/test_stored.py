@@ -47,6 +47,26 @@ def test_bad_settings_are_refused_at_configuration(make: Make, settings: dict[st
     assert caught.value.setting in {*settings, "idle_timeout"}
 
 
+def test_a_record_lives_to_the_idle_or_the_absolute_limit_whichever_is_first(
+    make: Make, clock: Clock
+) -> None:
+    store = MemoryStore(clock=clock)
+    browser = Browser(make(store, idle_timeout=100, absolute_timeout=250))
+    left = []
+    for number in range(4):
+        with browser.request() as session:
+            session["a"] = number
+        ((_, record),) = store.scan()
+        left.append(record.expires - clock())
+        clock.advance(80)
+    assert left == [100, 100, 90, 10]
+
+
+def test_what_is_about_to_end_is_stored_for_a_second(make: Make, clock: Clock) -> None:
+    sessions = make(idle_timeout=100)
+    assert [sessions.ttl(clock() + left) for left in (1.5, 1, 0.5, -5)] == [1.5, 1, 1, 1]
+
+
 # One key, two requests
 
 
@@ -211,6 +231,33 @@ def test_changes_after_a_save_in_the_middle_follow_at_the_end(browser: Browser) 
         session.incr("n")
     assert len(browser.headers.cookies) == 1
     assert browser.values() == {"list": [1, 2], "n": 2}
+
+
+def test_what_was_renewed_in_the_middle_is_not_renewed_again(make: Make, clock: Clock) -> None:
+    class Counting(MemoryStore):
+        touches = 0
+
+        def touch(self, key: str, ttl: float) -> bool:
+            self.touches += 1
+            return super().touch(key, ttl)
+
+    store = Counting(clock=clock)
+    browser = Browser(make(store))
+    with browser.request() as session:
+        session["a"] = 1
+    with browser.request() as session:
+        session["a"] = 2
+        session.refresh()
+        session.save()
+    assert store.touches == 0
+    with browser.request() as session:
+        session.refresh()
+        session.save()
+    assert store.touches == 1
+    clock.advance(61)
+    with browser.request() as session:
+        session.save()
+    assert store.touches == 2
 
 
 @pytest.mark.parametrize("same_key", ["last-wins", "raise"])
@@ -382,9 +429,53 @@ def test_a_commit_that_may_have_counted_is_not_mixed_with_another(make: Make, cl
         session.save()
     store.is_mute = False
     session["other"] = 1
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(StoreUnavailableError) as caught:
         browser.save(session)
+    assert (caught.value.store, caught.value.operation) == ("memory", "commit")
     assert browser.values() == {"n": 2}
+
+
+def test_a_store_that_creates_no_record_is_down(make: Make, clock: Clock) -> None:
+    class Full(MemoryStore):
+        def create(self, *_: Any) -> bool:
+            return False
+
+    browser = Browser(make(Full(clock=clock)))
+    session = browser.open()
+    session["a"] = 1
+    with pytest.raises(StoreUnavailableError) as caught:
+        browser.save(session)
+    assert (caught.value.store, caught.value.operation) == ("memory", "create")
+
+
+def test_after_a_save_that_failed_the_session_can_be_changed_and_saved(
+    make: Make, clock: Clock
+) -> None:
+    class Down(MemoryStore):
+        is_down = True
+
+        def create(self, *arguments: Any) -> Any:
+            self._fail("create")
+            return super().create(*arguments)
+
+        def commit(self, *arguments: Any) -> Any:
+            self._fail("commit")
+            return super().commit(*arguments)
+
+        def _fail(self, operation: str) -> None:
+            if self.is_down:
+                raise StoreUnavailableError(self.name, operation)
+
+    store = Down(clock=clock)
+    browser = Browser(make(store))
+    for key in "ab":
+        session = browser.open()
+        session[key], store.is_down = 1, True
+        with pytest.raises(StoreUnavailableError):
+            browser.save(session)
+        session[f"{key} again"], store.is_down = 2, False
+        browser.save(session)
+    assert browser.values() == {"a": 1, "a again": 2, "b": 1, "b again": 2}
 
 
 def test_what_is_shown_of_a_session_has_its_sets(make: Make) -> None:
