@@ -60,8 +60,8 @@ R = TypeVar("R")
 
 AUTOCOMMIT, READ_COMMITTED = "AUTOCOMMIT", "READ COMMITTED"
 RETRIES = 10  #: how often a transaction that lost against another one is repeated
-# SQLSTATE serialization_failure and deadlock_detected; MySQL's number for a deadlock.
-_LOST = frozenset(("40001", "40P01", 1213))
+_LOST = frozenset(("40001", "40P01"))  # SQLSTATE serialization_failure and deadlock_detected
+_MYSQL_DEADLOCK = 1213  # its drivers have the number alone, as the first argument
 _KEY_LENGTH = 64
 _PAGE = 500
 _NONE = 0  # no record's id
@@ -541,7 +541,7 @@ def _name(url: Any) -> str:
 def _has_lost(error: DBAPIError) -> bool:
     cause: Any = error.orig
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state in _LOST or (isinstance(cause, Exception) and cause.args[:1] == (1213,))
+    return state in _LOST or (cause is not None and cause.args[:1] == (_MYSQL_DEADLOCK,))
 
 
 def _fetch(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Row | None:

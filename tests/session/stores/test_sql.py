@@ -23,6 +23,7 @@ from ctxlocal.session.errors import (
     StoreUnavailableError,
 )
 from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Clear, Incr, Stats, Take
+from ctxlocal.session.stores._sql_steps import _has_lost
 from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
 from ctxlocal.testing import check_async_store, check_store
 from tests.services import postgresql_server
@@ -208,6 +209,33 @@ class TestIsolation:
         with engine.connect() as connection:
             assert connection.get_isolation_level() == "SERIALIZABLE"
         engine.dispose()
+
+
+class Cause(Exception):
+    """An error as a driver raises it: with the database's code, or with its number first."""
+
+    def __init__(self, *arguments: object, **codes: str) -> None:
+        super().__init__(*arguments)
+        vars(self).update(codes)
+
+
+@pytest.mark.parametrize(
+    ("cause", "has_lost"),
+    [
+        (Cause("could not serialize access", sqlstate="40001"), True),
+        (Cause("deadlock detected", pgcode="40P01"), True),
+        (Cause(1213, "Deadlock found when trying to get lock"), True),
+        (Cause(1205, "Lock wait timeout exceeded"), False),
+        (Cause("canceling statement", sqlstate="57014"), False),
+        (Cause(), False),
+        (None, False),
+    ],
+)
+def test_a_transaction_that_lost_is_known_whatever_the_database(
+    cause: Exception | None, has_lost: bool
+) -> None:
+    error = DBAPIError("UPDATE", {}, cause)  # type: ignore[arg-type]
+    assert _has_lost(error) is has_lost
 
 
 class TestRaces:
