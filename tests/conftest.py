@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,8 @@ from ctxlocal._impl import Latch
 from .twins import IMPLEMENTATIONS
 
 pytest_plugins = ["tests.services"]
+
+_WANT = re.compile("could not import|is not installed")  # as importorskip says it, and as we do
 
 STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task", "callable")
 
@@ -65,10 +68,10 @@ def _spare_collections() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Fail in CI what ``importorskip`` skips: there everything is installed."""
+    """Fail in CI what is skipped for want of a package: there everything is installed."""
     report = yield
     skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
-    if skipped and os.environ.get("CI") and "could not import" in str(call.excinfo):
+    if skipped and os.environ.get("CI") and _WANT.search(str(call.excinfo)):
         report.outcome = "failed"
     return report
 

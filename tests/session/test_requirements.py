@@ -444,7 +444,9 @@ def test_r7_a_login_after_the_end_begins_a_session_with_nothing_of_it(browser: B
     assert Browser(browser.sessions, old).values() == {}
 
 
-def test_r7_after_a_save_that_failed_the_request_stores_nothing_more(browser: Browser) -> None:
+def test_r7_after_a_save_that_failed_the_request_stores_nothing_more(
+    browser: Browser, events: list[str]
+) -> None:
     with browser.request() as session:
         session["a"] = 1
     late = browser.open()
@@ -452,10 +454,26 @@ def test_r7_after_a_save_that_failed_the_request_stores_nothing_more(browser: Br
     browser.sessions.revoke(browser.key)
     with pytest.raises(SessionEndedError):
         late.save()
+    assert (dict(late), late.new) == ({}, True)
     late["b"] = 1
     late.incr("n")
     assert browser.save(late).cookies == ()
     assert browser.sessions.store.stats().sessions == 0  # type: ignore[union-attr]
+    assert events.count("conflict: revoked") == 1, "the store was asked again"
+
+
+def test_r7_a_login_after_a_save_that_failed_stores_nothing_of_before(browser: Browser) -> None:
+    with browser.request() as session:
+        session["a"] = 1
+    late = browser.open()
+    late["a"], late["own"] = 2, 2
+    browser.sessions.revoke(browser.key)
+    with pytest.raises(SessionEndedError):
+        late.save()
+    late.user = "alice"
+    late["b"] = 1
+    browser.save(late)
+    assert (browser.open().user, browser.values()) == ("alice", {"b": 1})
 
 
 def test_r7_destroy_also_ends_a_record_that_was_lost_to_a_clear(browser: Browser) -> None:

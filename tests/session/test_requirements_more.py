@@ -523,8 +523,9 @@ def test_r32_rubbish_for_an_answer_to_a_plain_change_is_no_surprise(
     if type(answer) is Answer:
         browser.save(session)  # its word is all there is
     else:
-        with pytest.raises(StoreUnavailableError):
+        with pytest.raises(StoreUnavailableError) as caught:
             browser.save(session)
+        assert (caught.value.store, caught.value.operation) == ("memory", "commit")
 
 
 def test_r35_a_session_that_expired_is_an_event(
@@ -553,9 +554,14 @@ def test_r35_every_session_that_ends_is_an_event(make: Make, events: list[str]) 
     assert sessions.revoke_all("alice") == 2
     assert events == ["destroyed"]
     third = log_in(sessions, "alice")
+    (info,) = sessions.list_sessions("alice")
     events.clear()
     assert sessions.revoke(third.key)
     assert events == ["destroyed"]
+    assert not sessions.revoke(third.key)
+    assert not sessions.revoke(info.handle)
+    assert sessions.revoke_all("alice") == 0
+    assert events == ["destroyed"], "nothing more has ended"
 
 
 def test_r35_no_signal_carries_an_id(browser: Browser) -> None:

@@ -211,6 +211,19 @@ def test_a_counter_that_was_something_else_counts_from_its_default(site: Site) -
         assert session.save() == (3,)
 
 
+class Ten(msgspec.Struct):
+    name: int = 10
+
+
+def test_a_field_that_does_not_begin_at_0_is_no_counter(site: Site) -> None:
+    session = site.worker(Ten).open()
+    with pytest.raises(
+        TypeError,
+        match=r"^session\.incr\('name'\) counts from 0, but the field has another default$",
+    ):
+        session.incr("name")
+
+
 def test_a_field_that_does_not_fit_is_told_once(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1009,18 +1009,24 @@ def test_signals_are_sent_in_order(strategy: str, app: App) -> None:
 
 def test_an_unhandled_exception_is_a_signal(app: App, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[Exception] = []
+    finished: list[int] = []
 
     def receive(sender: App, exception: Exception) -> None:
         seen.append(exception)
 
+    def finish(sender: App, response: Response) -> None:
+        finished.append(response.status_code)
+
     app.get("/")(lambda: 1 / 0)
     with (
         signals.got_request_exception.connected_to(receive, app),
+        signals.request_finished.connected_to(finish, app),
         caplog.at_level(logging.CRITICAL),
     ):
         app.test_client().get("/")
         app.test_client().get("/nowhere")
     assert [type(error) for error in seen] == [ZeroDivisionError]
+    assert finished == [500, 404]
 
 
 # Contexts

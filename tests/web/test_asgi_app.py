@@ -406,6 +406,17 @@ def test_r31_a_store_that_is_down_is_a_503(app: App, moment: str) -> None:
     assert ended == [StoreUnavailableError]
 
 
+def test_r31_the_page_for_a_store_that_is_down_has_a_session_that_is_empty(app: App) -> None:
+    down = app.session_interface = _Down(MemoryStore(), cookie=Cookie.for_development())
+    down.moment = "open"
+
+    @app.errorhandler(503)
+    def page(error: object) -> tuple[str, int]:
+        return f"{session.is_null}, {dict(session)}", 503
+
+    assert run(call(app.asgi)).body == b"True, {}"
+
+
 # Bodies of requests
 
 

@@ -338,6 +338,26 @@ def test_popped_in_another_owner_the_teardowns_find_their_context(strategy: str)
     assert seen == [(True, "of the request")]
 
 
+def test_an_application_context_popped_in_another_owner_is_found_by_its_teardowns(
+    strategy: str,
+) -> None:
+    seen: list[object] = []
+
+    class Application(Recorder):
+        def do_teardown_appcontext(self, error: BaseException | None) -> None:
+            super().do_teardown_appcontext(error)
+            seen.append(g.name)
+
+    context = AppContext(Application())
+    assert not context.is_pushed
+    context.push()
+    assert context.is_pushed
+    g.name = "of the context"
+    in_thread(context.pop)
+    assert not context.is_pushed
+    assert seen == ["of the context"]
+
+
 def test_pain_point_1_a_context_left_in_another_context_raises_no_token_error(app: App) -> None:
     def steps() -> Iterator[None]:
         with app.test_request_context():

@@ -85,6 +85,57 @@ def test_keys_that_were_moved_with_a_grace_are_swept() -> None:
     assert set(store._places) == {"100", "other"}
 
 
+def test_purge_removes_what_has_expired_and_counts_it() -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    for key, ttl in {"ends": 5, "ends too": 4, "lives": 6}.items():
+        store.create(key, {}, ttl)
+    clock.advance(5)
+    assert (store.purge(), set(store._places)) == (2, {"lives"})
+    assert store.purge() == 0
+
+
+@pytest.mark.parametrize("grace", [0, 50])
+def test_what_was_moved_is_swept_as_any_other(grace: float) -> None:
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    store.create("0", {}, 10)
+    assert store.move("0", "1", {}, 10, grace)
+    clock.advance(10)
+    store.create("new", {}, 100)
+    assert (set(store._places), store._old, len(store._heap)) == ({"new"}, {}, 1)
+
+
+@pytest.mark.parametrize("grace", [0, 50])
+def test_at_the_limit_what_was_moved_goes_as_any_other(grace: float) -> None:
+    clock = Clock()
+    store = MemoryStore(max_sessions=1, clock=clock)
+    store.create("0", {}, 10)
+    assert store.move("0", "1", {}, 10, grace)
+    store.create("new", {}, 100)
+    assert (set(store._places), store._old) == ({"new"}, {})
+
+
+def test_what_is_changed_as_it_is_driven_out_stays_and_goes_when_it_expires() -> None:
+    class Raced(MemoryStore):
+        """Another thread touches a record in the moment it is to go."""
+
+        def _drop(self, place: Any, state: Any) -> bool:
+            if meanwhile:
+                meanwhile.pop()()
+            return super()._drop(place, state)
+
+    clock = Clock()
+    store = Raced(max_sessions=1, clock=clock)
+    store.create("changed", {}, 10)
+    meanwhile: list[Callable[[], object]] = [lambda: store.touch("changed", 20)]
+    store.create("new", {}, 100)
+    assert "changed" in keys(store)
+    clock.advance(20)
+    store.create("newer", {}, 100)
+    assert "changed" not in store._places
+
+
 def test_deleted_records_leave_nothing() -> None:
     store = MemoryStore()
     store.create("idle", {}, 1000)
