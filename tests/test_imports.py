@@ -194,6 +194,14 @@ import os
         wrong_arrows("ctxlocal.unknown", "")
 
 
+@pytest.mark.parametrize(
+    "module", [name for name, path in MODULES.items() if "__all__ =" in path.read_text()]
+)
+def test_what_a_module_says_is_public_is_there(module: str) -> None:
+    found = import_module(module)
+    assert [name for name in found.__all__ if not hasattr(found, name)] == []
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if ".session.stores" in name])
 def test_stores_know_the_protocol_and_nothing_of_sessions(module: str) -> None:
     known = (

@@ -277,20 +277,6 @@ def test_many_threads_share_a_seal(seal: Seal) -> None:
         assert all(pool.map(work, range(8)))
 
 
-def test_a_missing_package_is_named_with_its_extra(run_python: Callable[..., str]) -> None:
-    output = run_python("""
-        import sys
-        sys.modules["cryptography"] = None
-        from ctxlocal.errors import MissingDependencyError
-        import ctxlocal.session.cookie_sessions
-        try:
-            import ctxlocal.session.sealing
-        except MissingDependencyError as error:
-            print(error.package, error.extra)
-    """)
-    assert output == "cryptography crypto\n"
-
-
 def test_r27_signed_cookies_do_not_need_cryptography(run_python: Callable[..., str]) -> None:
     output = run_python("""
         import sys

@@ -9,6 +9,7 @@ import pytest
 
 from ctxlocal.session.cookie import MAX_AGE, Cookie
 from ctxlocal.session.errors import (
+    CorruptRecordError,
     SessionConfigError,
     SessionConflictError,
     SessionError,
@@ -340,6 +341,29 @@ def test_a_second_record_that_is_corrupt_at_commit_is_a_revoked_one(
         session["a"] = 3
     store.torn = True
     browser.save(late)
+    assert browser.sessions.corrupt_records == 1
+
+
+def test_a_record_that_is_corrupt_when_a_login_looks_again_is_begun_anew(
+    make: Make, clock: Clock
+) -> None:
+    class Torn(MemoryStore):
+        torn = False
+
+        def load(self, key: str) -> Record | None:
+            if self.torn:
+                raise CorruptRecordError(self.name, "it is torn")
+            return super().load(key)
+
+    store = Torn(clock=clock)
+    browser = Browser(make(store, same_key="raise"))
+    with browser.request() as session:
+        session["a"] = 1
+    late = browser.open()
+    late["own"], late.user, store.torn = 2, "alice", True
+    browser.save(late)
+    store.torn = False
+    assert (browser.open().user, browser.values()) == ("alice", {"own": 2})
     assert browser.sessions.corrupt_records == 1
 
 

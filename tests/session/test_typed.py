@@ -211,6 +211,25 @@ def test_a_counter_that_was_something_else_counts_from_its_default(site: Site) -
         assert session.save() == (3,)
 
 
+def test_a_view_has_the_fields_as_attributes_and_no_others(site: Site) -> None:
+    session = site.worker(Old).open()
+    view: Any = site.browser.sessions.view(session)
+    assert (view.n, view.name) == (1, "ada")
+    view.n = 5
+    del view.name
+    assert (session["n"], session["name"]) == (5, "")
+    uses: list[Callable[[], object]] = [
+        lambda: view.cart,
+        lambda: setattr(view, "cart", []),
+        lambda: delattr(view, "cart"),
+    ]
+    for use in uses:
+        with pytest.raises(AttributeError, match=r"^Old has no field 'cart'$") as caught:
+            use()
+        assert caught.value.name == "cart"
+    assert repr(view) == f"<Old in {session!r}>"
+
+
 class Ten(msgspec.Struct):
     name: int = 10
 

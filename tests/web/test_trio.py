@@ -438,8 +438,8 @@ def test_a_store_of_asyncio_s_says_what_to_use() -> None:
         ]
         for store, other in stores:
             message = (
-                rf"Async{other} needs asyncio, and trio runs here: use {other}, which works in "
-                r"threads there\."
+                rf"^store: Async{other} needs asyncio, and trio runs here: use {other}, which "
+                r"works in threads there\.$"
             )
             with pytest.raises(SessionConfigError, match=message):
                 await store.load("a" * 43)
