@@ -139,6 +139,7 @@ ODD = [
     b"\x91\xd4\x0c\x00",  # a code that is nobody's
     b"\x81\xa1a\x81\x01\x02",  # keys that are no str, without a tag
     b"\x91\xd5\x08\x91\x81",
+    b"\x91\xcb\x7f\xf8\0\0\0\0\0\0",  # a NaN, which we would not store
 ]
 
 
