@@ -682,6 +682,23 @@ def test_r9_a_touch_is_sent_at_most_once_in_its_interval(make: Make, clock: Cloc
     assert store.calls[-1] == "touch"
 
 
+def test_a_login_stores_what_it_set_in_the_step_that_changes_the_id(
+    make: Make, clock: Clock
+) -> None:
+    store = Recorder(clock)
+    browser = Browser(make(store))
+    for deletes, calls in ((False, ["load", "move"]), (True, ["load", "move", "commit"])):
+        with browser.request() as session:
+            session["a"], session["b"] = 1, 1
+        store.seen.clear()
+        with browser.request() as session:
+            session.user, session["a"] = "alice", 2
+            if deletes:
+                del session["b"]
+        assert store.calls == calls
+        assert browser.values() == {"a": 2} | ({} if deletes else {"b": 1})
+
+
 def login(sessions: Sessions, user: str = "alice") -> Browser:
     browser = Browser(sessions)
     with browser.request() as session:

@@ -16,7 +16,10 @@ from ctxlocal.session.errors import (
     StoreUnavailableError,
 )
 from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import Answer, Record
+from ctxlocal.session.protocol import MAX_INT, MIN_INT, Answer, Record
+from ctxlocal.session.quick_session import QuickSession
+from ctxlocal.session.stored import StoredSessions
+from ctxlocal.session.stored_session import StoredSession
 from ctxlocal.session.stores.memory import MemoryStore
 
 from .conftest import Browser, Make
@@ -82,6 +85,12 @@ def two_change_one_key(make: Make, same_key: Any) -> tuple[Browser, Session]:
     second["own"] = True
     browser.save(first)
     return browser, second
+
+
+def test_the_common_request_goes_the_short_way(clock: Clock) -> None:
+    store = MemoryStore(clock=clock)
+    assert type(StoredSessions(store).open("")) is QuickSession
+    assert type(StoredSessions(store, same_key="raise").open("")) is StoredSession
 
 
 def test_by_default_the_last_one_wins(make: Make) -> None:
@@ -205,6 +214,33 @@ def test_a_key_that_others_go_on_changing_is_given_up(make: Make, clock: Clock) 
     with pytest.raises(SessionConflictError):
         browser.save(session)
     assert store.commits < 100
+
+
+# Counting
+
+
+@pytest.mark.parametrize("least_first", [True, False])
+def test_a_counter_takes_all_of_64_bits_and_no_more(browser: Browser, least_first: bool) -> None:
+    first, second = (MIN_INT, MAX_INT) if least_first else (MAX_INT, MIN_INT)
+    with browser.request() as session:
+        assert session.incr("n", first) == first
+    with browser.request() as session:
+        assert session.incr("n", second) == -1
+    beyond = -1 if least_first else 1
+    session = browser.open()
+    session["n"] = first
+    with pytest.raises(OverflowError, match=r"^session\.incr\('n'\) would leave 64 bits$"):
+        session.incr("n", beyond)
+
+
+def test_what_a_request_adds_in_all_stays_within_64_bits(browser: Browser) -> None:
+    with browser.request() as session:
+        session["n"] = MAX_INT
+    session = browser.open()
+    assert session.incr("n", -MAX_INT) == 0
+    with pytest.raises(OverflowError):
+        session.incr("n", -MAX_INT)
+    assert session["n"] == 0
 
 
 # Saving in the middle
