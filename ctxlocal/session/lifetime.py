@@ -21,9 +21,11 @@ def check_lifetime(
     :param most: what ``absolute`` may be.
     :raises SessionConfigError: they do.
     """
-    times = {"idle_timeout": idle, "absolute_timeout": absolute, "touch_interval": touch}
+    times = {"idle_timeout": idle, "absolute_timeout": absolute}
+    if touch is not None:
+        times["touch_interval"] = touch
     for setting, value in times.items():
-        _check_number(setting, 0.0 if value is None and setting == "touch_interval" else value)
+        _check_number(setting, value)
     if not 1 <= idle <= absolute:
         problem = f"{idle!r} is not between 1 second and absolute_timeout, {absolute!r}"
         raise SessionConfigError("idle_timeout", problem)

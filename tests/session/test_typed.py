@@ -206,6 +206,7 @@ def test_a_counter_that_was_something_else_counts_from_its_default(site: Site) -
         assert session.incr("name") == 1
         assert session.save() == ()
         assert session.incr("name") == 2
+        assert session.save() == (2,), "from now on the store adds"
     with site.worker(Counted).request() as session:
         assert session.incr("name") == 3
         assert session.save() == (3,)
