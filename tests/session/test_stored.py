@@ -216,6 +216,20 @@ def test_a_key_that_others_go_on_changing_is_given_up(make: Make, clock: Clock) 
     assert store.commits < 100
 
 
+# Messages
+
+
+def test_messages_are_taken_and_nothing_else_that_was_set_beside_them(browser: Browser) -> None:
+    with browser.request() as session:
+        session.user, session.permanent = "alice", True
+        session.add_to_set("tags", 1)
+        session.flash("hello")
+        assert session.get_flashed() == [("message", "hello")]
+        assert session.get_flashed() == []
+        assert (session.user, session.permanent, session["tags"]) == ("alice", True, {1})
+    assert (browser.open().user, browser.values()) == ("alice", {"tags": {1}})
+
+
 # Counting
 
 

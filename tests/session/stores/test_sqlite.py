@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -779,3 +780,10 @@ async def test_the_event_loop_makes_the_calls_if_they_are_said_not_to_block(
     assert again["a"] == 1
     assert (callers == {threading.get_ident()}) is not is_blocking
     store.close()
+
+
+def test_a_new_file_has_small_pages(path: Path, store: SQLiteStore) -> None:
+    """Each commit writes whole pages, and a record takes a few hundred bytes."""
+    store.create(KEY, {}, 600)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA page_size").fetchone() == (2048,)
