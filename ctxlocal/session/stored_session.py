@@ -225,7 +225,7 @@ class StoredSession(Session):
             return (yield from self._store(changes, is_last, not is_last))
         if self._is_cleared:
             return (yield from self._replace(changes))
-        if AUTHENTICATED in changes.sets or AUTHENTICATED in changes.deletes:
+        if not {AUTHENTICATED, BORN}.isdisjoint((*changes.sets, *changes.deletes)):
             return (yield from self._log_in(changes, is_last))
         results = yield from self._store(changes, is_last, True)
         yield from self._change_id(grace)
@@ -434,8 +434,6 @@ class StoredSession(Session):
         base = None if record.version is None else record
         seen = record
         for _ in range(MOST_MERGES):
-            if BORN in changes.sets:
-                self._limit = self._sessions.live_until(changes.sets, self._sessions.clock())
             ttl = self._sessions.ttl(self._limit)
             guard = self._guard(seen) if clears or self._is_permanent(changes) else ()
             if clears and CURRENT in seen.values:

@@ -66,6 +66,23 @@ def test_a_record_lives_to_the_idle_or_the_absolute_limit_whichever_is_first(
     assert left == [100, 100, 90, 10]
 
 
+def test_a_login_that_is_said_to_prove_nothing_begins_the_absolute_limit_anew(
+    make: Make, clock: Clock
+) -> None:
+    store = MemoryStore(clock=clock)
+    browser = Browser(make(store, idle_timeout=100, absolute_timeout=250))
+    for _ in range(3):
+        with browser.request() as session:
+            session["a"] = 1
+        clock.advance(80)
+    with browser.request() as session:
+        session.user = "alice"
+        session.authenticated_at = None
+    ((_, record),) = store.scan()
+    assert record.expires - clock() == 100
+    assert (browser.open().user, browser.open().authenticated_at) == ("alice", None)
+
+
 def test_what_is_about_to_end_is_stored_for_a_second(make: Make, clock: Clock) -> None:
     sessions = make(idle_timeout=100)
     assert [sessions.ttl(clock() + left) for left in (1.5, 1, 0.5, -5)] == [1.5, 1, 1, 1]
