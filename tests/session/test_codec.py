@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 import logging
+import re
 from collections import OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from ctxlocal.session import codec as codec_module
 from ctxlocal.session import scalars as scalars_module
 from ctxlocal.session.codec import MAX_BYTES, MAX_DEPTH, decode, encode, register
 from ctxlocal.session.depth import TAGS
@@ -508,6 +510,27 @@ def test_what_does_not_come_back_as_it_was_is_refused(value: Any) -> None:
 def test_a_type_is_registered_under_a_free_code(kind: Any, code: int) -> None:
     with pytest.raises(SessionConfigError, match="16 to 127"):
         register(kind, code, bytes, str)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ValueError(), UnstorableValueError("a", "its pack raised a ValueError")),
+        (ZeroDivisionError("0"), ZeroDivisionError("0")),
+        (KeyboardInterrupt(), KeyboardInterrupt()),
+    ],
+)
+def test_what_the_pack_of_a_registered_type_raises_is_told(
+    monkeypatch: pytest.MonkeyPatch, raised: BaseException, expected: BaseException
+) -> None:
+    def pack(value: complex) -> bytes:
+        raise raised
+
+    for table in ("_by_type", "_by_code"):
+        monkeypatch.setattr(codec_module, table, getattr(codec_module, table).copy())
+    register(complex, 99, pack, lambda raw: 1j)
+    with pytest.raises(type(expected), match=f"^{re.escape(str(expected))}$"):
+        encode("a", [1j])
 
 
 @pytest.mark.parametrize(

@@ -493,14 +493,20 @@ def test_r9_a_used_session_ends_at_the_absolute_limit(browser: Browser, clock: C
     "limits", [{"idle_timeout": 7 * DAY}, {"idle_timeout": 8 * DAY, "absolute_timeout": 14 * DAY}]
 )
 def test_r9_shorter_limits_hold_for_tokens_that_are_about(
-    make: Callable[..., Any], browser: Browser, clock: Clock, limits: dict[str, Any]
+    make: Callable[..., Any],
+    browser: Browser,
+    clock: Clock,
+    limits: dict[str, Any],
+    events: list[str],
 ) -> None:
     browser.visit(put(a=1))
     clock.now += 7 * DAY
     browser.visit(put(b=2))
     clock.now += 7 * DAY
     browser.sessions = make(**limits)
+    events.clear()
     assert browser.visit() == {}
+    assert events == ["expired"]
 
 
 def test_r9_longer_limits_bring_no_token_back(make: Callable[..., Any], clock: Clock) -> None:

@@ -328,6 +328,19 @@ def test_what_was_renewed_in_the_middle_is_not_renewed_again(make: Make, clock: 
     assert store.touches == 2
 
 
+def test_an_id_is_renewed_as_often_as_it_is_asked_for(browser: Browser) -> None:
+    with browser.request() as session:
+        session["a"] = 1
+    ids = {browser.key}
+    with browser.request() as session:
+        for _ in range(3):
+            session.regenerate()
+            session.save()
+            ids.add(session._key or "")
+    assert len(ids) == 4
+    assert browser.values() == {"a": 1}
+
+
 @pytest.mark.parametrize("same_key", ["last-wins", "raise"])
 def test_a_login_that_was_saved_in_the_middle_is_sent_once(make: Make, same_key: Any) -> None:
     store = MemoryStore()

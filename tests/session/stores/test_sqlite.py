@@ -194,6 +194,14 @@ def test_a_missing_directory_makes_it_unavailable(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
 
 
+def test_each_connection_waits_as_long_as_it_was_told(path: Path) -> None:
+    store = SQLiteStore(path, timeout=0.2)
+    store.create(KEY, {}, 100)
+    (connection,) = store._connections._idle
+    assert connection.execute("PRAGMA busy_timeout").fetchone() == (200,)
+    store.close()
+
+
 def test_a_locked_file_makes_it_unavailable(path: Path) -> None:
     store = SQLiteStore(path, timeout=0.2)
     store.create(KEY, {"a": b"1"}, 100)
