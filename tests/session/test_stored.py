@@ -447,6 +447,29 @@ def test_a_record_that_is_corrupt_when_a_login_looks_again_is_begun_anew(
     assert browser.sessions.corrupt_records == 1
 
 
+def test_a_store_that_is_down_when_a_login_looks_again_is_no_lost_record(
+    make: Make, clock: Clock
+) -> None:
+    class Down(MemoryStore):
+        is_down = False
+
+        def load(self, key: str) -> Record | None:
+            if self.is_down:
+                raise StoreUnavailableError(self.name, "load")
+            return super().load(key)
+
+    store = Down(clock=clock)
+    browser = Browser(make(store, same_key="raise"))
+    with browser.request() as session:
+        session["a"] = 1
+    late = browser.open()
+    late.user, store.is_down = "alice", True
+    with pytest.raises(StoreUnavailableError):
+        browser.save(late)
+    store.is_down = False
+    assert browser.values() == {"a": 1}
+
+
 # The cookie
 
 
