@@ -39,9 +39,9 @@ def extensions() -> list[Extension]:
         return []
     return [
         Extension(
-            "ctxlocal._native",
-            ["src/native.c"],
-            depends=glob("src/native/*.h"),
+            "ctxlocal.local._native",
+            ["ctxlocal/local/native/module.c"],
+            depends=glob("ctxlocal/local/native/*.h"),
             extra_compile_args=flags(),
             extra_link_args=link_flags(),
             define_macros=[("CTXLOCAL_DEBUG", "1")] if is_set("CTXLOCAL_DEBUG") else [],

@@ -19,28 +19,28 @@ it stays below 2 ms. The other layers are imported by their names.
 
 from __future__ import annotations
 
-from ._impl import IMPLEMENTATION as IMPLEMENTATION
-from ._impl import Local as Local
-from ._impl import LocalProxy as LocalProxy
-from ._impl import LocalStack as LocalStack
-from ._impl import is_bound as is_bound
-from ._impl import unwrap as unwrap
+from .local import IMPLEMENTATION as IMPLEMENTATION
+from .local import Local as Local
+from .local import LocalProxy as LocalProxy
+from .local import LocalStack as LocalStack
+from .local import is_bound as is_bound
+from .local import unwrap as unwrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors as errors
     from . import flow as flow
     from . import ident as ident
-    from ._impl import proxy as proxy
-    from ._pure.manager import LocalManager as LocalManager
-    from ._pure.manager import release_local as release_local
     from .errors import CtxLocalError as CtxLocalError
     from .errors import UnboundError as UnboundError
     from .flow import scoped as scoped
+    from .local import proxy as proxy
+    from .local.manager import LocalManager as LocalManager
+    from .local.manager import release_local as release_local
 else:
 
     def __getattr__(name):
-        from ._later import load
+        from ._lazy import load
 
         return load(name)
 

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Mapping, MutableMapping
 from types import FrameType
 from typing import Any
 
-from ._impl import Latch
 from ._session_end import close
+from .local import Latch
 from .session.errors import UnstorableValueError
 from .session.model import Session
 

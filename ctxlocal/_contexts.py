@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ._call import call_now
-from ._impl import Latch, LocalStack
 from ._run_all import run_all
+from .local import Latch, LocalStack
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeAlias
 
-from ._frame import Frame, fresh_frame
-from ._impl import Latch
-from ._pure.storage import Label
+from .flow.frame import Frame, fresh_frame
+from .local import Latch
+from .local.storage import Label
 
 Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
 

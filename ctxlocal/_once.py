@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ._strategy import _hub_of
 from .context import RequestContext
+from .ident.strategy import _hub_of
 
 
 class Once:

@@ -17,18 +17,13 @@ from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
 from ._adoption import Lost, ScopeSession, adopt
-from ._frame import drive_call, frame_here
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from ._session_end import headers_if_unsaved, is_failure
 from .context import AppContext, Host, RequestContext
+from .flow.frame import drive_call, frame_here
 from .session.errors import SessionError
-from .session.interface import (
-    NOTHING,
-    SessionHeaders,
-    SessionInterface,
-    refuse_no_interface,
-)
+from .session.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
 from .session.model import Session
 
 __all__ = ["ContextMiddleware"]

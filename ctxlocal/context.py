@@ -13,17 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from . import flow
 from ._call import call_now, is_async
-from ._contexts import (
-    AppContext,
-    Globals,
-    Host,
-    RequestContext,
-    app_stack,
-    request_stack,
-)
-from ._impl import LocalProxy, LocalStack, proxy, unwrap
+from ._contexts import AppContext, Globals, Host, RequestContext, app_stack, request_stack
 from ._run_all import run_all
 from .errors import UnboundError
+from .local import LocalProxy, LocalStack, proxy, unwrap
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request

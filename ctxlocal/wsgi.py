@@ -20,13 +20,13 @@ from typing import Any, TypeAlias
 
 from . import _plain_http as plain_http
 from ._adoption import Lost, adopt, values_of
-from ._frame import fresh_frame
 from ._inherit import Inherit, Inheritance
 from ._refusal import behind, is_answer, log_refusal, refusal_of
 from ._session_end import close, headers_if_unsaved, is_failure
 from .context import Host, RequestContext
 from .errors import FrameBusyError
 from .flow import Frame
+from .flow.frame import fresh_frame
 from .session.errors import SessionError
 from .session.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
 from .session.model import Session

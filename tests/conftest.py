@@ -17,7 +17,7 @@ import pytest
 
 from ctxlocal import _inherit
 from ctxlocal import ident as ident_module
-from ctxlocal._impl import Latch
+from ctxlocal.local import Latch
 
 from .twins import IMPLEMENTATIONS
 

@@ -20,7 +20,7 @@ import greenlet
 import pytest
 
 from ctxlocal import errors
-from ctxlocal._pure.storage import carriers, carrying
+from ctxlocal.local.storage import carriers, carrying
 
 foreign: ContextVar[str] = ContextVar("foreign")
 

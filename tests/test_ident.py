@@ -979,11 +979,12 @@ def test_all_contexts_are_looked_for_once(
 def test_a_strategy_that_outlives_the_modules_ends_in_silence(twin: dict[str, str]) -> None:
     code = """
         import os
-        from ctxlocal import Local, _frame, ident
-        from ctxlocal._pure import storage
+        from ctxlocal import Local, ident
+        from ctxlocal.flow import frame
+        from ctxlocal.local import storage
         class Own(ident.ThreadIdent): pass
         # Of modules that are referred to, the last imported loses its names first.
-        os.kept = [storage, _frame.carrying, Local(ident=Own(), carry=True)]
+        os.kept = [storage, frame.carrying, Local(ident=Own(), carry=True)]
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],

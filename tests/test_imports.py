@@ -18,24 +18,24 @@ PACKAGE = Path(ctxlocal.__file__).parent
 
 # Each module may import those of earlier lines; those of its own line it may not.
 ORDER = (
-    ("ctxlocal.errors", "ctxlocal._generic", "ctxlocal._signature", "ctxlocal._run_all"),
-    ("ctxlocal._owner",),
-    ("ctxlocal._shared",),
-    ("ctxlocal._strategy",),
+    ("ctxlocal.errors", "ctxlocal._generic", "ctxlocal.local.signature", "ctxlocal._run_all"),
+    ("ctxlocal.ident.record",),
+    ("ctxlocal.ident.by_equality",),
+    ("ctxlocal.ident.strategy",),
     ("ctxlocal.ident",),
-    ("ctxlocal._pure.storage", "ctxlocal._pure.hook", "ctxlocal._pure.latch"),
-    ("ctxlocal._unbound",),
-    ("ctxlocal._pure.scope", "ctxlocal._pure.cell", "ctxlocal._pure.mapping"),
-    ("ctxlocal._pure.attribute",),
-    ("ctxlocal._pure.local", "ctxlocal._pure.stack", "ctxlocal._pure.manager"),
-    ("ctxlocal._pure.resolver", "ctxlocal._pure.scoped", "ctxlocal._like"),
-    ("ctxlocal._pure.proxy",),
-    ("ctxlocal._native",),  # in C: it imports what it needs of these at run time
-    ("ctxlocal._impl", "ctxlocal._exchange"),
-    ("ctxlocal._frame",),
-    ("ctxlocal._executor",),
+    ("ctxlocal.local.storage", "ctxlocal.local.pure.hook", "ctxlocal.local.pure.latch"),
+    ("ctxlocal.local.unbound",),
+    ("ctxlocal.local.scope", "ctxlocal.local.pure.cell", "ctxlocal.local.values_view"),
+    ("ctxlocal.local.pure.attribute",),
+    ("ctxlocal.local.pure.local", "ctxlocal.local.pure.stack", "ctxlocal.local.manager"),
+    ("ctxlocal.local.pure.resolver", "ctxlocal.local.scoped", "ctxlocal.local.like"),
+    ("ctxlocal.local.pure.proxy",),
+    ("ctxlocal.local._native",),  # in C: it imports what it needs of these at run time
+    ("ctxlocal.local", "ctxlocal.flow.swap"),
+    ("ctxlocal.flow.frame",),
+    ("ctxlocal.flow.executor",),
     ("ctxlocal.flow",),
-    ("ctxlocal._pure", "ctxlocal._later"),
+    ("ctxlocal.local.pure", "ctxlocal._lazy"),
     ("ctxlocal",),
     ("ctxlocal._async_library", "ctxlocal._at_once"),
     # Sessions: they know nothing of requests, and no concrete store.
@@ -92,7 +92,7 @@ ORDER = (
 RANK = {module: rank for rank, line in enumerate(ORDER) for module in line}
 # What returns something of a later module is typed by its name; at run time it is not imported.
 NAMED_IN_TYPES = {
-    ("ctxlocal._pure.stack", "ctxlocal._pure.proxy"),
+    ("ctxlocal.local.pure.stack", "ctxlocal.local.pure.proxy"),
     ("ctxlocal.context", "ctxlocal.app"),
 }
 CORE = {module for module, rank in RANK.items() if rank <= RANK["ctxlocal"]}
@@ -183,12 +183,12 @@ from ..errors import CtxLocalError
 from .. import ident
 import os
 """
-    assert wrong_arrows("ctxlocal._pure.storage", wrong) == [
-        "ctxlocal._pure.storage imports ctxlocal.flow",
-        "ctxlocal._pure.storage imports ctxlocal.cli",
-        "ctxlocal._pure.storage imports ctxlocal.flow",
-        "ctxlocal._pure.storage imports ctxlocal._pure.proxy",
-        "ctxlocal._pure.storage imports ctxlocal._pure.local",
+    assert wrong_arrows("ctxlocal.local.storage", wrong) == [
+        "ctxlocal.local.storage imports ctxlocal.flow",
+        "ctxlocal.local.storage imports ctxlocal.cli",
+        "ctxlocal.local.storage imports ctxlocal.flow",
+        "ctxlocal.local.storage imports ctxlocal.local.pure.proxy",
+        "ctxlocal.local.storage imports ctxlocal.local.pure.local",
     ]
     with pytest.raises(AssertionError, match=r"^ctxlocal\.unknown has no place in ORDER"):
         wrong_arrows("ctxlocal.unknown", "")
@@ -223,7 +223,7 @@ def test_stores_know_the_protocol_and_nothing_of_sessions(module: str) -> None:
 def test_the_core_needs_the_standard_library_only(module: str) -> None:
     # greenlet is found only where a strategy asks for it.
     allowed = {*sys.stdlib_module_names, "annotationlib", "ctxlocal"}  # annotationlib: from 3.14 on
-    if module == "ctxlocal._strategy":
+    if module == "ctxlocal.ident.strategy":
         allowed.add("greenlet")
     source = MODULES[module].read_text(encoding="utf-8")
     imported = {name.partition(".")[0] for name in imports_of(module, source, at_run_time=True)}
@@ -248,7 +248,7 @@ def test_import_loads_the_core_alone(run_python: Callable[..., str]) -> None:
     loaded = set(printed.split())
     assert not {name.partition(".")[0] for name in loaded} & FOREIGN_TO_THE_CORE
     core = {name for name in loaded if name.partition(".")[0] == "ctxlocal"}
-    assert core <= CORE - {"ctxlocal._executor"}
+    assert core <= CORE - {"ctxlocal.flow.executor"}
     assert not {name for name in loaded if "concurrent" in name or "site-packages" in name}
 
 
@@ -267,7 +267,7 @@ def test_import_loads_nothing_but_the_standard_library(run_python: Callable[...,
     ("value", "expected"), [("1", "pure"), ("yes", "pure"), ("0", None), ("", None)]
 )
 def test_the_environment_chooses_the_pure_twin(value: str, expected: str | None) -> None:
-    code = "import ctxlocal; print(ctxlocal.IMPLEMENTATION, ctxlocal._impl.REASON, sep='; ')"
+    code = "import ctxlocal; print(ctxlocal.IMPLEMENTATION, ctxlocal.local.REASON, sep='; ')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "CTXLOCAL_PURE": value},
@@ -287,14 +287,14 @@ def test_the_environment_chooses_the_pure_twin(value: str, expected: str | None)
     [
         ("sys.abiflags = 't'", "there is no native twin for a free-threaded Python"),
         (
-            "sys.modules['ctxlocal._native'] = None",
-            "the native twin was not built, or cannot be loaded (import of ctxlocal._native "
+            "sys.modules['ctxlocal.local._native'] = None",
+            "the native twin was not built, or cannot be loaded (import of ctxlocal.local._native "
             "halted; None in sys.modules)",
         ),
     ],
 )
 def test_without_the_native_twin_the_pure_one_serves_and_says_why(before: str, reason: str) -> None:
-    code = f"import sys; {before}; from ctxlocal._impl import *; print(IMPLEMENTATION, REASON)"
+    code = f"import sys; {before}; from ctxlocal.local import *; print(IMPLEMENTATION, REASON)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "CTXLOCAL_PURE": ""},

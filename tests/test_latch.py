@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from ctxlocal import _adoption, _impl, _inherit, _plain_http
-from ctxlocal._pure import latch as pure_latch
+from ctxlocal import _adoption, _inherit, _plain_http
+from ctxlocal import local as _impl
+from ctxlocal.local.pure import latch as pure_latch
 from ctxlocal.session.stores import memory
 
 from .interleaving import interleavings

@@ -18,7 +18,7 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal._owner import living_cells
+from ctxlocal.ident.record import living_cells
 
 Body = Callable[[int], None]
 

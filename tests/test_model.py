@@ -33,7 +33,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ctxlocal._pure import attribute, cell
+from ctxlocal.local.pure import attribute, cell
 
 EXAMPLES = int(os.environ.get("CTXLOCAL_MODEL_EXAMPLES", "100"))
 STEPS = int(os.environ.get("CTXLOCAL_MODEL_STEPS", "50"))
@@ -631,7 +631,7 @@ def test_the_many_names_of_one_local_behave_as_the_model_says(
     monkeypatch.setattr(cell, "MOST_CELLS", 2)
     monkeypatch.setattr(attribute, "_MOST_PROPERTIES", 1)
     if impl.IMPLEMENTATION == "native":
-        from ctxlocal import _native  # type: ignore[attr-defined,unused-ignore]
+        from ctxlocal.local import _native  # type: ignore[attr-defined,unused-ignore]
 
         former = _native._limit_names(2)
     try:

@@ -33,7 +33,8 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal import _unbound, flow, ident, scoped
+from ctxlocal import flow, ident, scoped
+from ctxlocal.local import unbound as _unbound
 
 from .new_owner import in_new_owner
 from .twins import IMPLEMENTATIONS
@@ -144,7 +145,7 @@ def test_a_thousand_uses_leave_no_reference(
 ) -> None:
     value = Value()
     watched = [value, None, M.Local, M.LocalStack, M.LocalProxy, type(M.Local())]
-    watched += [sys.modules["ctxlocal._native"], OWNER, "a", "x"]
+    watched += [sys.modules["ctxlocal.local._native"], OWNER, "a", "x"]
 
     def counts() -> list[int]:
         gc.collect()
@@ -785,13 +786,13 @@ def test_an_error_of_a_property_is_raised_where_a_scope_looks(strategy: Any) -> 
 
 
 def test_names_beyond_the_limit_are_kept_in_a_dict(strategy: Any) -> None:
-    former = sys.modules["ctxlocal._native"]._limit_names(2)
+    former = sys.modules["ctxlocal.local._native"]._limit_names(2)
     try:
         local = M.Local(ident=strategy)
         value = local.a = local.b = Value()
         local.c = 3
     finally:
-        sys.modules["ctxlocal._native"]._limit_names(former)
+        sys.modules["ctxlocal.local._native"]._limit_names(former)
     kept = [each for each in gc.get_referrers(value) if type(each) is dict]
     assert {"a": value, "b": value, "c": 3} in kept
     assert [*local] == [("a", value), ("b", value), ("c", 3)]
@@ -809,7 +810,7 @@ def test_an_owner_with_fewer_names_than_another_has_none_of_the_others() -> None
         assert [M.is_bound(p) for p in proxies] == [True] + [False] * 199
         assert [hasattr(local, f"n{number}") for number in range(200)] == [True] + [False] * 199
         for number in range(1, 200):
-            sys.modules["ctxlocal._native"]._remove(local, f"n{number}")
+            sys.modules["ctxlocal.local._native"]._remove(local, f"n{number}")
         assert dict(local) == {"n0": "own"}
 
     Context().run(run)
@@ -964,7 +965,7 @@ def test_contexts_know_nothing_of_what_is_here() -> None:
 @pytest.mark.skipif(sys.version_info >= (3, 14) or sys.maxsize < 2**32, reason="not known here")
 def test_the_layouts_of_this_python_are_known() -> None:
     is_copying = os.environ.get("CTXLOCAL_NO_INPLACE", "0") not in ("", "0")
-    assert (not is_copying) == sys.modules["ctxlocal._native"].IN_PLACE
+    assert (not is_copying) == sys.modules["ctxlocal.local._native"].IN_PLACE
 
 
 # What the collector is told
@@ -975,7 +976,7 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
         def __init__(self, argument: object) -> None:
             pass
 
-    native = sys.modules["ctxlocal._native"]
+    native = sys.modules["ctxlocal.local._native"]
     local, stack = Conn(5), M.LocalStack(ident=strategy)
     local.value = value = Value()
     stack.push(value)
@@ -1011,7 +1012,7 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
 
 def another_module() -> Any:
     """A second native twin, which has imported nothing yet."""
-    spec = sys.modules["ctxlocal._native"].__spec__
+    spec = sys.modules["ctxlocal.local._native"].__spec__
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -1048,15 +1049,15 @@ def endless(module: Any) -> Any:
 
 
 IMPORTS: dict[str, tuple[Callable[[Any], object], ...]] = {
-    "ctxlocal._pure.storage": (lambda m: m.Local(), lambda m: m.LocalStack()),
-    "ctxlocal._pure.mapping": (lambda m: m.Local().__dict__,),
-    "ctxlocal._pure.scope": (lambda m: m.LocalStack().pushed(5),),
+    "ctxlocal.local.storage": (lambda m: m.Local(), lambda m: m.LocalStack()),
+    "ctxlocal.local.values_view": (lambda m: m.Local().__dict__,),
+    "ctxlocal.local.scope": (lambda m: m.LocalStack().pushed(5),),
     "functools": (lambda m: m.Local().__dict__,),
     "_operator": (
         *(lambda m: m.Local()("x"), lambda m: m.LocalProxy(int, "real")),
         *(lambda m: m.LocalProxy(int).__reduce_ex__(2), lambda m: pickle.dumps(m.LocalProxy(int))),
     ),
-    "ctxlocal._unbound": (
+    "ctxlocal.local.unbound": (
         *(lambda m: len(m.LocalStack()()), lambda m: len(m.LocalProxy(ContextVar("var")))),
         *(lambda m: len(m.LocalProxy(lambda: int.none)), lambda m: m.LocalStack()().x),  # type: ignore[attr-defined]
         *(lambda m: len(m.LocalProxy(int, "none")), lambda m: operator.iadd(m.LocalProxy(int), 1)),
@@ -1069,7 +1070,11 @@ IMPORTS: dict[str, tuple[Callable[[Any], object], ...]] = {
     "math": (*(partial(call_with_proxy, each) for each in (math.trunc, math.floor, math.ceil)),),
     "copy": (*(partial(call_with_proxy, each) for each in (copy.copy, copy.deepcopy)),),
     "builtins": (partial(call_with_proxy, round),),
-    "ctxlocal._signature": (lambda m: m.Local(1, 2), lambda m: m.unwrap(), lambda m: m.Local()()),
+    "ctxlocal.local.signature": (
+        lambda m: m.Local(1, 2),
+        lambda m: m.unwrap(),
+        lambda m: m.Local()(),
+    ),
 }
 
 
@@ -1213,7 +1218,7 @@ def use_a_variable(strategy: Any) -> None:
 )
 def test_no_operation_keeps_a_reference(strategy: Any, use: Callable[[Any], None]) -> None:
     watched = [None, NotImplemented, M.Local, M.LocalStack, M.LocalProxy, Value, "top"]
-    watched += [sys.modules["ctxlocal._native"], partial, *vars(M).values()]
+    watched += [sys.modules["ctxlocal.local._native"], partial, *vars(M).values()]
 
     times = 15 if use is use_operations else 60
 
@@ -1318,7 +1323,7 @@ def suppressed(call: Callable[[], object]) -> None:
 def test_each_allocation_may_fail(strategy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     testcapi = pytest.importorskip("_testcapi")
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
-    watched = [sys.modules["ctxlocal._native"], M.Local, M.LocalStack, M.LocalProxy, Value]
+    watched = [sys.modules["ctxlocal.local._native"], M.Local, M.LocalStack, M.LocalProxy, Value]
 
     def try_each(prepare: Callable[[], Any], use: Callable[[Any], object]) -> None:
         for number in range(1, 120):

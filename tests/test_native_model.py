@@ -2,7 +2,7 @@
 
 test_model.py runs on the native twin as it is. Here it runs where values are copied for each
 write (``CTXLOCAL_NO_INPLACE``), and on a debug build in which one of the checks of
-src/native/layout.h is dropped: then it has to fail, or it would not show that the check is needed.
+ctxlocal/local/native/layout.h is dropped: then it has to fail, or it would not show that the check is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 MODEL = """
 import sys
 from contextlib import redirect_stdout
-from ctxlocal import _native
+from ctxlocal.local import _native
 from tests.test_model import ContextModel, CtxlocalFamily, _run
 from tests.twins import IMPLEMENTATIONS
 
@@ -103,6 +103,6 @@ def test_the_model_fails_without_each_check_of_sharing(debug_build: Path, check:
 def test_nothing_is_changed_in_place_where_that_is_switched_off(
     run_python: Callable[..., str],
 ) -> None:
-    code = "from ctxlocal import _impl, _native; print(_native.IN_PLACE, _impl.REASON)"
+    code = "from ctxlocal.local import REASON, _native; print(_native.IN_PLACE, REASON)"
     printed = run_python(code, CTXLOCAL_NO_INPLACE="1", CTXLOCAL_PURE="")
     assert printed == "0 built for this Python; a Context's values are copied for each write\n"

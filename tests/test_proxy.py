@@ -85,7 +85,7 @@ THROUGH_GETATTRIBUTE = {"__getattr__", "__reduce__"}
 
 @pytest.mark.parametrize("name", DATA_MODEL)
 def test_special_method_is_proxied_or_named_with_its_reason(impl: ModuleType, name: str) -> None:
-    from ctxlocal._pure.proxy import __doc__ as documentation
+    from ctxlocal.local.pure.proxy import __doc__ as documentation
 
     assert documentation is not None
     listed = re.findall(r"^``([^`]+)``", documentation, re.MULTILINE)  # its table's left side
@@ -93,7 +93,7 @@ def test_special_method_is_proxied_or_named_with_its_reason(impl: ModuleType, na
     own = any(
         name in vars(cls)
         for cls in impl.LocalProxy.__mro__
-        if cls.__module__ in ("ctxlocal", "ctxlocal._impl")
+        if cls.__module__ in ("ctxlocal", "ctxlocal.local")
     )
     if name in (
         *("__new__", "__init__", "__init_subclass__"),

@@ -20,9 +20,9 @@ import greenlet
 import pytest
 
 from ctxlocal import flow
-from ctxlocal._exchange import SharedExchange
-from ctxlocal._owner import Cells
 from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
+from ctxlocal.flow.swap import SharedExchange
+from ctxlocal.ident.record import Cells
 
 
 def who() -> str:

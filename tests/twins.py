@@ -11,9 +11,9 @@ import os
 from types import ModuleType
 
 import ctxlocal
-from ctxlocal._pure.local import Local
-from ctxlocal._pure.proxy import LocalProxy, is_bound, proxy, unwrap
-from ctxlocal._pure.stack import LocalStack
+from ctxlocal.local.pure.local import Local
+from ctxlocal.local.pure.proxy import LocalProxy, is_bound, proxy, unwrap
+from ctxlocal.local.pure.stack import LocalStack
 
 PURE_NAMES = {
     "IMPLEMENTATION": "pure",
@@ -37,4 +37,4 @@ IMPLEMENTATIONS: dict[str, ModuleType] = {"pure": _pure()}
 if ctxlocal.IMPLEMENTATION == "native":
     IMPLEMENTATIONS["native"] = ctxlocal
 elif os.environ.get("CI") and not os.environ.get("CTXLOCAL_PURE"):
-    raise RuntimeError(f"CI tests the native twin too: {ctxlocal._impl.REASON}")
+    raise RuntimeError(f"CI tests the native twin too: {ctxlocal.local.REASON}")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import ctxlocal as core
-from ctxlocal._impl import REASON
+from ctxlocal.local import REASON
 
 from . import doctor as doctor_
 from .bench.command import bench

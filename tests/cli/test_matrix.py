@@ -302,7 +302,7 @@ def test_a_terminated_command_leaves_no_process(pipe: Path) -> None:
 def test_runs_as_a_module(module: str) -> None:
     command = [sys.executable, "-m", module, "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    twin, reason = ctxlocal.IMPLEMENTATION, ctxlocal._impl.REASON
+    twin, reason = ctxlocal.IMPLEMENTATION, ctxlocal.local.REASON
     assert done.stdout == f"ctxlocal {ctxlocal.__version__}, {twin} twin ({reason})\n"
 
 

@@ -29,12 +29,12 @@ from .tree import Tree
 from .trial import Verdict, try_mutant
 
 #: What is mutated: not the command, not what only those import who test their own store.
-_NOT_MUTATED = ("cli/", "testing/", "__main__.py", "_signature.py")
+_NOT_MUTATED = ("cli/", "testing/", "__main__.py", "local/signature.py")
 _SECOND_LOOK = 5  # times the budget, for a mutant that survives
 _CORE = (
-    "_pure/", "__init__.py", "_exchange.py", "_frame.py", "_generic.py", "_impl.py", "_inherit.py",
-    "_later.py", "_like.py", "_message.py", "_owner.py", "_shared.py", "_strategy.py",
-    "_unbound.py", "errors.py", "flow.py", "ident.py",
+    "_pure/", "__init__.py", "flow/swap.py", "flow/frame.py", "_generic.py", "local/__init__.py", "_inherit.py",
+    "_lazy.py", "local/like.py", "_message.py", "ident/record.py", "ident/by_equality.py", "ident/strategy.py",
+    "local/unbound.py", "errors.py", "flow/__init__.py", "ident/__init__.py",
 )  # fmt: skip
 
 

@@ -16,17 +16,7 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal import (
-    Local,
-    LocalProxy,
-    UnboundError,
-    _contexts,
-    flow,
-    ident,
-    is_bound,
-    wsgi,
-)
-from ctxlocal._pure import latch
+from ctxlocal import Local, LocalProxy, UnboundError, _contexts, flow, ident, is_bound, wsgi
 from ctxlocal.app import App
 from ctxlocal.context import (
     AppContext,
@@ -49,6 +39,7 @@ from ctxlocal.context import (
     session,
     stream_with_context,
 )
+from ctxlocal.local.pure import latch
 from ctxlocal.session.cookie import Cookie
 from ctxlocal.session.errors import SessionClosedError
 from ctxlocal.session.model import Session

@@ -13,9 +13,9 @@ import ctxlocal.app
 import ctxlocal.context
 import ctxlocal.session
 from ctxlocal import _plain_http, asgi, wsgi
-from ctxlocal._impl import Latch
 from ctxlocal.app import App
 from ctxlocal.context import session
+from ctxlocal.local import Latch
 from ctxlocal.session import Cookie, SignedCookieSessions, StoredSessions
 from ctxlocal.session.errors import SessionConfigError
 from ctxlocal.session.stores.memory import MemoryStore

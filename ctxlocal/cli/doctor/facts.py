@@ -12,17 +12,11 @@ from types import ModuleType
 
 import ctxlocal
 from ctxlocal import ident
-from ctxlocal._impl import REASON
 from ctxlocal.cli.versions import installed_versions
 from ctxlocal.errors import CtxLocalError
+from ctxlocal.local import REASON
 
-from .frameworks import (
-    Doubled,
-    ScopedSession,
-    doubled_sessions,
-    in_threads,
-    scoped_sessions,
-)
+from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions
 from .locals import Holding, ThreadLocal, holdings, kind_of, thread_locals
 from .proxies import context_proxies
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ctxlocal import Local, LocalStack, ident
-from ctxlocal._pure.storage import VarStorage
+from ctxlocal.local.storage import VarStorage
 
 from .named import Place, holder, origin, places
 

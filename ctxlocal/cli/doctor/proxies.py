@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from ctxlocal import Local, LocalStack
-from ctxlocal._impl import BaseProxy
-from ctxlocal._pure.storage import VarStorage
+from ctxlocal.local import BaseProxy
+from ctxlocal.local.storage import VarStorage
 
 from .named import origin, places
 

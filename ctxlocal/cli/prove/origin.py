@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import ctxlocal
-from ctxlocal._impl import REASON
+from ctxlocal.local import REASON
 
 PATIENCE_S = 10
 MADE_OF = ("pyproject.toml", "setup.py", "src", "ctxlocal")  # what an installation takes

@@ -20,8 +20,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..._impl import Local
 from ...context import Host, RequestContext, on_teardown
+from ...local import Local
 from ...session.protocol import Answer, Change, Record, Store
 
 FORGETS_EVERY = 4

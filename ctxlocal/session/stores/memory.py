@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
-from ..._impl import Latch
+from ...local import Latch
 from ..errors import SessionConfigError
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Stats
 from .merge import clears, merge

@@ -18,11 +18,7 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ctxlocal.session.errors import (
-    CorruptRecordError,
-    SessionConfigError,
-    StoreUnavailableError,
-)
+from ctxlocal.session.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ctxlocal.session.protocol import USER, Answer, Change, Clear, Expect, Incr, Op, Stats, Take
 from ctxlocal.session.stores._redis_calls import Call
 from ctxlocal.session.stores._redis_direct import packed

@@ -17,11 +17,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ctxlocal.session.errors import (
-    CorruptRecordError,
-    SessionConfigError,
-    StoreUnavailableError,
-)
+from ctxlocal.session.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Clear, Incr, Stats, Take
 from ctxlocal.session.stores._sql_steps import _has_lost
 from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore

@@ -17,11 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ctxlocal.session.errors import (
-    CorruptRecordError,
-    SessionConfigError,
-    StoreUnavailableError,
-)
+from ctxlocal.session.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Incr, Record
 from ctxlocal.session.stored import StoredSessions
 from ctxlocal.session.stores._sqlite_file import Connections

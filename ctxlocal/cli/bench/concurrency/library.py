@@ -12,7 +12,7 @@ from .turn import Access
 
 PLAIN, OURS, CONTROL = "plain variable", "ctxlocal.Local", "threading.local"
 ALL = tuple(KINDS)
-_PURE = "ctxlocal._pure.local:Local"
+_PURE = "ctxlocal.local.pure.local:Local"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ def _make(module: str, name: str = "local", **arguments: object) -> Any:
 _PURE: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     (
         "ctxlocal.Local (pure)",
-        "ctxlocal._pure.local",
-        partial(_make, "ctxlocal._pure.local", "Local"),
+        "ctxlocal.local.pure.local",
+        partial(_make, "ctxlocal.local.pure.local", "Local"),
     ),
 )
 LOCALS: tuple[tuple[str, str, Callable[[], Any]], ...] = (

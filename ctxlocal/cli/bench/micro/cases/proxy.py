@@ -63,7 +63,7 @@ def _direct(module: str, value: object) -> Any:
 
 
 def _pure_over_local(module: str, value: object) -> Any:
-    local = load("ctxlocal._pure.local").Local()
+    local = load("ctxlocal.local.pure.local").Local()
     local.value = value
     return load(module).LocalProxy(local, "value")
 
@@ -84,7 +84,13 @@ PROXIES: tuple[tuple[str, str, Callable[[str, object], Any]], ...] = (
     ("ctxlocal.LocalProxy over a LocalStack", "ctxlocal", _over_stack),
     ("ctxlocal.proxy(like=) over a Local", "ctxlocal", _like),
     *(
-        (("ctxlocal.LocalProxy (pure) over a Local", "ctxlocal._pure.proxy", _pure_over_local),)
+        (
+            (
+                "ctxlocal.LocalProxy (pure) over a Local",
+                "ctxlocal.local.pure.proxy",
+                _pure_over_local,
+            ),
+        )
         if has_native_twin()
         else ()
     ),

@@ -35,7 +35,7 @@ def _cases() -> Iterator[Case]:
             ("werkzeug.local",),
         )
         if has_native_twin():
-            pure = "ctxlocal._pure.stack"
+            pure = "ctxlocal.local.pure.stack"
             yield Case(
                 table, "ctxlocal.LocalStack (pure)", both, partial(_stack, pure, depth), (pure,)
             )

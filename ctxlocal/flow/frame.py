@@ -1,0 +1,333 @@
+"""Frame and Snapshot: sets of values that are put in place for a call, and taken away again.
+
+What travels lives in two places: in a Context, which ``Context.run`` puts in place,
+and in the ``carried`` map of the owner's Record, which is exchanged whole (_exchange.py).
+Keys of storages are unique, so one map serves all strategies; it is put in place for the
+current owner under each strategy that carries something.
+"""
+
+from __future__ import annotations
+
+import sys
+from _weakref import ref  # without what else weakref imports
+from contextvars import Context, copy_context
+
+from .. import ident as _ident
+from .._run_all import run_all
+from ..errors import FrameBusyError, FrameClosedError
+from ..ident.by_equality import carried_by, shared_values
+from ..ident.record import Cells, thread_token
+from ..ident.strategy import ContextIdent
+from ..local import Latch, exchanged
+from ..local.storage import carriers, carrying, clear_context
+from .swap import exchange_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from typing import Any, ParamSpec, TypeVar
+
+    from ..ident.strategy import Ident
+    from .swap import Exchange
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
+
+class Frame:
+    """A fresh set of values that can be entered and left many times, in different threads.
+
+    Inside, the Locals that travel (see :mod:`ctxlocal.flow`) hold nothing at first and
+    keep what is set from one step to the next; foreign context variables start as a copy
+    of the creator's. Nothing set inside is seen outside, whatever thread, greenlet or
+    pooled worker ran the step.
+
+    A frame is active in at most one place at a time; frames may be nested. Under the
+    thread strategy a step must not let another greenlet of its thread enter a frame.
+
+    O(context variables) to make; a step costs about one microsecond.
+    """
+
+    __slots__ = ("__weakref__", "_cells", "_closed", "_context", "_inside", "_teardowns")
+
+    def __init__(self) -> None:
+        self._hold(clear_context(copy_context()), Cells())
+
+    def _hold(self, context: Context, cells: Cells) -> None:
+        self._context = context
+        self._cells = cells
+        self._closed = False
+        self._teardowns: list[Callable[[], object]] = []
+        self._inside = Latch()  # taken while a step or the callbacks run, and when all is over
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``function`` with the frame's values in place, and return what it returns.
+
+        :raises FrameBusyError: the frame is active, here or elsewhere; or, under the
+            thread strategy, another greenlet of this thread is inside a frame.
+        :raises FrameClosedError: the frame was closed.
+        """
+        if self._closed or not self._inside.take():
+            raise self._refusal()
+        try:
+            return call_in(self._context, self._cells, function, args, kwargs)
+        finally:
+            self._inside.release()
+            if self._closed:
+                self._finish()
+
+    async def drive(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Await ``coroutine`` so that each of its steps runs in the frame.
+
+        A ``with`` around awaits cannot do that: other tasks run between the steps.
+        """
+        try:
+            awaited = self.run(coroutine.send, None)
+        except StopIteration as stop:  # it never had to wait
+            return stop.value  # type: ignore[no-any-return]
+        result: R = await _Driven(self, coroutine, awaited)
+        return result
+
+    def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call ``function`` in the frame when it is closed; the last one registered first.
+
+        :raises FrameClosedError: the frame was closed.
+        """
+        if self._closed:
+            raise FrameClosedError(
+                f"{self!r} is closed; {function!r} would never be called.", frame=self
+            )
+        self._teardowns.append(lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        """Run the callbacks and drop the values. Again is harmless.
+
+        All callbacks run, even if some raise; then the last error is raised, with the
+        others as its ``__context__``. While a step runs, here or elsewhere, this only marks
+        the frame, and the callbacks run when the step ends.
+
+        :raises FrameBusyError: as in :meth:`run`; no callback ran, and the next close tries again.
+        """
+        self._closed = True
+        self._finish()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def _refusal(self) -> Exception:
+        if self._closed:
+            text = f"{self!r} is closed; its values are gone. Make a new one."
+            return FrameClosedError(text, frame=self)
+        return FrameBusyError(
+            f"{self!r} is active already: it can be entered once at a time. Make a Frame for "
+            "each request or job.",
+            frame=self,
+        )
+
+    def _finish(self) -> None:
+        if not self._inside.take():  # a step runs, and finishes when it ends; or all is finished
+            return
+        try:
+            if self._teardowns:
+                call_in(self._context, self._cells, run_all, (self._teardowns,), {})
+        finally:
+            if self._teardowns:  # another greenlet has the thread: none ran, close() may try again
+                self._inside.release()
+            else:
+                self._cells.clear()
+                self._context = Context()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x}>"
+
+
+def fresh_frame() -> Frame:
+    """Return a frame in whose Context there is nothing at all, foreign variables neither."""
+    frame = Frame.__new__(Frame)
+    frame._hold(Context(), Cells())
+    return frame
+
+
+def frame_here() -> Frame:
+    """Return a frame that starts with the current values: ``snapshot().frame()``, copied once."""
+    frame = Frame.__new__(Frame)
+    frame._hold(copy_context(), _carried())
+    return frame
+
+
+async def drive_call(frame: Frame, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
+    """Await what ``function(*args)`` returns, in the frame from the call on."""
+    try:
+        coroutine, awaited = frame.run(_begin, function, args)
+    except StopIteration as stop:  # it never had to wait
+        return stop.value  # type: ignore[no-any-return]
+    result: R = await _Driven(frame, coroutine, awaited)
+    return result
+
+
+class Snapshot:
+    """The values that travel, as they were when it was made; see :func:`ctxlocal.flow.snapshot`."""
+
+    __slots__ = ("__weakref__", "_cells", "_context")
+
+    def __init__(self) -> None:
+        self._context = copy_context()
+        self._cells = _carried()
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``function`` with the captured values in place, and return what it returns.
+
+        Each call starts from a copy: re-entrant, and usable from many threads,
+        greenlets and tasks at once. What ``function`` sets is gone afterwards.
+        """
+        return call_in(self._context.copy(), self._copied(), function, args, kwargs)
+
+    def frame(self) -> Frame:
+        """Return a frame that starts with the captured values."""
+        frame = Frame.__new__(Frame)
+        frame._hold(self._context.copy(), self._copied())
+        return frame
+
+    def put_back(self, since: Snapshot) -> None:
+        """Set in the current owner the values that differ from the earlier snapshot ``since``.
+
+        For a job that began elsewhere with ``since`` and ended with this one: what it set or
+        deleted is set or deleted where its caller goes on. The rest keeps the values it has
+        there by now. O(values captured).
+        """
+        for var, value in self._context.items():
+            if since._context.get(var, self) is not value:
+                var.set(value)
+        for key in {*since._cells, *self._cells}:
+            if (ident := carriers.get(key)) is not None:  # None: the Local is gone
+                place, at = _place(ident, key)
+                _put_back(place, at, since._cells.get(key), self._cells.get(key))
+
+    def _copied(self) -> Cells:
+        cells = Cells()
+        _copy(self._cells, cells)
+        return cells
+
+
+def _copy(source: dict[int, Any], target: Cells) -> None:
+    """Copy shallowly: a namespace is copied, the objects in it are not."""
+    for key, value in list(source.items()):
+        target[key] = value.copy() if hasattr(value, "copy") else value  # a stack has no copy
+
+
+def _carried() -> Cells:
+    """Return a copy of the values that the current owners carry."""
+    cells = Cells()
+    for ident, owner in _carrying():
+        if ident.knows_by_equality(owner):
+            _copy(carried_by(owner, ident.frames), cells)
+        elif (record := ident.existing_record(owner)) is not None:
+            _copy(record.carried, cells)
+    return cells
+
+
+def _place(ident: Ident, key: int) -> tuple[Any, Any]:
+    """Return the map that has the current owner's value of a storage, and its key there."""
+    owner = ident.owner()
+    if ident.knows_by_equality(owner):
+        return shared_values(key) or {}, owner  # {}: the Local has gone meanwhile
+    return ident.record_of(owner).carried, key
+
+
+def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
+    if after is None:
+        place.pop(at, None)
+    elif type(after) is not dict:
+        if after is not before:
+            place[at] = after
+    else:
+        before, namespace = before or {}, place.setdefault(at, {})
+        for name in before.keys() - after.keys():
+            namespace.pop(name, None)
+        for name, value in after.items():
+            if before.get(name, place) is not value:
+                namespace[name] = value
+
+
+def _carrying() -> list[tuple[Ident, object]]:
+    """Return (strategy, current owner) for each strategy that carries something.
+
+    The default does so even if nothing follows it yet: the first write may come inside.
+    """
+    default = _ident.get_default()
+    if not carriers and isinstance(default, ContextIdent):
+        return []
+    known = [reference() for reference in list(carrying.values())]
+    strategies = {default, *(ident for ident in known if ident is not None and ident.travelling)}
+    return [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
+
+
+def call_in(
+    context: Context, cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+) -> R:
+    """Call ``function`` in ``context``, with ``cells`` exchanged for what the owner carries."""
+    carrying = _carrying()
+    if not carrying:
+        return context.run(function, *args, **kwargs)
+    exchanges = [exchange_for(ident, owner) for ident, owner in carrying]
+    return context.run(_call_with, exchanges, cells, function, args, kwargs)
+
+
+def _call_with(
+    exchanges: list[Exchange], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+) -> R:
+    flow = (thread_token(), _current_greenlet())
+    entered: list[Exchange] = []
+    try:
+        for exchange in exchanges:
+            exchange.enter(cells, flow)
+            entered.append(exchange)
+        exchanged()
+        return function(*args, **kwargs)
+    finally:
+        for exchange in reversed(entered):
+            exchange.leave(cells)
+        exchanged()
+
+
+def _current_greenlet() -> ref[Any] | None:
+    greenlet = sys.modules.get("greenlet")
+    return None if greenlet is None else ref(greenlet.getcurrent())
+
+
+def _begin(function: Callable[..., Any], args: Any) -> tuple[Coroutine[Any, Any, Any], Any]:
+    """Call ``function`` and take the first step; return the coroutine and what it waits for."""
+    coroutine = function(*args)
+    if not hasattr(coroutine, "send"):
+        coroutine = _wait_for(coroutine)
+    return coroutine, coroutine.send(None)
+
+
+async def _wait_for(awaitable: Awaitable[R]) -> R:
+    return await awaitable
+
+
+class _Driven:
+    """Awaits what is left of a coroutine, each step in the frame."""
+
+    __slots__ = ("_awaited", "_coroutine", "_frame")
+
+    def __init__(self, frame: Frame, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
+        self._frame = frame
+        self._coroutine = coroutine
+        self._awaited = awaited  # by its first step
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        frame, coroutine, awaited = self._frame, self._coroutine, self._awaited
+        resume: Callable[[Any], Any]
+        while True:
+            try:
+                resume, value = coroutine.send, (yield awaited)
+            except BaseException as error:
+                resume, value = coroutine.throw, error
+            try:
+                awaited = frame.run(resume, value)
+            except StopIteration as stop:
+                return stop.value

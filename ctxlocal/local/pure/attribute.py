@@ -1,0 +1,282 @@
+"""How a Local finds an attribute.
+
+The rule is threading.local's: data descriptor, value of the current owner, class
+attribute, ``__getattr__``; ``lookup`` states it. To reach it at the price of one
+function call, each Local class has a hidden subclass, its *leaf*, of which its
+instances are. A name gets a property there when it is first set, and a property of
+the most derived class comes before everything else, as a value should; where the
+property finds no value, ``lookup`` decides. A ``__getattr__`` or ``__getattribute__``
+would be called for every access, at three times the price. The names of data
+descriptors never become values.
+
+Where values can appear that were never set as an attribute, a Local is moved to the
+*open leaf*, a subclass of the leaf that has a ``__getattr__`` too: one over a
+ContextVar of the user's, one whose real ``__dict__`` was handed out, one with more
+names than a class can have properties for, and one with an ``__init__``, which has to
+run before the first miss in a new owner. So is one that was given a name, as Python's
+own message for what is missing would not tell it.
+
+A class may change while it has Locals. Its leaves inherit that; and what a leaf has of its
+own, properties and classmethods, asks the class again.
+"""
+
+from __future__ import annotations
+
+from ..storage import subject
+from .cell import cell_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from .cell import Cell, Pair
+
+_MISSING: Final = object()
+_MOST_PROPERTIES: Final = 512  # CPython 3.13 caches lookups for 1000 changes of a class
+
+_set_class: Callable[[object, type], None] = object.__dict__["__class__"].__set__
+
+
+def leaf_for(cls: Any, root: type, is_open: bool, namespace: dict[str, Any]) -> Any:
+    """Return the leaf, or the open leaf, of a Local class; the first call makes both.
+
+    :param root: the class that every Local class is derived from.
+    :param namespace: what leaves have and a Local class cannot, such as ``__dict__``.
+    """
+    if "_ctxlocal_leaves" not in cls.__dict__:
+        changing = tuple(vars(each) for each in cls.__mro__ if each not in root.__mro__)
+        own = {"_ctxlocal_names": set(), "_ctxlocal_changing": changing}
+        leaf = _derive(cls, (_Quiet, cls), {**namespace, **own})
+        open_leaf = _derive(cls, (leaf,), {**namespace, "__getattr__": _fallback(cls)})
+        # Of a leaf too, so that type(local)() is of the class.
+        cls._ctxlocal_leaves = leaf._ctxlocal_leaves = open_leaf._ctxlocal_leaves = leaf, open_leaf
+    return cls._ctxlocal_leaves[is_open]
+
+
+class _OfClass:
+    """A classmethod that gets the class when it is called on an instance, and not its leaf."""
+
+    def __init__(self, cls: Any, name: str) -> None:
+        self._cls = cls
+        self._name = name
+
+    def __get__(self, local: object, leaf: type) -> Any:
+        found = class_attribute(leaf, self._name)
+        if found is _MISSING:
+            raise no_attribute(local, self._name)
+        return bound(found, local, self._cls)
+
+
+class _Quiet:
+    """The first base of a leaf, so that the class's ``__init_subclass__`` is not called for it."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        pass
+
+
+def _derive(cls: Any, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:
+    attributes: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        attributes.update(vars(base))
+    hidden: dict[str, Any] = {
+        name: _OfClass(cls, name)
+        for name, found in attributes.items()
+        if isinstance(found, classmethod) and not name.startswith("__")
+    }
+    hidden.update((name, getattr(cls, name)) for name in ("__module__", "__qualname__"))
+    hidden.update(__slots__=(), __doc__=_OfClass(cls, "__doc__"), _ctxlocal_class=cls)
+    return type(cls)(cls.__name__, bases, {**hidden, **namespace})
+
+
+def _fallback(cls: Any) -> Callable[[Any, str], Any]:
+    def fallback(self: Any, name: str) -> Any:
+        try:
+            return self._ctxlocal_gets[name]()[1]
+        except (KeyError, TypeError):  # no such cell, or nothing in it
+            pass
+        try:
+            return lookup(self, name)
+        except AttributeError:
+            inherited = class_attribute(type(self), "__getattr__")
+            if inherited is _MISSING:
+                raise
+        return bound(inherited, self, cls)(name)
+
+    return fallback
+
+
+def open_up(local: Any) -> None:
+    """Move a Local to the open leaf, where values need not have been set as attributes."""
+    open_leaf = type(local)._ctxlocal_leaves[1]
+    if type(local) is not open_leaf:
+        _set_class(local, open_leaf)
+
+
+def shadow_class_attributes(local: Any) -> None:
+    """Let values that were never set as attributes come before class attributes too."""
+    open_leaf = type(local)._ctxlocal_leaves[1]
+    for name in dir(open_leaf._ctxlocal_class):
+        hidden = is_special(name) or name.startswith("_ctxlocal_")
+        if not hidden and name not in vars(open_leaf) and not is_data_descriptor(open_leaf, name):
+            setattr(open_leaf, name, _value_property(open_leaf, name))
+
+
+def admit(local: Any, name: str) -> bool:
+    """Add a property for the values called ``name``; return False for a data descriptor's name."""
+    leaf = type(local)._ctxlocal_leaves[0]
+    if is_data_descriptor(leaf, name):
+        return False
+    if name in leaf._ctxlocal_names:
+        return True
+    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES and not is_special(name):
+        setattr(leaf, name, _value_property(leaf, name))
+        leaf._ctxlocal_names.add(name)
+    else:
+        open_up(local)
+        shadow_class_attributes(local)
+    return True
+
+
+def is_special(name: str) -> bool:
+    """Whether ``name`` is a special one, which Python looks up in the class alone."""
+    return name.startswith("__") and name.endswith("__")
+
+
+def _value_property(leaf: Any, name: str) -> property:
+    changing = leaf._ctxlocal_changing
+
+    def get(local: Any) -> Any:
+        try:
+            return local._ctxlocal_gets[name]()[1]
+        except (KeyError, TypeError):  # no such cell, or nothing in it
+            pass
+        return lookup(local, name)
+
+    def get_unless_described(local: Any) -> Any:
+        for namespace in changing:
+            if name in namespace and _is_data(namespace[name]):
+                return lookup(local, name)  # which decides, should another class come first
+        try:
+            return local._ctxlocal_gets[name]()[1]
+        except (KeyError, TypeError):
+            pass
+        return lookup(local, name)
+
+    if not changing:
+        return property(get)
+
+    # The others are for a data descriptor that came into the class later.
+    def set_by_class(local: Any, value: Any) -> None:
+        found = _data_descriptor(leaf, name)
+        type(found).__set__(found, local, value)
+
+    def delete_by_class(local: Any) -> None:
+        found = _data_descriptor(leaf, name)
+        type(found).__delete__(found, local)
+
+    return property(get_unless_described, set_by_class, delete_by_class)
+
+
+def _data_descriptor(leaf: Any, name: str) -> Any:
+    found = class_attribute(leaf, name)
+    if not _is_data(found):
+        raise AttributeError(
+            f"{name!r} is an attribute that each owner has of its own: object.__setattr__ and "
+            "object.__delattr__ do not reach it. Use setattr and delattr."
+        )
+    return found
+
+
+class WatchedCells(dict):  # type: ignore[type-arg]  # a subscript would cost at run time
+    """The cells of a Local whose class may change: no cell is found past a data descriptor."""
+
+    __slots__ = ("_changing",)
+
+    def __init__(self, changing: tuple[Any, ...]) -> None:
+        self._changing = changing
+
+    def __getitem__(self, name: str) -> Any:
+        for namespace in self._changing:
+            if name in namespace and _is_data(namespace[name]):
+                raise KeyError(name)  # the slow way decides, should another class come first
+        return dict.__getitem__(self, name)
+
+
+def lookup(local: Any, name: str) -> Any:
+    """Return an attribute by the rule: data descriptor, value, class attribute."""
+    leaf = type(local)
+    found = class_attribute(leaf, name)
+    if _is_data(found):
+        return bound(found, local, leaf)
+    if (pair := find(local, name)) is not None:
+        return pair[1]
+    if found is _MISSING:
+        raise no_attribute(local, name)
+    return bound(found, local, leaf)
+
+
+def bound(found: Any, local: object, cls: Any) -> Any:
+    """Return a class attribute as an attribute of an instance."""
+    getter = getattr(type(found), "__get__", None)
+    return found if getter is None else getter(found, local, cls)
+
+
+def is_data_descriptor(leaf: Any, name: str) -> bool:
+    """Whether the class has a data descriptor of that name, which comes before a value."""
+    return _is_data(class_attribute(leaf, name))
+
+
+def _is_data(found: object) -> bool:
+    return hasattr(type(found), "__set__") or hasattr(type(found), "__delete__")
+
+
+def class_attribute(leaf: Any, name: str) -> Any:
+    """Return a class attribute past the leaf's properties, as it is."""
+    for cls in leaf._ctxlocal_class.__mro__:
+        if name in cls.__dict__:
+            return cls.__dict__[name]
+    return _MISSING
+
+
+def no_attribute(local: Any, name: str) -> AttributeError:
+    """Return the error that Python would raise, but that it calls the Local by its name."""
+    return AttributeError(
+        f"{subject(local, '_ctxlocal_slot')} has no attribute {name!r}", name=name, obj=local
+    )
+
+
+def cell_of(local: Any, name: str) -> Cell:
+    """Return the cell of a name that is about to be set; this decides the strategy."""
+    cells = local._ctxlocal_cells
+    cell = cell_for(local._ctxlocal_slot.bound(), cells, name)
+    if name in cells:
+        local._ctxlocal_gets[name] = cell.get
+    return cell
+
+
+def find(local: Any, name: str) -> Pair | None:
+    """Return (rank, value) of the current owner, or None; it is initialised if it is new."""
+    begin(local)
+    storage = local._ctxlocal_slot.storage
+    if storage is None:  # nothing was ever written
+        return None
+    return cell_for(storage, local._ctxlocal_cells, name, keep=False).get()
+
+
+def begin(local: Any) -> None:
+    """Run a subclass's ``__init__`` if the current owner is new to the Local."""
+    if local._ctxlocal_init is None:
+        return
+    storage = local._ctxlocal_slot.bound()
+    if storage.get() is not None:
+        return
+    storage.setdefault({})  # the mark of a known owner
+    args, kwargs = local._ctxlocal_init
+    try:
+        type(local).__init__(local, *args, **kwargs)
+    except BaseException:
+        storage.clear()  # so that the next use tries again
+        raise

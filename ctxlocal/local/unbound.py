@@ -1,0 +1,76 @@
+"""The errors of a proxy that finds nothing; both twins raise what these return."""
+
+from __future__ import annotations
+
+from .. import ident as _ident
+from ..errors import ResolverError, UnboundAttributeError, UnboundError
+from .storage import subject
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextvars import ContextVar
+    from typing import Any
+
+
+def unbound(slot: Any, name: str | None, message: str | None, remedy: str) -> UnboundError:
+    """Return the error where a Local or LocalStack has nothing; ``remedy`` says what to do."""
+    return _error(message, slot.label, name, slot.strategy(), remedy)
+
+
+def unbound_var(var: ContextVar[Any], name: str | None, message: str | None) -> UnboundError:
+    """Return the error where a ContextVar is not set."""
+    source = f"ContextVar {var.name!r}"
+    return _error(message, source, name, _ident.resolve("context"), "Set it")
+
+
+def unbound_named(name: str, found: object, message: str | None) -> UnboundError:
+    """Return the error where what is bound lacks the attribute ``name``."""
+    return UnboundError(
+        message
+        or f"LocalProxy {name!r} is not bound: the {subject(found, '_ctxlocal_slot')} it "
+        f"leads to has no attribute {name!r}. Set it there first."
+    )
+
+
+def resolver_failed(function: object, error: AttributeError) -> UnboundError | ResolverError:
+    """Return the error that replaces an AttributeError of the callable behind a proxy."""
+    if isinstance(error, UnboundAttributeError):  # another proxy, on the way
+        return UnboundError(str(error), proxy=error.proxy, ident=error.ident, owner=error.owner)
+    return ResolverError(function)
+
+
+def unbound_attribute(error: RuntimeError, name: str) -> RuntimeError:
+    """Return the error for an attribute's use: an UnboundError becomes an AttributeError too."""
+    if isinstance(error, UnboundError):
+        known = {"proxy": error.proxy, "ident": error.ident, "owner": error.owner}
+    elif type(error) is RuntimeError:
+        known = {}
+    else:
+        return error
+    attribute_error = UnboundAttributeError(str(error), **known)
+    attribute_error.name = name
+    return attribute_error
+
+
+def no_place(source: object, result: object) -> TypeError:
+    """Return the error of an in-place operation whose result cannot be stored."""
+    return TypeError(
+        f"The in-place operation made a new object, {type(result).__name__!r}, and {source!r}, "
+        "which finds the object behind this proxy, offers no place to store it. Operate on "
+        "an object that changes in place, or proxy a Local, LocalStack or ContextVar."
+    )
+
+
+def _error(
+    message: str | None, source: str, name: str | None, strategy: Any, remedy: str
+) -> UnboundError:
+    proxy = f"LocalProxy of {source}" if name is None else f"LocalProxy {name!r} of {source}"
+    owner = strategy.describe()
+    return UnboundError(
+        message
+        or f"{proxy} is not bound in {owner} (identity strategy {strategy.name!r}). "
+        f"{remedy} there first, or carry it there with ctxlocal.flow.bind().",
+        proxy=proxy,
+        ident=strategy.name,
+        owner=owner,
+    )
