@@ -15,8 +15,8 @@ from typing import Any
 
 from ._session_end import close
 from .local import Latch
-from .session.errors import UnstorableValueError
-from .session.model import Session
+from .sessions.errors import UnstorableValueError
+from .sessions.session import Session
 
 
 def values_of(found: object) -> Mapping[Any, Any] | None:

@@ -34,7 +34,7 @@ from ._asgi_thread import Caller
 from ._async_library import library
 from .asgi import Receive, Scope, Send, outside
 from .context import RequestContext, call_now
-from .session.errors import StoreUnavailableError
+from .sessions.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._inherit import Inheritance
     from ._message import Request, Response
     from .context import AppContext
-    from .session.interface import SessionInterface
+    from .sessions.interface import SessionInterface
 
 _log = logging.getLogger("ctxlocal.asgi")
 _SENT_BY_POP = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .context import RequestContext, run_all
 from .errors import MissingDependencyError
-from .session.model import Session
+from .sessions.session import Session
 
 if TYPE_CHECKING:
     from typing_extensions import Self

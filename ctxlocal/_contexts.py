@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
     from werkzeug.wrappers import Request
 
-    from .session.model import Session
+    from .sessions.session import Session
 
 C = TypeVar("C")
 Teardown: TypeAlias = Callable[[BaseException | None], object]

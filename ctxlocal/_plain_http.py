@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .local import Latch
 
-_log = logging.getLogger("ctxlocal.session")
+_log = logging.getLogger("ctxlocal.sessions")
 _said = Latch()
 
 

@@ -11,8 +11,8 @@ the session layer raised the exception, the client is told so in place of the 50
 
 from __future__ import annotations
 
-from .session.interface import ACCESSED, NOTHING, SessionHeaders
-from .session.model import Session
+from .sessions.interface import ACCESSED, NOTHING, SessionHeaders
+from .sessions.session import Session
 
 
 def is_failure(code: object) -> bool:

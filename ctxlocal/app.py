@@ -55,9 +55,9 @@ from .context import (
     session,
 )
 from .errors import MissingDependencyError, UnboundError
-from .session.errors import RETRY_AFTER
-from .session.interface import SessionHeaders, SessionInterface, refuse_no_interface
-from .session.model import NullSession, Session
+from .sessions.errors import RETRY_AFTER
+from .sessions.interface import SessionHeaders, SessionInterface, refuse_no_interface
+from .sessions.session import NullSession, Session
 from .wsgi import Environ, StartResponse, serve
 
 try:

@@ -22,9 +22,9 @@ from ._refusal import behind, is_answer, log_refusal, refusal_of
 from ._session_end import headers_if_unsaved, is_failure
 from .context import AppContext, Host, RequestContext
 from .flow.frame import drive_call, frame_here
-from .session.errors import SessionError
-from .session.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
-from .session.model import Session
+from .sessions.errors import SessionError
+from .sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
+from .sessions.session import Session
 
 __all__ = ["ContextMiddleware"]
 
@@ -52,7 +52,7 @@ class ContextMiddleware(Host):
     application has ended, however it does; what it raises is logged.
 
     With ``sessions``, ``scope["session"]`` and ``scope["ctxlocal.session"]`` are the
-    :class:`~ctxlocal.session.model.Session`, opened before the application is called and
+    :class:`~ctxlocal.sessions.Session`, opened before the application is called and
     saved once, before the response's header is passed on; ``ctxlocal.context.session`` finds the
     same. Afterwards a change raises SessionClosedError. A plain mapping that the application
     puts there instead becomes the session; see docs/sessions.md. The scope is the server's

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
     from .app import App
-    from .session.model import Session
+    from .sessions.session import Session
 
 P = ParamSpec("P")
 R = TypeVar("R")

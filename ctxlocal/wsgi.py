@@ -27,9 +27,9 @@ from .context import Host, RequestContext
 from .errors import FrameBusyError
 from .flow import Frame
 from .flow.frame import fresh_frame
-from .session.errors import SessionError
-from .session.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
-from .session.model import Session
+from .sessions.errors import SessionError
+from .sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
+from .sessions.session import Session
 
 __all__ = ["ContextMiddleware", "serve"]
 
@@ -69,7 +69,7 @@ class ContextMiddleware(Host):
     body is closed, dropped, or complete; what it raises is logged and changes no response.
 
     With ``sessions``, ``environ["ctxlocal.session"]`` is the
-    :class:`~ctxlocal.session.model.Session`, which ``ctxlocal.context.session`` finds too. It
+    :class:`~ctxlocal.sessions.Session`, which ``ctxlocal.context.session`` finds too. It
     is loaded at the first touch and saved once, before the status goes to the server:
     when the application has returned a complete body, or produced its first chunk, or
     called ``write``. A plain mapping that the application puts in its place in the environ

@@ -42,7 +42,7 @@ def pytest_runtestloop() -> Generator[None, object, object]:
 @pytest.fixture(autouse=True)
 def _close_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close the files of sessions: from 3.13 on sqlite3 warns of one that is dropped open."""
-    module = sys.modules.get("ctxlocal.session.stores.sqlite")
+    module = sys.modules.get("ctxlocal.sessions.stores.sqlite")
     if module is None:
         yield
         return

@@ -15,9 +15,9 @@ from typing import Any
 
 
 def sessions() -> None:
-    from ctxlocal.session import SignedCookieSessions
-    from ctxlocal.session.stores.memory import MemoryStore
-    from ctxlocal.session.stores.sqlite import SQLiteStore
+    from ctxlocal.sessions import SignedCookieSessions
+    from ctxlocal.sessions.stores.memory import MemoryStore
+    from ctxlocal.sessions.stores.sqlite import SQLiteStore
 
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder) / "sessions.db")
@@ -27,9 +27,9 @@ def sessions() -> None:
 
 def web() -> None:
     from ctxlocal.app import App, session
-    from ctxlocal.session.cookie import Cookie
-    from ctxlocal.session.stored import StoredSessions
-    from ctxlocal.session.stores.memory import MemoryStore
+    from ctxlocal.sessions.cookie import Cookie
+    from ctxlocal.sessions.in_store.sessions import StoredSessions
+    from ctxlocal.sessions.stores.memory import MemoryStore
 
     app = App("shop", StoredSessions(MemoryStore(), cookie=Cookie.for_development("sid")))
 
@@ -42,13 +42,13 @@ def web() -> None:
 
 
 def crypto() -> None:
-    from ctxlocal.session import EncryptedCookieSessions
+    from ctxlocal.sessions import EncryptedCookieSessions
 
     _count_in(EncryptedCookieSessions(b"k" * 32))
 
 
 def redis() -> None:
-    from ctxlocal.session.stores.redis import RedisStore
+    from ctxlocal.sessions.stores.redis import RedisStore
 
     with tempfile.TemporaryDirectory() as folder:
         socket = f"{folder}/redis"
@@ -66,8 +66,8 @@ def redis() -> None:
 
 def sql() -> None:
     """Without a driver and a server all of it is loaded, and refuses clearly."""
-    from ctxlocal.session.errors import SessionConfigError
-    from ctxlocal.session.stores.url import open_store
+    from ctxlocal.sessions.errors import SessionConfigError
+    from ctxlocal.sessions.stores.url import open_store
 
     said = ""
     try:
@@ -84,7 +84,7 @@ def cli() -> None:
 
 def demo() -> None:
     from ctxlocal.cli.demo.shop import make_shop
-    from ctxlocal.session.stores.memory import MemoryStore
+    from ctxlocal.sessions.stores.memory import MemoryStore
 
     client = make_shop(_stored(MemoryStore()), "no server").test_client()
     assert "lamp" in client.get("/").text
@@ -115,7 +115,7 @@ def bench() -> None:
 
 
 def _stored(store: Any) -> Any:
-    from ctxlocal.session import Cookie, StoredSessions
+    from ctxlocal.sessions import Cookie, StoredSessions
 
     return StoredSessions(store, cookie=Cookie.for_development("sid"))
 

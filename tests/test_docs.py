@@ -140,8 +140,8 @@ DOCUMENTED = (
     "ctxlocal.app",
     "ctxlocal.wsgi",
     "ctxlocal.asgi",
-    "ctxlocal.session",
-    "ctxlocal.session.errors",
+    "ctxlocal.sessions",
+    "ctxlocal.sessions.errors",
     "ctxlocal.testing",
 )
 

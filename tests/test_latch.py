@@ -13,7 +13,7 @@ import pytest
 from ctxlocal import _adoption, _inherit, _plain_http
 from ctxlocal import local as _impl
 from ctxlocal.local.pure import latch as pure_latch
-from ctxlocal.session.stores import memory
+from ctxlocal.sessions.stores import memory
 
 from .interleaving import interleavings
 

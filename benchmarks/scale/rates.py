@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from ctxlocal.cli.bench.rival import load
-from ctxlocal.session.protocol import Change
+from ctxlocal.sessions.stores.protocol import Change
 
 from .clock import late
 from .records import Figures, content, key
@@ -59,7 +59,7 @@ def measure(kind: str, directory: Path, processes: int) -> Figures:
 
 
 def _fill(url: str) -> None:
-    store = load("ctxlocal.session.stores.url").open_store(url)
+    store = load("ctxlocal.sessions.stores.url").open_store(url)
     if hasattr(store, "create_table"):
         store.create_table()
     for number in range(_SESSIONS):
@@ -68,7 +68,7 @@ def _fill(url: str) -> None:
 
 
 def _work(url: str, seed: int, barrier: Barrier, results: SimpleQueue[list[float]]) -> None:
-    store = load("ctxlocal.session.stores.url").open_store(url)
+    store = load("ctxlocal.sessions.stores.url").open_store(url)
     choose = random.Random(seed)
     taken: list[float] = []
     store.load(key(0))  # connects

@@ -16,7 +16,7 @@ from typing import Any
 
 from ctxlocal._at_once import at_once
 from ctxlocal.cli.bench.rival import load
-from ctxlocal.session.protocol import KEPT_COMMITS, USER, Change, Record
+from ctxlocal.sessions.stores.protocol import KEPT_COMMITS, USER, Change, Record
 
 from .clock import late, middle, once_ns
 
@@ -77,7 +77,7 @@ class FilledSQLite(Filled):
     def __init__(self, directory: Path) -> None:
         self._path = directory / "sessions.db"
         self._ahead = 0.0
-        store = load("ctxlocal.session.stores.sqlite").SQLiteStore
+        store = load("ctxlocal.sessions.stores.sqlite").SQLiteStore
         self.store = store(self._path, clock=lambda: time() + self._ahead)
 
     def fill(self, numbers: range) -> None:
@@ -113,12 +113,12 @@ class FilledRedis(Filled):
 
     def __init__(self, port: int) -> None:
         url = f"redis://127.0.0.1:{port}/0"
-        self.store = load("ctxlocal.session.stores.redis").RedisStore.from_url(url)
+        self.store = load("ctxlocal.sessions.stores.redis").RedisStore.from_url(url)
         self._client = load("redis").Redis(port=port)
 
     def fill(self, numbers: range) -> None:
         """Create them by the store's own steps, some at once: what all ask goes in one batch."""
-        redis = load("ctxlocal.session.stores.redis")
+        redis = load("ctxlocal.sessions.stores.redis")
         operations = self.store._operations
         send, operations._send = operations._send, _hand_over
         todo = iter(numbers)

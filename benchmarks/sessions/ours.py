@@ -18,7 +18,7 @@ def wsgi(sessions: Any, visit: Visit) -> Any:
     """Return a plain WSGI application in ctxlocal's middleware; None: without sessions."""
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
-        body = visit(environ["PATH_INFO"], partial(environ.get, "ctxlocal.session"), environ)
+        body = visit(environ["PATH_INFO"], partial(environ.get, "ctxlocal.sessions"), environ)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body.encode()]
 
@@ -75,47 +75,49 @@ def app_visit() -> Visit:
 
 def memory(place: Place) -> Any:
     """Return sessions in this process's memory."""
-    return _stored(load("ctxlocal.session.stores.memory").MemoryStore())
+    return _stored(load("ctxlocal.sessions.stores.memory").MemoryStore())
 
 
 def sqlite(place: Place, is_blocking: bool = True, **settings: Any) -> Any:
     """Return sessions in a SQLite file."""
-    store = load("ctxlocal.session.stores.sqlite").SQLiteStore
+    store = load("ctxlocal.sessions.stores.sqlite").SQLiteStore
     return _stored(store(place.new_path(), is_blocking=is_blocking), **settings)
 
 
 def redis(place: Place) -> Any:
     """Return sessions in Redis, for threads; where trips are counted, over the client that does."""
-    store = load("ctxlocal.session.stores.redis").RedisStore
+    store = load("ctxlocal.sessions.stores.redis").RedisStore
     return _stored(store(place.redis) if place.trips else store.from_url(place.redis_url))
 
 
 def redis_async(place: Place, **settings: Any) -> Any:
     """Return sessions in Redis, for asyncio; where trips are counted as in :func:`redis`."""
-    store = load("ctxlocal.session.stores.redis").AsyncRedisStore
+    store = load("ctxlocal.sessions.stores.redis").AsyncRedisStore
     made = store(place.redis_async) if place.trips else store.from_url(place.redis_url)
     return _stored(made, **settings)
 
 
 def postgresql(place: Place) -> Any:
     """Return sessions in PostgreSQL, for threads."""
-    return _stored(load("ctxlocal.session.stores.sql").SQLStore.from_url(place.postgresql_url))
+    return _stored(load("ctxlocal.sessions.stores.sql").SQLStore.from_url(place.postgresql_url))
 
 
 def postgresql_async(place: Place) -> Any:
     """Return sessions in PostgreSQL, for asyncio."""
-    return _stored(load("ctxlocal.session.stores.sql").AsyncSQLStore.from_url(place.postgresql_url))
+    return _stored(
+        load("ctxlocal.sessions.stores.sql").AsyncSQLStore.from_url(place.postgresql_url)
+    )
 
 
 def signed(place: Place) -> Any:
     """Return sessions in a signed cookie."""
-    return load("ctxlocal.session.cookie_sessions").SignedCookieSessions(KEY)
+    return load("ctxlocal.sessions.in_cookie.sessions").SignedCookieSessions(KEY)
 
 
 def encrypted(place: Place) -> Any:
     """Return sessions in an encrypted cookie."""
-    return load("ctxlocal.session.cookie_sessions").EncryptedCookieSessions(KEY)
+    return load("ctxlocal.sessions.in_cookie.sessions").EncryptedCookieSessions(KEY)
 
 
 def _stored(store: Any, **settings: Any) -> Any:
-    return load("ctxlocal.session.stored").StoredSessions(store, **settings)
+    return load("ctxlocal.sessions.in_store.sessions").StoredSessions(store, **settings)

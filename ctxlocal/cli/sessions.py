@@ -22,8 +22,8 @@ from rich.text import Text
 from .stores import StoreProblem, opened
 
 if TYPE_CHECKING:
-    from ..session.protocol import Record, Store
-    from ..session.stored import SessionInfo
+    from ..sessions.in_store.sessions import SessionInfo
+    from ..sessions.stores.protocol import Record, Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -90,7 +90,7 @@ def list_(url: str, user: str | None, limit: int, as_json: bool) -> None:
     """
 
     def found(store: Store) -> list[SessionInfo]:
-        from ..session.stored import session_info
+        from ..sessions.in_store.sessions import session_info
 
         records: Iterable[tuple[str, Record]]
         records = store.scan() if user is None else reversed(store.list(user))
@@ -118,7 +118,7 @@ def show(url: str, handle: str, with_values: bool, as_json: bool) -> None:
     """
 
     def found(store: Store) -> SessionInfo:
-        from ..session.stored import session_info
+        from ..sessions.in_store.sessions import session_info
 
         return session_info(*_find(store, handle))
 
@@ -207,7 +207,7 @@ def _fail(problem: str, status: int) -> NoReturn:
 
 def _find(store: Store, handle: str) -> tuple[str, Record]:
     """Return the session whose handle begins so, with its key. O(sessions), or those of a user."""
-    from ..session.handle import handle_of, read_handle
+    from ..sessions.handle import handle_of, read_handle
 
     handle = handle.lower()
     if _is_handle(handle) is None:
@@ -225,7 +225,7 @@ def _find(store: Store, handle: str) -> tuple[str, Record]:
 
 def _end(store: Store, handle: str) -> None:
     """End the session, also if its id is being renewed."""
-    from ..session.handle import handle_of, read_handle
+    from ..sessions.handle import handle_of, read_handle
 
     is_ended = False
     while not is_ended:

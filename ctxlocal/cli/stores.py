@@ -12,7 +12,7 @@ from .._at_once import at_once
 from ..errors import CtxLocalError
 
 if TYPE_CHECKING:
-    from ..session.protocol import Store
+    from ..sessions.stores.protocol import Store
 
 
 class StoreProblem(Exception):
@@ -27,7 +27,7 @@ def opened(url: str, *, must_exist: bool = False) -> Iterator[Store]:
     :raises StoreProblem: it cannot be opened, or fails within the block.
     """
     try:
-        from ..session.stores.url import open_store
+        from ..sessions.stores.url import open_store
 
         with closing(open_store(url)) as store:
             if must_exist:
@@ -38,7 +38,7 @@ def opened(url: str, *, must_exist: bool = False) -> Iterator[Store]:
 
 
 def _refuse_missing(store: Store) -> None:
-    from ..session.stores.memory import MemoryStore
+    from ..sessions.stores.memory import MemoryStore
 
     if isinstance(store, MemoryStore):
         raise StoreProblem("memory: is in one process, and no other can look into it")
@@ -52,7 +52,7 @@ def _refuse_missing(store: Store) -> None:
 
 
 def _refuse_missing_table(store: Store) -> None:
-    from ..session.stores.sql import SQLStore
+    from ..sessions.stores.sql import SQLStore
 
     assert isinstance(store, SQLStore)
     table = store._operations._table.name
@@ -62,7 +62,7 @@ def _refuse_missing_table(store: Store) -> None:
 
 def _explain(error: Exception, url: str) -> str:
     """Return one line: ours, or what the driver said, whose message may be many lines long."""
-    from ..session.errors import SessionConfigError, StoreUnavailableError
+    from ..sessions.errors import SessionConfigError, StoreUnavailableError
 
     cause = error.__cause__
     for each in (error, cause):

@@ -1,4 +1,4 @@
-"""The rules of :mod:`ctxlocal.session.protocol` on records whose key changes at that moment.
+"""The rules of :mod:`ctxlocal.sessions.stores.protocol` on records whose key changes at that moment.
 
 A :class:`_Client` renews a record's key again and again, in a thread of its own, until it
 is told that there is no record any more. What ends records has to end these.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from ..session.protocol import HANDLE, USER, Answer, Expect, Incr
+from ..sessions.stores.protocol import HANDLE, USER, Answer, Expect, Incr
 from ._rules import RULES as RULES
 from ._rules import rule
 from ._trial import TTL, Trial

@@ -1,4 +1,4 @@
-"""The rules of :mod:`ctxlocal.session.protocol`, one function each; its docstring is the rule."""
+"""The rules of :mod:`ctxlocal.sessions.stores.protocol`, one function each; its docstring is the rule."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..session.errors import StoreUnavailableError
-from ..session.protocol import (
+from ..sessions.errors import StoreUnavailableError
+from ..sessions.stores.protocol import (
     HANDLE,
     KEPT_COMMITS,
     MAX_INT,

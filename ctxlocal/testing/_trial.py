@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from reprlib import Repr
 from typing import Any, TypeVar
 
-from ..session.protocol import Answer, Change, Op, Record
+from ..sessions.stores.protocol import Answer, Change, Op, Record
 
 T = TypeVar("T")
 LoseReply = Callable[[Any], AbstractContextManager[object]]
@@ -23,7 +23,7 @@ TTL = 1000.0
 
 
 class StoreContractError(AssertionError):
-    """A store broke a rule of :mod:`ctxlocal.session.protocol`.
+    """A store broke a rule of :mod:`ctxlocal.sessions.stores.protocol`.
 
     ``rule`` is the rule's name, ``did`` the calls that were made, ``expected`` and ``got``
     describe what should have come of them and what did.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from inspect import iscoroutinefunction, isfunction, signature
 from typing import Any
 
-from ..session.protocol import AsyncStore, Store
+from ..sessions.stores.protocol import AsyncStore, Store
 from ._renewals import RULES  # all of them
 from ._rules import Rule
 from ._trial import Bridge, LoseReply, StoreContractError, Trial

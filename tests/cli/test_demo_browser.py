@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
-from ctxlocal.session.stores.url import open_store
+from ctxlocal.sessions.stores.url import open_store
 from tests.chromium import chromium, console
 from tests.shop_process import Shop, shop
 

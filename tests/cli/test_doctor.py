@@ -341,8 +341,8 @@ class TestCommand:
 
 
 MIDDLEWARE = """
-from ctxlocal.session import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions import StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
 sessions = StoredSessions(MemoryStore())
 """
 STARLETTE = f"""{MIDDLEWARE}

@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ctxlocal.cli.commands import ctxlocal
-from ctxlocal.session.cookie import Cookie, scan
-from ctxlocal.session.handle import handle_of
-from ctxlocal.session.protocol import USER
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.sqlite import SQLiteStore
-from ctxlocal.session.stores.url import open_store
-from ctxlocal.session.token import key_of
+from ctxlocal.sessions.cookie import Cookie, scan
+from ctxlocal.sessions.handle import handle_of
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.in_store.token import key_of
+from ctxlocal.sessions.stores.protocol import USER
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.url import open_store
 from tests.services import free_port, redis_server
 
 PASSWORD = "hunter2"
@@ -360,7 +360,7 @@ class TestNoStore:
         assert PASSWORD not in done.output
 
     def test_a_library_that_is_missing(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(sys.modules, "ctxlocal.session.stores.redis", raising=False)
+        monkeypatch.delitem(sys.modules, "ctxlocal.sessions.stores.redis", raising=False)
         for name in [name for name in sys.modules if name.split(".")[0] == "redis"]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "redis", None)

@@ -18,7 +18,7 @@ def test_what_is_listed_is_in_the_code_and_has_a_reason() -> None:
     assert all(listed.values())
 
 
-@pytest.mark.parametrize("path", ["ident/record.py", "local/storage.py", "session/codec.py"])
+@pytest.mark.parametrize("path", ["ident/record.py", "local/storage.py", "sessions/codec.py"])
 def test_each_mutant_is_another_program_and_has_a_name_and_an_entry_of_its_own(path: str) -> None:
     source = (PACKAGE / path).read_bytes()
     mutants = mutants_of(PACKAGE, path)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session import event
-from ctxlocal.session.interface import SessionHeaders
-from ctxlocal.session.model import Session
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stored_session import AsyncStoredSession, StoredSession
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.token import key_of
+from ctxlocal.sessions import events as event
+from ctxlocal.sessions.in_store.session import AsyncStoredSession, StoredSession
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.in_store.token import key_of
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .stores.conftest import Clock
 

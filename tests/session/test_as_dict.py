@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse
 from ctxlocal import unwrap
 from ctxlocal.app import App
 from ctxlocal.context import session as current_session
-from ctxlocal.session.fields import Fields
-from ctxlocal.session.model import NullSession, Session
-from ctxlocal.session.stored_session import StoredSession
+from ctxlocal.sessions.fields import Fields
+from ctxlocal.sessions.in_store.session import StoredSession
+from ctxlocal.sessions.session import NullSession, Session
 
 from .conftest import Browser, Make
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.errors import SessionConfigError, SessionNotLoadedError
-from ctxlocal.session.protocol import Record
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.errors import SessionConfigError, SessionNotLoadedError
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Record
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 
 from .conftest import Browser, Make
 from .stores.conftest import Clock

@@ -22,12 +22,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from ctxlocal.session import codec as codec_module
-from ctxlocal.session import scalars as scalars_module
-from ctxlocal.session.codec import MAX_BYTES, MAX_DEPTH, decode, encode, register
-from ctxlocal.session.depth import TAGS
-from ctxlocal.session.errors import SessionConfigError, UnstorableValueError
-from ctxlocal.session.protocol import MAX_INT, MIN_INT
+from ctxlocal.sessions import codec as codec_module
+from ctxlocal.sessions import scalars as scalars_module
+from ctxlocal.sessions.codec import MAX_BYTES, MAX_DEPTH, decode, encode, register
+from ctxlocal.sessions.depth import TAGS
+from ctxlocal.sessions.errors import SessionConfigError, UnstorableValueError
+from ctxlocal.sessions.stores.protocol import MAX_INT, MIN_INT
 
 BERLIN = ZoneInfo("Europe/Berlin")
 day = timedelta(days=1)
@@ -191,7 +191,7 @@ def test_the_context_of_decimals_does_not_show() -> None:
 
 def test_a_set_has_one_order_in_every_process(run_python: Callable[..., str]) -> None:
     code = (
-        "from ctxlocal.session.codec import encode\n"
+        "from ctxlocal.sessions.codec import encode\n"
         "print(encode('', {str(i) for i in range(50)} | {1, 2.5, None, (1, 'x')}).hex())"
     )
     made = {run_python(code, PYTHONHASHSEED=str(seed)) for seed in range(3)}
@@ -398,9 +398,9 @@ Point = namedtuple("Point", "x y")
 STORABLE = (
     "Store str, int, float, bool, None, bytes, datetime, date, time, timedelta, UUID, Decimal, "
     "Markup, and lists, tuples, dicts, sets and frozensets of these, or register the type with "
-    "ctxlocal.session.register()."
+    "ctxlocal.sessions.register()."
 )
-REGISTER = ", or register the type with ctxlocal.session.register()."
+REGISTER = ", or register the type with ctxlocal.sessions.register()."
 ZONE = "does not come back as it was. Use zoneinfo.ZoneInfo(key) or datetime.timezone."
 
 

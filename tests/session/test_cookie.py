@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ctxlocal.session.cookie import MAX_AGE, MAX_SIZE, Cookie, clear_site_data, scan
-from ctxlocal.session.errors import CookieTooLargeError, SessionConfigError
+from ctxlocal.sessions.cookie import MAX_AGE, MAX_SIZE, Cookie, clear_site_data, scan
+from ctxlocal.sessions.errors import CookieTooLargeError, SessionConfigError
 
 NAME = "__Host-session"
 

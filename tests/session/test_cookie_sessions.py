@@ -12,23 +12,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctxlocal.session import event
-from ctxlocal.session.cookie import MAX_AGE, Cookie, scan
-from ctxlocal.session.cookie_sessions import (
-    CookieSession,
-    EncryptedCookieSessions,
-    SignedCookieSessions,
-)
-from ctxlocal.session.envelope import Envelope
-from ctxlocal.session.errors import (
+from ctxlocal.sessions import events as event
+from ctxlocal.sessions.cookie import MAX_AGE, Cookie, scan
+from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     NotSupportedByStore,
     SessionClosedError,
     SessionConfigError,
     SessionError,
 )
-from ctxlocal.session.keyring import Keyring
-from ctxlocal.session.model import Session
+from ctxlocal.sessions.in_cookie.envelope import Envelope
+from ctxlocal.sessions.in_cookie.keyring import Keyring
+from ctxlocal.sessions.in_cookie.sessions import (
+    CookieSession,
+    EncryptedCookieSessions,
+    SignedCookieSessions,
+)
+from ctxlocal.sessions.session import Session
 
 KEY, OTHER_KEY = "a key   " * 4, "another " * 4
 NAME, FLASH_NAME = "__Host-session", "__Host-session-flash"
@@ -448,7 +448,7 @@ def test_r32_a_corrupt_value_is_an_empty_session_a_log_line_and_a_counter(
     fields = {"a": b"\xc1", "b": b"2", "\0born": repr(clock.now).encode()}
     token = sessions._seal.seal(Envelope(clock.now, clock.now + 60, fields))
     session = sessions.open(f"{NAME}={token}")
-    with caplog.at_level(logging.ERROR, "ctxlocal.session"), heard(*ALL) as seen:
+    with caplog.at_level(logging.ERROR, "ctxlocal.sessions"), heard(*ALL) as seen:
         assert session.get("a") is None
     assert dict(session) == {}
     assert sessions.corrupt_records == 1

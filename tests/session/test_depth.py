@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ctxlocal.session.depth import TAGS, is_deep
+from ctxlocal.sessions.depth import TAGS, is_deep
 
 LEVELS = 5
 OTHER = 0x63  # an Ext's code that is none of ours

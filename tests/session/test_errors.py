@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.errors import (
+from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     CorruptRecordError,
     FreshLoginRequiredError,

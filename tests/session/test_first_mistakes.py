@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session import Cookie, SignedCookieSessions, StoredSessions
-from ctxlocal.session.errors import SessionConfigError, SessionError, UnstorableValueError
-from ctxlocal.session.model import NullSession, Session
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
-from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
-from ctxlocal.session.stores.sqlite import SQLiteStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions import Cookie, SignedCookieSessions, StoredSessions
+from ctxlocal.sessions.errors import SessionConfigError, SessionError, UnstorableValueError
+from ctxlocal.sessions.session import NullSession, Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.testing import check_async_store, check_store
 
 from .conftest import Browser, Make
@@ -77,10 +77,10 @@ def test_a_cookie_is_no_name(kind: str, cookie: Any, why: str) -> None:
     [
         (
             "redis://user:secret@host",
-            "it is a str; ctxlocal.session.stores.url.open_store(url) makes a store",
+            "it is a str; ctxlocal.sessions.stores.url.open_store(url) makes a store",
         ),
         (MemoryStore, "MemoryStore is a class; call it: MemoryStore(...)"),
-        (None, "None is no Store; see ctxlocal.session.protocol"),
+        (None, "None is no Store; see ctxlocal.sessions.stores.protocol"),
     ],
 )
 def test_a_store_is_made_before(store: Any, why: str) -> None:
@@ -94,7 +94,7 @@ def test_a_store_is_made_before(store: Any, why: str) -> None:
         (AsyncRedisStore, "client: it is a URL; use AsyncRedisStore.from_url(url)"),
         (SQLStore, "engine: it is a URL; use SQLStore.from_url(url)"),
         (AsyncSQLStore, "engine: it is a URL; use AsyncSQLStore.from_url(url)"),
-        (SQLiteStore, "path: it is a URL; use ctxlocal.session.stores.url.open_store(url)"),
+        (SQLiteStore, "path: it is a URL; use ctxlocal.sessions.stores.url.open_store(url)"),
     ],
 )
 def test_a_store_is_not_made_of_a_url(kind: Any, message: str) -> None:
@@ -316,15 +316,15 @@ def test_a_missing_package_is_named_with_its_extra(run_python: Callable[..., str
         ):
             sys.modules[package] = None
             try:
-                import_module(f"ctxlocal.session.{module}")
+                import_module(f"ctxlocal.sessions.{module}")
             except MissingDependencyError as error:
                 print(f"{error.package} {error.extra}: {error}".partition(", which")[0])
             del sys.modules[package]
     """)
     assert output.splitlines() == [
-        "blinker sessions: ctxlocal.session needs blinker",
-        "msgspec sessions: ctxlocal.session needs msgspec",
-        "msgspec sessions: ctxlocal.session needs msgspec",
+        "blinker sessions: ctxlocal.sessions needs blinker",
+        "msgspec sessions: ctxlocal.sessions needs msgspec",
+        "msgspec sessions: ctxlocal.sessions needs msgspec",
         "cryptography crypto: An encrypted cookie needs cryptography",
         "redis redis: The Redis session store needs redis",
         "sqlalchemy sql: The SQL session store needs sqlalchemy",

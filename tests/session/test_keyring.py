@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxlocal.session.errors import SessionConfigError
-from ctxlocal.session.keyring import Keyring, hkdf
+from ctxlocal.sessions.errors import SessionConfigError
+from ctxlocal.sessions.in_cookie.keyring import Keyring, hkdf
 
 OLD, NEW = "old key " * 4, b"new key " * 4
 MAKE_ONE = 'Make one: python -c "import secrets; print(secrets.token_hex(32))"'

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ctxlocal.session.errors import SessionConfigError
-from ctxlocal.session.lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
+from ctxlocal.sessions.errors import SessionConfigError
+from ctxlocal.sessions.lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
 
 DAY = 86400
 INFINITE = float("inf")

@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import Store
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.url import open_async_store, open_store
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.protocol import Store
+from ctxlocal.sessions.stores.url import open_async_store, open_store
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60

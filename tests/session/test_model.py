@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ctxlocal.session.codec import MAX_BYTES
-from ctxlocal.session.errors import SessionEndedError, UnstorableValueError
-from ctxlocal.session.protocol import FLASH, MEMBER, USER, Record
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stored_session import StoredSession
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.codec import MAX_BYTES
+from ctxlocal.sessions.errors import SessionEndedError, UnstorableValueError
+from ctxlocal.sessions.in_store.session import StoredSession
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import FLASH, MEMBER, USER, Record
 
 from .conftest import Browser
 

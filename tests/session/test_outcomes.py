@@ -17,18 +17,18 @@ import pytest
 
 from ctxlocal.app import App
 from ctxlocal.context import session as current_session
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import (
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import (
     CorruptRecordError,
     SessionConflictError,
     SessionEndedError,
     StoreUnavailableError,
 )
-from ctxlocal.session.protocol import USER
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stored_session import AsyncStoredSession, StoredSession
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.in_store.session import AsyncStoredSession, StoredSession
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import USER
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 
 from .conftest import Browser
 

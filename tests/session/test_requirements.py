@@ -17,20 +17,20 @@ import pytest
 from ctxlocal import is_bound, unwrap
 from ctxlocal.app import App
 from ctxlocal.context import session as current_session
-from ctxlocal.session.errors import (
+from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
     SessionClosedError,
     SessionEndedError,
     SessionLimitError,
     StoreUnavailableError,
 )
-from ctxlocal.session.interface import SessionHeaders
-from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import USER, Answer, Change, Record
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stored_session import AsyncStoredSession, StoredSession
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.token import new_id
+from ctxlocal.sessions.in_store.session import AsyncStoredSession, StoredSession
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.in_store.token import new_id
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import USER, Answer, Change, Record
 
 from .conftest import Browser, Make
 from .stores.conftest import Clock
@@ -1330,7 +1330,7 @@ def test_r35_a_clear_by_another_request_is_a_conflict(browser: Browser, events: 
 
 
 def test_r35_a_receiver_may_read_the_session(browser: Browser) -> None:
-    from ctxlocal.session import event
+    from ctxlocal.sessions import events as event
 
     with browser.request() as session:
         session["a"] = 1
@@ -1345,7 +1345,7 @@ def test_r35_a_receiver_may_read_the_session(browser: Browser) -> None:
 
 
 def test_r35_a_receiver_that_writes_too_late_is_told(browser: Browser) -> None:
-    from ctxlocal.session import event
+    from ctxlocal.sessions import events as event
 
     def receive(sender: object, session: Any, **_: object) -> None:
         session["b"] = 1

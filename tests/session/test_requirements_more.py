@@ -16,24 +16,25 @@ import pytest
 import ctxlocal
 from ctxlocal.app import App
 from ctxlocal.context import session as current_session
-from ctxlocal.session import codec, event
-from ctxlocal.session.cookie import MAX_AGE, MAX_SIZE, Cookie
-from ctxlocal.session.cookie_sessions import EncryptedCookieSessions, SignedCookieSessions
-from ctxlocal.session.envelope import HEAD_SIZE, Envelope, Rejected, pack
-from ctxlocal.session.errors import (
+from ctxlocal.sessions import codec
+from ctxlocal.sessions import events as event
+from ctxlocal.sessions.cookie import MAX_AGE, MAX_SIZE, Cookie
+from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     FreshLoginRequiredError,
     StoreUnavailableError,
     UnstorableValueError,
 )
-from ctxlocal.session.interface import SessionHeaders
-from ctxlocal.session.keyring import Keyring
-from ctxlocal.session.protocol import Answer, Change
-from ctxlocal.session.sealing import NONCE_SIZE, TAG_SIZE, Sealer
-from ctxlocal.session.signing import Signer
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.token import key_of, new_id
+from ctxlocal.sessions.in_cookie.envelope import HEAD_SIZE, Envelope, Rejected, pack
+from ctxlocal.sessions.in_cookie.keyring import Keyring
+from ctxlocal.sessions.in_cookie.sealer import NONCE_SIZE, TAG_SIZE, Sealer
+from ctxlocal.sessions.in_cookie.sessions import EncryptedCookieSessions, SignedCookieSessions
+from ctxlocal.sessions.in_cookie.signer import Signer
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.in_store.token import key_of, new_id
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Answer, Change
 from ctxlocal.wsgi import ContextMiddleware
 
 from ..web.asgi_client import call
@@ -155,7 +156,7 @@ def visit(entrance: str, sessions: Any, query: str, headers: dict[str, str], bod
 
 
 def test_r5_the_name_in_a_log_is_salted(run_python: Callable[..., str]) -> None:
-    code = "from ctxlocal.session.token import log_name; print(log_name('a' * 64))"
+    code = "from ctxlocal.sessions.in_store.token import log_name; print(log_name('a' * 64))"
     names = [run_python(code) for _ in range(2)]
     assert names[0] != names[1]
 
@@ -168,7 +169,7 @@ def test_r5_one_session_has_one_name_in_the_logs(
     late = [browser.open() for _ in range(2)]
     for session in late:
         session["a"] = 2
-    with caplog.at_level(logging.INFO, "ctxlocal.session"):
+    with caplog.at_level(logging.INFO, "ctxlocal.sessions"):
         browser.sessions.revoke(browser.key)
         for session in late:
             browser.save(session)

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ctxlocal.session.cookie import MAX_SIZE, Cookie
-from ctxlocal.session.envelope import HEAD_SIZE, Envelope, Rejected, Seal, pack
-from ctxlocal.session.keyring import Keyring
-from ctxlocal.session.sealing import NONCE_SIZE, Sealer
-from ctxlocal.session.signing import Signer, _signature
+from ctxlocal.sessions.cookie import MAX_SIZE, Cookie
+from ctxlocal.sessions.in_cookie.envelope import HEAD_SIZE, Envelope, Rejected, Seal, pack
+from ctxlocal.sessions.in_cookie.keyring import Keyring
+from ctxlocal.sessions.in_cookie.sealer import NONCE_SIZE, Sealer
+from ctxlocal.sessions.in_cookie.signer import Signer, _signature
 
 OLD, NEW, FOREIGN = "old key " * 4, "new key " * 4, "foreign " * 4
 NAME, NOW = "__Host-session", 1_700_000_000.0
@@ -281,7 +281,7 @@ def test_r27_signed_cookies_do_not_need_cryptography(run_python: Callable[..., s
     output = run_python("""
         import sys
         sys.modules["cryptography"] = None
-        from ctxlocal.session.cookie_sessions import SignedCookieSessions
+        from ctxlocal.sessions.in_cookie.sessions import SignedCookieSessions
         sessions = SignedCookieSessions("k" * 32)
         session = sessions.open("")
         session["a"] = 1

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.cookie import MAX_AGE, Cookie
-from ctxlocal.session.errors import (
+from ctxlocal.sessions.cookie import MAX_AGE, Cookie
+from ctxlocal.sessions.errors import (
     CorruptRecordError,
     SessionConfigError,
     SessionConflictError,
     SessionError,
     StoreUnavailableError,
 )
-from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import MAX_INT, MIN_INT, Answer, Record
-from ctxlocal.session.quick_session import QuickSession
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stored_session import StoredSession
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.in_store.quick import QuickSession
+from ctxlocal.sessions.in_store.session import StoredSession
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import MAX_INT, MIN_INT, Answer, Record
 
 from .conftest import Browser, Make
 from .stores.conftest import Clock

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ctxlocal.session.token import commit_id, log_name
+from ctxlocal.sessions.in_store.token import commit_id, log_name
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

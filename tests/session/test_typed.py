@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctxlocal.session import StoredSessions
-from ctxlocal.session.codec import encode
-from ctxlocal.session.errors import UnstorableValueError
-from ctxlocal.session.protocol import RESERVED, Change, Record
-from ctxlocal.session.schema import Schema
-from ctxlocal.session.stored_session import StoredSession
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions import StoredSessions
+from ctxlocal.sessions.codec import encode
+from ctxlocal.sessions.errors import UnstorableValueError
+from ctxlocal.sessions.in_store.session import StoredSession
+from ctxlocal.sessions.schema import Schema
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import RESERVED, Change, Record
 
 from .conftest import Browser, Make
 from .stores.conftest import Clock

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ctxlocal.session import EncryptedCookieSessions, SignedCookieSessions
-from ctxlocal.session.codec import encode
-from ctxlocal.session.errors import UnstorableValueError
-from ctxlocal.session.protocol import Change
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions import EncryptedCookieSessions, SignedCookieSessions
+from ctxlocal.sessions.codec import encode
+from ctxlocal.sessions.errors import UnstorableValueError
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Change
 
 from .conftest import Browser, Make
 from .stores.conftest import Clock

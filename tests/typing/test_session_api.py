@@ -14,11 +14,11 @@ from typing_extensions import assert_type
 from ctxlocal import asgi, wsgi
 from ctxlocal.app import App, Response, TestClient, jsonify
 from ctxlocal.context import copy_current_request_context, current_app, g, request, session
-from ctxlocal.session import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
-from ctxlocal.session.model import Results
-from ctxlocal.session.protocol import Store
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.sessions import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
+from ctxlocal.sessions.session import Results
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Store
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
 from ctxlocal.wsgi import ContextMiddleware
 
 

@@ -40,9 +40,8 @@ from ctxlocal.context import (
     request,
     session,
 )
-from ctxlocal.session import event
-from ctxlocal.session.cookie_sessions import SignedCookieSessions
-from ctxlocal.session.errors import (
+from ctxlocal.sessions import events as event
+from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
     SessionClosedError,
     SessionConflictError,
@@ -50,10 +49,11 @@ from ctxlocal.session.errors import (
     SessionLimitError,
     StoreUnavailableError,
 )
-from ctxlocal.session.interface import SessionHeaders
-from ctxlocal.session.model import Session
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.in_cookie.sessions import SignedCookieSessions
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.wsgi import ContextMiddleware
 
 STRATEGIES = ("context", "thread", "greenlet", "task")

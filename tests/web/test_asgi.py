@@ -25,8 +25,8 @@ from ctxlocal.context import (
     on_teardown,
     session,
 )
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import (
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     FreshLoginRequiredError,
     SessionClosedError,
@@ -35,11 +35,11 @@ from ctxlocal.session.errors import (
     SessionLimitError,
     StoreUnavailableError,
 )
-from ctxlocal.session.interface import SessionHeaders, SessionInterface
-from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import Record
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionHeaders, SessionInterface
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Record
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 

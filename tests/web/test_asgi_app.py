@@ -30,11 +30,11 @@ from ctxlocal.context import (
     request,
     session,
 )
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import SessionClosedError, StoreUnavailableError
-from ctxlocal.session.model import Session
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError, StoreUnavailableError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 

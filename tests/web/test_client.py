@@ -20,10 +20,10 @@ from ctxlocal.context import (
     request,
     session,
 )
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import SessionClosedError
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 
 @pytest.fixture(params=["context", "thread", "greenlet", "task"], autouse=True)

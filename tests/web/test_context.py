@@ -40,11 +40,11 @@ from ctxlocal.context import (
     stream_with_context,
 )
 from ctxlocal.local.pure import latch
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import SessionClosedError
-from ctxlocal.session.model import Session
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 from ..interleaving import interleavings
 

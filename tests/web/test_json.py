@@ -17,8 +17,8 @@ import pytest
 from markupsafe import Markup
 
 from ctxlocal.app import App, jsonify, session
-from ctxlocal.session import Cookie, StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions import Cookie, StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 
 @dataclass

@@ -26,11 +26,11 @@ from ctxlocal.context import (
     on_teardown,
     request,
 )
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.interface import SessionHeaders
-from ctxlocal.session.model import Session
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, call, http_scope
 

@@ -24,10 +24,10 @@ from werkzeug.test import Client
 
 from ctxlocal import asgi, wsgi
 from ctxlocal import context as contexts
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import SessionClosedError, UnstorableValueError
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError, UnstorableValueError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 

@@ -11,14 +11,14 @@ import pytest
 
 import ctxlocal.app
 import ctxlocal.context
-import ctxlocal.session
+import ctxlocal.sessions
 from ctxlocal import _plain_http, asgi, wsgi
 from ctxlocal.app import App
 from ctxlocal.context import session
 from ctxlocal.local import Latch
-from ctxlocal.session import Cookie, SignedCookieSessions, StoredSessions
-from ctxlocal.session.errors import SessionConfigError
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions import Cookie, SignedCookieSessions, StoredSessions
+from ctxlocal.sessions.errors import SessionConfigError
+from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, http_scope, websocket_scope
 
@@ -122,7 +122,7 @@ class TestTheModuleOfThatName:
         r"^ctxlocal\.session is a module; the current session is another thing of that name: "
         r"from ctxlocal\.context import session$"
     )
-    module: Any = ctxlocal.session
+    module: Any = ctxlocal.sessions
 
     def test_it_has_no_keys(self) -> None:
         with pytest.raises(TypeError, match=self.WRONG):
@@ -219,7 +219,7 @@ class TestPlainHTTP:
         for _ in range(2):
             visit(application, "http", "shop.example:8000")
         (record,) = caplog.records
-        assert (record.name, record.levelno) == ("ctxlocal.session", logging.WARNING)
+        assert (record.name, record.levelno) == ("ctxlocal.sessions", logging.WARNING)
         assert record.getMessage() == (
             "The Secure cookie '__Host-session' went out over plain HTTP for the host "
             "'shop.example:8000': browsers drop it, and no session is kept. Serve HTTPS; behind a "

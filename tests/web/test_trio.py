@@ -19,16 +19,16 @@ from ctxlocal._async_library import is_trio
 from ctxlocal.app import App, Response, session
 from ctxlocal.asgi import ContextMiddleware
 from ctxlocal.context import copy_current_request_context, g, has_request_context, request
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.cookie_sessions import SignedCookieSessions
-from ctxlocal.session.errors import SessionConfigError
-from ctxlocal.session.interface import SessionInterface
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
-from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
-from ctxlocal.session.stores.sqlite import SQLiteStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionConfigError
+from ctxlocal.sessions.in_cookie.sessions import SignedCookieSessions
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionInterface
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 
 from ..services import free_port
 from .asgi_client import http_scope
@@ -478,9 +478,9 @@ def serve_two_requests(app: App, store: Any) -> None:
 def test_hypercorn_s_trio_worker_serves_an_app(tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text(f"""
 from ctxlocal.app import App, session
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
 
 store = SQLiteStore({str(tmp_path / "sessions.db")!r})
 app = App("served", sessions=StoredSessions(store, cookie=Cookie.for_development()))

@@ -31,7 +31,7 @@ from ctxlocal.context import (
     session,
 )
 from ctxlocal.errors import FrameBusyError
-from ctxlocal.session.errors import (
+from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     FreshLoginRequiredError,
     SessionClosedError,
@@ -41,11 +41,11 @@ from ctxlocal.session.errors import (
     StoreUnavailableError,
     UnstorableValueError,
 )
-from ctxlocal.session.interface import SessionHeaders
-from ctxlocal.session.model import Session
-from ctxlocal.session.protocol import Record
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Record
 from ctxlocal.wsgi import ContextMiddleware, StartResponse
 
 STRATEGIES = ("context", "thread", "greenlet", "task")
@@ -963,8 +963,8 @@ def test_it_works_without_werkzeug(run_python: Callable[..., str]) -> None:
         import sys
         sys.modules["werkzeug"] = None
         from ctxlocal.context import g, session
-        from ctxlocal.session.stored import StoredSessions
-        from ctxlocal.session.stores.memory import MemoryStore
+        from ctxlocal.sessions.in_store.sessions import StoredSessions
+        from ctxlocal.sessions.stores.memory import MemoryStore
         from ctxlocal.wsgi import ContextMiddleware
 
         def application(environ, start_response):

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 from ... import ident
 from ...app import App
-from ...session.cookie import Cookie
-from ...session.stored import StoredSessions
+from ...sessions.cookie import Cookie
+from ...sessions.in_store.sessions import StoredSessions
 from ..stores import StoreProblem, opened
 from .shop import make_shop
 

@@ -17,8 +17,8 @@ from werkzeug.wrappers import Response
 
 from ...app import App, redirect, url_for
 from ...context import flash, get_flashed_messages, request, session
-from ...session.cookie import clear_site_data
-from ...session.stored import StoredSessions
+from ...sessions.cookie import clear_site_data
+from ...sessions.in_store.sessions import StoredSessions
 
 
 class Product(NamedTuple):

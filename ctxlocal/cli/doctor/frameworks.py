@@ -49,7 +49,7 @@ def in_threads(ignore: frozenset[str]) -> tuple[str, ...]:
 
 def doubled_sessions() -> tuple[Doubled, ...]:
     """Tell which sessions there are beside ctxlocal's, if ctxlocal's are used at all."""
-    interface = _attribute("ctxlocal.session.interface", "SessionInterface")
+    interface = _attribute("ctxlocal.sessions.interface", "SessionInterface")
     if interface is None or not any(True for _ in _instances(interface)):
         return ()
     return (*_starlette_inside(), *_flask_beside(), *_django_beside())

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...context import Host, RequestContext, on_teardown
 from ...local import Local
-from ...session.protocol import Answer, Change, Record, Store
+from ...sessions.stores.protocol import Answer, Change, Record, Store
 
 FORGETS_EVERY = 4
 CONFUSES_EVERY = 10

@@ -24,9 +24,9 @@ from ... import asgi as asgi_layer
 from ... import flow, ident
 from ... import wsgi as wsgi_layer
 from ...app import App, Response, request
-from ...session.cookie import Cookie
-from ...session.stored import StoredSessions
-from ...session.stores.url import open_async_store, open_store
+from ...sessions.cookie import Cookie
+from ...sessions.in_store.sessions import StoredSessions
+from ...sessions.stores.url import open_async_store, open_store
 from . import SETTINGS
 from . import sabotage as broken
 from .conversation import CONVERSATIONS, PAUSE, READ, STREAMED, Children, Steps, Visit

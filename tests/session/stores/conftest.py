@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ctxlocal.session.protocol import AsyncStore, Store
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.stores.sqlite import SQLiteStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import AsyncStore, Store
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 from tests.services import redis_cluster
 
 KEY = "a" * 64

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier as ProcessBarrier
 from typing import Protocol
 
-from ctxlocal.session.protocol import USER, AsyncStore, Change, Incr, Store
+from ctxlocal.sessions.stores.protocol import USER, AsyncStore, Change, Incr, Store
 
 KEY = "5e" * 32
 TTL = 600.0
@@ -86,7 +86,7 @@ def all_kept(count: int) -> dict[str, bytes]:
 
 RENEWER = """
 import sys
-from ctxlocal.session.stores.url import open_store
+from ctxlocal.sessions.stores.url import open_store
 store, name, graces = open_store(sys.argv[1]), sys.argv[2], [float(g) for g in sys.argv[3:]]
 for number in range(1000000):
     grace = graces[number % len(graces)]

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.protocol import (
+from ctxlocal.sessions.errors import StoreUnavailableError
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import (
     HANDLE,
     Answer,
     AsyncStore,
@@ -23,8 +24,7 @@ from ctxlocal.session.protocol import (
     Record,
     Store,
 )
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.testing import StoreContractError, check_async_store, check_store
 from ctxlocal.testing._renewals import CLIENTS, RULES
 

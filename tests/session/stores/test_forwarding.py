@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.protocol import AsyncStore, Record, Stats, Store
-from ctxlocal.session.stores.forwarding import Blocking, Operations, operation
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
-from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.errors import StoreUnavailableError
+from ctxlocal.sessions.stores.forwarding import Blocking, Operations, operation
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import AsyncStore, Record, Stats, Store
+from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.testing import check_store
 
 from .conftest import KEY, Clock

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.errors import SessionConfigError
-from ctxlocal.session.protocol import USER, Change, Incr
-from ctxlocal.session.stores.memory import MemoryStore
+from ctxlocal.sessions.errors import SessionConfigError
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import USER, Change, Incr
 
 from .conftest import KEY, OTHER, Clock
 
@@ -291,7 +291,7 @@ def test_a_fork_copies_the_records() -> None:
 @pytest.mark.parametrize("first", ["gevent", "store"])
 def test_greenlets_lose_nothing(run_python: Callable[..., str], first: str) -> None:
     patch = "from gevent import monkey; monkey.patch_all()"
-    load = "from ctxlocal.session.stores.memory import MemoryStore"
+    load = "from ctxlocal.sessions.stores.memory import MemoryStore"
     order = (patch, load) if first == "gevent" else (load, patch)
     code = f"""
 import sys
@@ -299,7 +299,7 @@ import sys
 {order[1]}
 import gevent
 from gevent.lock import Semaphore
-from ctxlocal.session.protocol import Change, Incr
+from ctxlocal.sessions.stores.protocol import Change, Incr
 store = MemoryStore()
 store.create("k", {{}}, 100)
 ready = []

@@ -18,12 +18,22 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ctxlocal.session.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import USER, Answer, Change, Clear, Expect, Incr, Op, Stats, Take
-from ctxlocal.session.stores._redis_calls import Call
-from ctxlocal.session.stores._redis_direct import packed
-from ctxlocal.session.stores._redis_scripts import GRACES, META, TO
-from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.sessions.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
+from ctxlocal.sessions.stores.protocol import (
+    USER,
+    Answer,
+    Change,
+    Clear,
+    Expect,
+    Incr,
+    Op,
+    Stats,
+    Take,
+)
+from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.sessions.stores.redis.calls import Call
+from ctxlocal.sessions.stores.redis.direct import packed
+from ctxlocal.sessions.stores.redis.scripts import GRACES, META, TO
 from ctxlocal.testing import check_async_store, check_store
 from tests.services import redis_server
 from tests.session.stores.proxy import proxy_to
@@ -315,7 +325,7 @@ class TestRaces:
         run_python(
             f"""
             from gevent import monkey; monkey.patch_all()
-            from ctxlocal.session.stores.redis import RedisStore
+            from ctxlocal.sessions.stores.redis import RedisStore
             from tests.session.stores.racing import race_in_threads
             race_in_threads(RedisStore.from_url("redis://127.0.0.1:{redis_port}"), 50)
             """

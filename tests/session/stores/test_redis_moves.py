@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from ctxlocal.session.cookie import Cookie
-from ctxlocal.session.errors import SessionConflictError
-from ctxlocal.session.interface import NOTHING
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Clear, Incr
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores._redis_scripts import DELETE
-from ctxlocal.session.stores.redis import RedisStore
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionConflictError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import NOTHING
+from ctxlocal.sessions.stores.protocol import HANDLE, USER, Answer, Change, Clear, Incr
+from ctxlocal.sessions.stores.redis import RedisStore
+from ctxlocal.sessions.stores.redis.scripts import DELETE
 
 pytestmark = pytest.mark.redis
 

@@ -17,10 +17,10 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ctxlocal.session.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Clear, Incr, Stats, Take
-from ctxlocal.session.stores._sql_steps import _has_lost
-from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.sessions.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
+from ctxlocal.sessions.stores.protocol import HANDLE, USER, Answer, Change, Clear, Incr, Stats, Take
+from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.sessions.stores.sql.steps import _has_lost
 from ctxlocal.testing import check_async_store, check_store
 from tests.services import postgresql_server
 from tests.session.stores.proxy import Proxy, proxy_to

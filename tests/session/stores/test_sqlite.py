@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from ctxlocal.session.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import HANDLE, USER, Answer, Change, Incr, Record
-from ctxlocal.session.stored import StoredSessions
-from ctxlocal.session.stores._sqlite_file import Connections
-from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.protocol import HANDLE, USER, Answer, Change, Incr, Record
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.sqlite.file import Connections
 
 from .conftest import KEY, OTHER
 from .racing import revoke_what_others_renew
@@ -48,8 +48,8 @@ def execute(path: Path, *statements: str) -> None:
 
 WORKER = """
 import sys
-from ctxlocal.session.protocol import Answer, Change, Incr
-from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.protocol import Answer, Change, Incr
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 store.create(sys.argv[2], {}, 1000)   # they make the file together
 name, each = sys.argv[3], 10
@@ -97,8 +97,8 @@ def test_greenlets_lose_nothing(run_python: Callable[..., str], path: Path) -> N
     from gevent import monkey; monkey.patch_all()
     import sys, gevent, threading
     from gevent.event import Event
-    from ctxlocal.session.protocol import Answer, Change, Incr
-    from ctxlocal.session.stores.sqlite import SQLiteStore
+    from ctxlocal.sessions.stores.protocol import Answer, Change, Incr
+    from ctxlocal.sessions.stores.sqlite import SQLiteStore
     import os
     store = SQLiteStore(os.environ["SESSIONS"])
     store.create("k", {}, 100)
@@ -241,8 +241,8 @@ def test_a_full_disk_makes_it_unavailable_and_harms_nothing(
 
 READ_ONLY = """
 import os, urllib.parse  # which pathlib may load late, from where the other user may not read
-from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.errors import StoreUnavailableError
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
 if os.getuid() == 0:
     os.setuid(65534)  # root may write everywhere
 store = SQLiteStore(os.environ["SESSIONS"])
@@ -547,8 +547,8 @@ def test_a_removed_file_is_made_anew(path: Path, workers: list[SQLiteStore]) -> 
 
 HOLDER = """
 import sys
-from ctxlocal.session.protocol import Change
-from ctxlocal.session.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.protocol import Change
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 for line in sys.stdin:
     print(eval(line), flush=True)

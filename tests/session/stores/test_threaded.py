@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.errors import SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import Answer, Change, Incr
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.errors import SessionConfigError, StoreUnavailableError
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import Answer, Change, Incr
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 
 from .conftest import KEY
 

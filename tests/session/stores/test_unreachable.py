@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ctxlocal.session.errors import StoreUnavailableError
-from ctxlocal.session.stores.redis import AsyncRedisStore, RedisStore
-from ctxlocal.session.stores.sql import AsyncSQLStore, SQLStore
-from ctxlocal.session.stores.sqlite import SQLiteStore
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.errors import StoreUnavailableError
+from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
+from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 
 from .conftest import KEY, OTHER
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from ctxlocal.session.errors import SessionConfigError, StoreUnavailableError
-from ctxlocal.session.protocol import AsyncStore, Change, Store
-from ctxlocal.session.stores.memory import MemoryStore
-from ctxlocal.session.stores.sqlite import SQLiteStore
-from ctxlocal.session.stores.url import open_async_store, open_store
-from ctxlocal.session.threaded import ThreadedStore
+from ctxlocal.sessions.errors import SessionConfigError, StoreUnavailableError
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.protocol import AsyncStore, Change, Store
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
+from ctxlocal.sessions.stores.url import open_async_store, open_store
 from tests.services import redis_cluster, redis_server
 
 from .conftest import KEY

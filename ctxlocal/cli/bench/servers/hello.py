@@ -11,9 +11,9 @@ from typing import Any
 
 from .... import asgi, wsgi
 from ....context import session
-from ....session.cookie import Cookie
-from ....session.stored import StoredSessions
-from ....session.stores.url import open_store
+from ....sessions.cookie import Cookie
+from ....sessions.in_store.sessions import StoredSessions
+from ....sessions.stores.url import open_store
 from . import BODY, STORE
 
 _HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]

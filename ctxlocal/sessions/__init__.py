@@ -1,0 +1,64 @@
+"""Sessions: what a visitor's requests have in common, kept so that nothing is lost.
+
+The modules, each of which knows only those before it:
+
+``errors``    what is raised
+``protocol``  what a store has to do, ``token`` ids and what is made of them
+``codec``     values as bytes, ``fields`` a dict that knows what changed, ``model`` Session
+``event``     signals
+``cookie``    its attributes, and reading it; ``keyring``, ``sealing``, ``signing`` protect it
+``interface`` SessionInterface; ``stored`` and ``cookie_sessions`` implement it
+``stores``    memory, SQLite, Redis, every SQL database; they know ``protocol`` alone
+"""
+
+import sys
+from types import ModuleType
+from typing import NoReturn
+
+from . import errors as errors
+from . import events
+from .codec import register as register
+from .cookie import Cookie as Cookie
+from .cookie import clear_site_data as clear_site_data
+from .in_cookie.sessions import EncryptedCookieSessions as EncryptedCookieSessions
+from .in_cookie.sessions import SignedCookieSessions as SignedCookieSessions
+from .in_store.sessions import SessionInfo as SessionInfo
+from .in_store.sessions import StoredSessions as StoredSessions
+from .interface import SessionInterface as SessionInterface
+from .session import Session as Session
+
+__all__ = [
+    "Cookie",
+    "EncryptedCookieSessions",
+    "Session",
+    "SessionInfo",
+    "SessionInterface",
+    "SignedCookieSessions",
+    "StoredSessions",
+    "clear_site_data",
+    "errors",
+    "events",
+    "register",
+]
+
+
+class _Module(ModuleType):
+    """This module, which bears the name of the proxy that it is easily taken for."""
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise TypeError(_NOT_THE_SESSION)
+
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError(_NOT_THE_SESSION)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in vars(self) and not isinstance(value, ModuleType):  # a submodule
+            raise AttributeError(_NOT_THE_SESSION)
+        super().__setattr__(name, value)
+
+
+_NOT_THE_SESSION = (
+    "ctxlocal.sessions is a module; the current session is another thing of that name: "
+    "from ctxlocal.context import session"
+)
+sys.modules[__name__].__class__ = _Module

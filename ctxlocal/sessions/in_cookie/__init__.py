@@ -1,0 +1,1 @@
+"""Sessions whose values are in the cookie, signed or encrypted."""

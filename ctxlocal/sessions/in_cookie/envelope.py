@@ -1,0 +1,95 @@
+"""Envelope: what a cookie session holds, and the parts that both kinds of token share.
+
+A token is the version, the id of its key, and the rest in Base64, all of whose characters a
+cookie may hold (RFC 6265, 4.1.1, advises it):
+
+    sealed   1 KEYID Base64(nonce, ciphertext, tag)
+    signed   1 KEYID Base64(content) . Base64(HMAC)
+
+A token has one spelling: text that decodes to the same bytes but is spelled otherwise is
+refused. Nothing is decoded before it is authenticated, but the Base64 of a text that is
+no longer than a cookie. There is no compression: it gains little below 4096 bytes, and its
+length would tell about the content of an encrypted cookie (as CRIME and BREACH use it).
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from enum import Enum
+from typing import Protocol
+
+from ...errors import MissingDependencyError
+from .keyring import ID_SIZE
+
+try:
+    from msgspec import MsgspecError, Struct
+    from msgspec.msgpack import Decoder, Encoder
+except ImportError as error:
+    raise MissingDependencyError("ctxlocal.sessions", "msgspec", "sessions") from error
+
+__all__ = ["Envelope", "Rejected", "Seal"]
+
+VERSION = "1"  #: of the format; another one is another token
+HEAD_SIZE = len(VERSION) + ID_SIZE  #: characters before the content
+
+
+class Rejected(Enum):
+    """Why a token was not accepted; for events and logs, never for the client."""
+
+    OVERSIZED = "oversized"  #: longer than any cookie
+    UNKNOWN_KEY = "unknown key"  #: no token of this version with a key that we have
+    MALFORMED = "malformed"  #: it begins as one, and goes on otherwise
+    FORGED = "forged"  #: changed, or made for another cookie or purpose
+    EXPIRED = "expired"  #: its own time, or one of the limits, is over
+    REVOKED = "revoked"  #: the user's login is before ``valid_after``
+
+
+class Envelope(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
+    """The content of a token. Times are seconds since the epoch."""
+
+    touched: float  #: when it was made
+    expires: float  #: from when on it is refused
+    fields: dict[str, bytes]
+
+
+class Seal(Protocol):
+    """Makes tokens for one cookie and purpose, and opens them again. Safe from anywhere."""
+
+    def seal(self, envelope: Envelope) -> str:
+        """Return a token. O(size)."""
+
+    def open(self, token: str, now: float) -> Envelope | Rejected:
+        """Return the content of a token that is ours and not expired. Never raises. O(size).
+
+        :param token: any text.
+        :param now: seconds since the epoch.
+        """
+
+
+pack = Encoder().encode
+_unpack = Decoder(Envelope).decode
+
+
+def unpack(content: bytes, now: float) -> Envelope | Rejected:
+    """Return the envelope in authenticated bytes."""
+    try:
+        envelope = _unpack(content)
+    except MsgspecError:  # ours, but of another release
+        return Rejected.MALFORMED
+    return envelope if now < envelope.expires else Rejected.EXPIRED
+
+
+def to_text(content: bytes) -> str:
+    """Return Base64 in one line."""
+    return b2a_base64(content, newline=False).decode()
+
+
+def from_text(text: str) -> bytes | None:
+    """Return what :func:`to_text` made ``text`` of; None if it made no such text."""
+    try:
+        content = a2b_base64(text)
+    except ValueError:  # also of a text that is not ASCII
+        return None
+    # The decoder skips foreign characters and ignores spare bits, which would make other
+    # spellings of the same; its strict mode is new in 3.11.
+    return content if b2a_base64(content, newline=False) == text.encode() else None

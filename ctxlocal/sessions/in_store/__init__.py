@@ -1,0 +1,1 @@
+"""Sessions whose values are in a store, under a random id that the cookie holds."""

@@ -1,0 +1,64 @@
+"""QuickSession: the common request, done without the flows, at half their cost.
+
+One id, a live record, and at the end nothing to store, or keys that were set or deleted:
+the store is asked directly. Whatever is else, or goes wrong, is left to the flow of
+:class:`~ctxlocal.sessions.in_store.session.StoredSession`, which asks the store again: a load
+changes nothing, and neither does a commit that was not committed.
+"""
+
+from __future__ import annotations
+
+from .. import events
+from ..errors import CorruptRecordError, StoreUnavailableError
+from ..interface import ACCESSED, SessionHeaders
+from ..session import PERMANENT
+from ..stores.protocol import Answer, Change, Record
+from .session import StoredSession
+from .token import commit_id, key_of
+
+
+class QuickSession(StoredSession):
+    """A stored session over a store that may be asked at once, under ``same_key="last-wins"``."""
+
+    __slots__ = ()
+
+    def _fetch(self) -> None:
+        sessions = self._sessions
+        find = sessions._find_ids
+        ids = find(self._cookies)
+        if len(ids) == 1 and not events.loaded.receivers:
+            key = key_of(ids[0])
+            try:
+                record = sessions._sync.load(key)
+            except (CorruptRecordError, StoreUnavailableError):
+                record = None
+            if type(record) is Record and type(record.values) is dict:
+                limit = sessions.live_until(record.values, record.touched)
+                if limit:
+                    if self._fields is None:  # else another thread of the request was first
+                        self._start(ids[0], key, record, limit)
+                    return
+        super()._fetch()
+
+    def _finish_at_once(self) -> SessionHeaders | None:
+        if not self._is_plain or self._closed or self._record is None:
+            return None
+        changes = self._changes()
+        values, generation, touched, _, version = record = self._record
+        sessions = self._sessions
+        if changes.sets or changes.deletes:
+            base = None if version is None else record
+            ttl = sessions.ttl(self._limit)
+            guard = self._guard(record) if PERMANENT in values else ()  # to renew the cookie too
+            change = Change(commit_id(), changes.sets, changes.deletes, guard)
+            try:
+                answer = sessions._sync.commit(self._key, generation, change, ttl, base)
+            except CorruptRecordError:
+                return None
+            if type(answer) is not Answer or answer.outcome != "committed":
+                return None
+            self._send = True if guard else None
+        elif sessions.clock() - touched >= sessions.touch_interval:
+            return None
+        self._closed = True
+        return SessionHeaders(True, self._set_cookies()) if self._send else ACCESSED

@@ -1,0 +1,316 @@
+"""StoredSessions: the cookie holds a random id, a store holds the values."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
+
+from .. import events
+from ..errors import SessionConfigError, StoreUnavailableError
+from ..handle import handle_of, read_handle
+from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
+from ..session import BORN, NullSession, Session
+from ..stores.protocol import HANDLE, MEMBER, RESERVED, USER, AsyncStore, Record, Store
+from .quick import QuickSession
+from .session import AsyncStoredSession, StoredSession, value_of
+from .settings import Flow, StoredSettings
+from .token import is_key
+from .typed import AsyncTypedStoredSession, TypedStoredSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, TypedDict
+
+    from typing_extensions import Unpack
+
+    from ..cookie import Cookie
+    from ..schema import Migrate
+    from .settings import Merge
+
+    class _Settings(TypedDict, total=False):
+        cookie: Cookie | None
+        idle_timeout: float
+        absolute_timeout: float
+        touch_interval: float | None
+        load: Literal["cookie", "explicit"]
+        same_key: Literal["last-wins", "raise"] | Merge
+        max_sessions: int | None
+        when_full: Literal["evict", "refuse"]
+        when_down: Literal["raise", "anonymous"]
+        clock: Callable[[], float]
+
+
+T = TypeVar("T")
+
+
+class SessionInfo(NamedTuple):
+    """One of a user's sessions, as the user may see it."""
+
+    #: What :meth:`StoredSessions.revoke` takes: it names the session for its life, whatever its id
+    #: is. It is no id and none can be had from it; the user's id can.
+    handle: str
+    user: str | None
+    began: float  #: seconds since the epoch
+    last_seen: float  #: to within ``touch_interval``
+    expires: float  #: when it ends if nothing touches it
+    values: dict[str, Any]  #: what the application keeps in it
+    is_current: bool = False  #: it is the session that asked
+
+
+class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
+    """Sessions whose values a store keeps; the visitor's cookie holds a random id.
+
+    :param store: a Store for WSGI and ASGI, or an AsyncStore for ASGI alone.
+    :param cookie: its name and attributes; see :class:`~ctxlocal.sessions.Cookie`.
+    :param idle_timeout: seconds after which an unused session ends.
+    :param absolute_timeout: seconds after which it ends however much it is used, counted
+        from its beginning or the last login.
+    :param touch_interval: seconds in which a session that is only read is renewed once; 60,
+        or a tenth of ``idle_timeout`` where that is less.
+    :param load: under ASGI: ``"cookie"`` loads before the view whenever the request has a
+        session cookie, ``"explicit"`` leaves it to ``await session.load()``.
+    :param same_key: what happens when two requests change one key at once: ``"last-wins"``,
+        ``"raise"``, or ``merge(key, loaded, theirs, mine)`` which returns what to store
+        (None stands for an absent value).
+    :param schema: a msgspec Struct or a dataclass with defaults for all fields: they are the
+        session's keys and types; see :meth:`view` and :class:`~ctxlocal.sessions.schema.Schema`.
+    :param migrate: takes what a stored record that does not fit the schema holds, as a dict,
+        and returns a dict of what it lacks; see :class:`~ctxlocal.sessions.schema.Schema`.
+    :param max_sessions: of one user; None is any number. Concurrent logins may overshoot.
+    :param when_full: ``"evict"`` ends the user's session that was unused the longest,
+        ``"refuse"`` raises SessionLimitError at the login.
+    :param when_down: what a request gets that touches the session while the store is down:
+        ``"raise"``, StoreUnavailableError, which is a response 503; ``"anonymous"``, an
+        empty session that cannot be changed.
+    :param clock: seconds since the epoch, as the store's.
+    :raises SessionConfigError: a value out of range.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self: StoredSessions[Any],
+            store: Store | AsyncStore,
+            *,
+            schema: None = None,
+            **settings: Unpack[_Settings],
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: StoredSessions[T],
+            store: Store | AsyncStore,
+            *,
+            schema: type[T],
+            migrate: Migrate | None = None,
+            **settings: Unpack[_Settings],
+        ) -> None: ...
+        def __init__(self, store: Any, **settings: Any) -> None: ...
+
+    def view(self, session: Session) -> T:
+        """Return the session as an object with the schema's attributes, typed as the schema.
+
+        Make it once, from the ``session`` proxy: each use then looks at the current session.
+
+        :raises SessionConfigError: there is no schema.
+        """
+        if self.schema is None:
+            raise SessionConfigError("schema", "none was given, so there are no attributes to show")
+        typed: T = self.schema.view(session)
+        return typed
+
+    # The interface.
+
+    def open(self, cookies: str) -> Session:
+        """Return the session that the Cookie header names, or a new one; loads nothing yet."""
+        if self._sync is None:
+            raise SessionConfigError(
+                "store",
+                f"{self.store.name} is asynchronous, and WSGI cannot await it; use its "
+                "synchronous twin.",
+            )
+        return self._kinds[0](self, cookies)
+
+    def save(self, session: Session) -> SessionHeaders:
+        """Store what changed and close the session; called once, before headers are sent."""
+        if not session._accessed:
+            session._closed = True
+            return NOTHING
+        if session._sessions is None:  # a null session
+            return ACCESSED
+        stored: Any = session
+        asked: SessionHeaders | None = stored._finish_at_once()
+        return self.run(stored._finish_flow()) if asked is None else asked
+
+    async def open_async(self, cookies: str) -> Session:
+        """Return the session, with its record loaded if it has one (unless ``load="explicit"``)."""
+        session = self._kinds[1](self, cookies)
+        if self.load == "cookie" and self.store_blocks and self.ids_in(cookies):
+            try:
+                await session.load()
+            except StoreUnavailableError as error:  # for whoever touches it, and nobody else (R31)
+                session._refusal = error
+        return session
+
+    async def save_async(self, session: Session) -> SessionHeaders:
+        """Do what :meth:`save` does without blocking the event loop."""
+        if not session._accessed:
+            session._closed = True
+            return NOTHING
+        if session._sessions is None:  # a null session
+            return ACCESSED
+        stored: Any = session
+        asked: SessionHeaders | None = stored._finish_at_once()
+        return await self.run_async(stored._finish_flow()) if asked is None else asked
+
+    @property
+    def may_save_in_thread(self) -> bool:
+        """Whether the store has a synchronous way, and no subclass another one to save."""
+        return self._sync is not None and type(self).save_async is StoredSessions.save_async
+
+    @cached_property
+    def _kinds(self) -> tuple[type[StoredSession], type[StoredSession]]:
+        """The session under WSGI, and under ASGI: the same, where loading does not block."""
+        kind, awaited = StoredSession, AsyncStoredSession
+        if self.schema is not None:
+            kind, awaited = TypedStoredSession, AsyncTypedStoredSession
+        elif self.same_key == "last-wins":
+            kind = QuickSession
+        return kind, awaited if self.store_blocks else kind
+
+    def null(self) -> Session:
+        """Return an empty session that refuses every change."""
+        return NullSession()
+
+    # What an application, or an operator, asks about a user's sessions (R8).
+
+    def list_sessions(self, user: str, current: Session | None = None) -> list[SessionInfo]:
+        """Return the user's live sessions, the most recently used first. O(their number).
+
+        :param current: the session that asks: its entry says ``is_current``.
+        """
+        return self.run_now("list_sessions", self._list(user, current))
+
+    def revoke(self, handle: str, *, user: str | None = None) -> bool:
+        """End the session that a SessionInfo's ``handle`` names; False if it is gone already.
+
+        Its id may have been renewed since it was listed, or be renewed just now.
+
+        :param user: end it only if it is this user's: what a form sends back is not to be
+            trusted.
+        """
+        return self.run_now("revoke", self._revoke(handle, user))
+
+    def revoke_all(self, user: str, except_current: Session | None = None) -> int:
+        """End all sessions of a user, but for ``except_current``; return how many."""
+        return self.run_now("revoke_all", self._revoke_all(user, except_current))
+
+    def revoke_everyone(self) -> int:
+        """End all sessions of all users, and of visitors; return how many."""
+        return self.run_now("revoke_everyone", _ask("revoke_everyone"))
+
+    def purge(self) -> int:
+        """Remove what has expired, where the store does not do so itself; return how many."""
+        return self.run_now("purge", _ask("purge"))
+
+    async def list_sessions_async(
+        self, user: str, current: Session | None = None
+    ) -> list[SessionInfo]:
+        """Do what :meth:`list_sessions` does, awaited."""
+        return await self.run_async(self._list(user, current))
+
+    async def revoke_async(self, handle: str, *, user: str | None = None) -> bool:
+        """Do what :meth:`revoke` does, awaited."""
+        return await self.run_async(self._revoke(handle, user))
+
+    async def revoke_all_async(self, user: str, except_current: Session | None = None) -> int:
+        """Do what :meth:`revoke_all` does, awaited."""
+        return await self.run_async(self._revoke_all(user, except_current))
+
+    async def revoke_everyone_async(self) -> int:
+        """Do what :meth:`revoke_everyone` does, awaited."""
+        return await self.run_async(_ask("revoke_everyone"))
+
+    async def purge_async(self) -> int:
+        """Do what :meth:`purge` does, awaited."""
+        return await self.run_async(_ask("purge"))
+
+    def _list(self, user: str, current: Session | None) -> Flow[list[SessionInfo]]:
+        current_key, name = _key_of(current), _name_of(current)
+        records = yield "list", (user,)
+        return [
+            session_info(key, record, key == current_key or record.values.get(HANDLE, b"") == name)
+            for key, record in reversed(records)
+        ]
+
+    def _revoke(self, handle: str, user: str | None) -> Flow[bool]:
+        if is_key(handle):  # of a record without a name, or what a form made up
+            record = None if user is None else (yield "load", (handle,))
+            if user is not None and (record is None or record.values.get(USER) != user.encode()):
+                return False
+            removed = yield "delete", (handle,)
+        else:
+            named = read_handle(handle)
+            if named is None or user not in (None, named.user):
+                return False
+            removed = yield "revoke", (named.user, None, named.name)
+        if removed and events.destroyed.receivers:
+            events.destroyed.send(self, session=None)
+        return bool(removed)
+
+    def _revoke_all(self, user: str, except_current: Session | None) -> Flow[int]:
+        removed: int = yield "revoke", (user, _key_of(except_current))
+        if removed and events.destroyed.receivers:
+            events.destroyed.send(self, session=None)
+        return removed
+
+
+def session_info(key: str, record: Record, is_current: bool = False) -> SessionInfo:
+    """Return what may be shown of a record."""
+    user = record.values.get(USER)
+    try:
+        began = float(record.values[BORN])
+    except (KeyError, ValueError):
+        began = record.touched
+    name = None if user is None else user.decode("utf-8", "replace")
+    values = _values_of(record)
+    return SessionInfo(
+        handle_of(key, record), name, began, record.touched, record.expires, values, is_current
+    )
+
+
+def _values_of(record: Record) -> dict[str, Any]:
+    """Return what the application keeps; None stands for what cannot be read."""
+    values: dict[str, Any] = {}
+    members: dict[str, list[bytes]] = {}
+    for name, raw in record.values.items():
+        if name[:1] != RESERVED:
+            values[name] = value_of(raw)
+        elif name[:2] == MEMBER:
+            members.setdefault(name[2:].rpartition("\0")[0], []).append(raw)
+    for key, found in members.items():
+        try:
+            values[key] = frozenset(value_of(raw) for raw in found)
+        except TypeError:  # unhashable: another program stored it
+            values[key] = None
+    return values
+
+
+def _key_of(session: Session | None) -> str | None:
+    """Return the key of the record behind a session, None where there is none."""
+    if session is None:
+        return None
+    session._read()  # the key is known once it is loaded
+    key: str | None = getattr(session, "_key", None)
+    return key
+
+
+def _name_of(session: Session | None) -> bytes | None:
+    """Return the lasting name of the record behind a session, None where there is none."""
+    record: Record | None = getattr(session, "_record", None)
+    return None if record is None else record.values.get(HANDLE)
+
+
+def _ask(method: str) -> Flow[int]:
+    count: int = yield method, ()
+    return count

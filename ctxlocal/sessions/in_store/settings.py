@@ -1,0 +1,199 @@
+"""What one configuration of stored sessions consists of: the settings, and the way to the store.
+
+What happens between a session and its store is written as generators that yield calls to
+the store (``"load", (key,)``) and are sent the answers. So it is written once, and driven
+by :meth:`StoredSettings.run` where blocking is allowed and ``run_async`` where it is not.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from inspect import iscoroutinefunction
+from typing import Any, Literal, TypeVar
+
+from .. import events
+from ..cookie import Cookie, cookie_or_default
+from ..errors import SessionConfigError
+from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
+from ..schema import Migrate, Schema
+from ..session import BORN
+from ..stores.protocol import AsyncStore, Store
+from ..stores.threaded import ThreadedStore
+from .token import id_finder, log_name
+
+R = TypeVar("R")
+Call = tuple[str, tuple[Any, ...]]
+Flow = Generator[Call, Any, R]
+Merge = Callable[[str, Any, Any, Any], Any]
+
+MOST_CANDIDATES = 4  # cookies of our name that are looked up in one request
+
+log = logging.getLogger("ctxlocal.sessions")
+
+
+class StoredSettings:
+    """The settings, checked; see :class:`~ctxlocal.sessions.StoredSessions` for each."""
+
+    def __init__(
+        self,
+        store: Store | AsyncStore,
+        *,
+        cookie: Cookie | None = None,
+        idle_timeout: float = IDLE_TIMEOUT,
+        absolute_timeout: float = ABSOLUTE_TIMEOUT,
+        touch_interval: float | None = None,
+        load: Literal["cookie", "explicit"] = "cookie",
+        same_key: Literal["last-wins", "raise"] | Merge = "last-wins",
+        schema: type | None = None,
+        migrate: Migrate | None = None,
+        max_sessions: int | None = None,
+        when_full: Literal["evict", "refuse"] = "evict",
+        when_down: Literal["raise", "anonymous"] = "raise",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check_choice("load", load, "cookie", "explicit")
+        if not callable(same_key):
+            _check_choice("same_key", same_key, "last-wins", "raise")
+        _check_choice("when_full", when_full, "evict", "refuse")
+        _check_choice("when_down", when_down, "raise", "anonymous")
+        if max_sessions is not None and max_sessions < 1:
+            raise SessionConfigError("max_sessions", f"{max_sessions!r} is not from 1 on, or None")
+        self.store = store
+        self.schema: Schema[Any] | None = None if schema is None else Schema(schema, migrate)
+        self.cookie = cookie_or_default(cookie)
+        self._find_ids = id_finder(self.cookie.name)
+        self.idle_timeout = idle_timeout
+        self.absolute_timeout = absolute_timeout
+        self.touch_interval = check_lifetime(idle_timeout, absolute_timeout, touch_interval)
+        self.load = load
+        self.same_key = same_key
+        self.max_sessions = max_sessions
+        self.when_full = when_full
+        self.when_down = when_down
+        self.clock = clock
+        self.corrupt_records = 0  #: how many this process has met
+        self._take_store(store)
+
+    def _take_store(self, store: Any) -> None:
+        self._sync: Any = None
+        self._async: Any = None
+        self.store_blocks = True  #: loading from it where nothing can be awaited is no option
+        if isinstance(store, str):  # with a password in it, perhaps
+            raise SessionConfigError(
+                "store", "it is a str; ctxlocal.sessions.stores.url.open_store(url) makes a store"
+            )
+        if isinstance(store, type):
+            name = store.__name__
+            raise SessionConfigError("store", f"{name} is a class; call it: {name}(...)")
+        if not hasattr(store, "load"):
+            raise SessionConfigError(
+                "store", f"{store!r} is no Store; see ctxlocal.sessions.stores.protocol"
+            )
+        if iscoroutinefunction(store.load):
+            self._async = store
+            return
+        self._sync, self.store_blocks = store, store.is_blocking
+        if self.store_blocks:
+            self._async = ThreadedStore(store)
+
+    def ids_in(self, cookies: str) -> list[str]:
+        """Return what has the form of an id among the cookies of our name; there may be several."""
+        return self._find_ids(cookies)[:MOST_CANDIDATES]
+
+    def is_to_await(self, operation: str) -> bool:
+        """Whether an event loop runs in this thread, so that ``operation`` may not block.
+
+        :raises SessionConfigError: none runs, and the store needs one.
+        """
+        if sys.get_asyncgen_hooks().firstiter is not None:  # asyncio's loops set it, and trio's
+            return True
+        if self._sync is None:
+            raise SessionConfigError(
+                "store",
+                f"{self.store.name} is asynchronous, and no event loop runs where {operation} was "
+                "called. Use its synchronous twin, which serves ASGI too, or make the view a "
+                "coroutine.",
+            )
+        return False
+
+    def run_now(self, method: str, flow: Flow[R]) -> R:
+        """Do what :meth:`run` does for the application's call of ``method``.
+
+        :raises SessionConfigError: the store is asynchronous.
+        """
+        if self._sync is None:
+            raise SessionConfigError(
+                "store",
+                f"{self.store.name} is asynchronous: use `await sessions.{method}_async(...)`",
+            )
+        return self.run(flow)
+
+    def run(self, flow: Flow[R]) -> R:
+        """Let the store answer a flow's calls, and return what the flow returns."""
+        store = self._sync
+        try:
+            method, arguments = next(flow)
+            while True:
+                try:
+                    answer = getattr(store, method)(*arguments)
+                except Exception as error:
+                    method, arguments = flow.throw(error)
+                else:
+                    method, arguments = flow.send(answer)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+
+    async def run_async(self, flow: Flow[R]) -> R:
+        """Do the same without blocking the event loop."""
+        store = self._async
+        if store is None:
+            return self.run(flow)
+        try:
+            method, arguments = next(flow)
+            while True:
+                try:
+                    answer = await getattr(store, method)(*arguments)
+                except Exception as error:
+                    method, arguments = flow.throw(error)
+                else:
+                    method, arguments = flow.send(answer)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+
+    def live_until(self, fields: Mapping[str, bytes], touched: float) -> float:
+        """Return when the absolute limit ends a record; 0 if that, or the idle one, is over (R9).
+
+        A record that does not say when it began is over.
+        """
+        try:
+            limit = float(fields[BORN]) + self.absolute_timeout
+        except (KeyError, ValueError, TypeError):  # TypeError: no bytes, a store's mistake
+            return 0.0
+        clock = self.clock  # CPython 3.11 finds an attribute faster than a method that is one
+        now = clock()
+        return limit if now < limit and now - touched < self.idle_timeout else 0.0
+
+    def ttl(self, limit: float) -> float:
+        """Return for how many seconds a record with this limit lives if nobody touches it."""
+        clock = self.clock
+        left = limit - clock()
+        if left > self.idle_timeout:
+            return self.idle_timeout
+        return left if left > 1.0 else 1.0
+
+    def report_corrupt(self, key: str, error: Exception) -> None:
+        """Count and log a record that cannot be read."""
+        self.corrupt_records += 1
+        log.error("session %s has a corrupt record, ignored: %s", log_name(key), error)
+        if events.rejected.receivers:
+            events.rejected.send(self, session=None, reason="corrupt record")
+
+
+def _check_choice(setting: str, value: object, *choices: str) -> None:
+    if value not in choices:
+        raise SessionConfigError(setting, f"{value!r} is none of {', '.join(map(repr, choices))}")

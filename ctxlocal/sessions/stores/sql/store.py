@@ -1,0 +1,210 @@
+"""Sessions in any SQL database that SQLAlchemy speaks to, but SQLite: one row each.
+
+PostgreSQL is what it is tested with. Needs SQLAlchemy and the database's driver:
+ctxlocal's extra ``[sql]`` and a driver, psycopg say. For SQLite there is
+:class:`~ctxlocal.sessions.stores.sqlite.SQLiteStore`, which SQLAlchemy would not lock for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from ...._at_once import at_once
+from ....errors import MissingDependencyError
+
+try:
+    import sqlalchemy
+except ImportError:
+    raise MissingDependencyError("The SQL session store", "sqlalchemy", "sql") from None
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ...errors import SessionConfigError
+from ..forwarding import Blocking
+from ..protocol import USER, Record, Stats
+from ..threaded import refuse_trio
+from .steps import Job, SQLSteps, perform
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+__all__ = ["AsyncSQLStore", "SQLStore"]
+
+_SECONDS = 5  # how long from_url lets a connection take to come about
+_PACKAGES = {"MySQLdb": "mysqlclient"}  # of drivers that are named otherwise
+
+
+class SQLStore(Blocking):
+    """Keeps records in a table; a :class:`~ctxlocal.sessions.stores.protocol.Store`.
+
+    Safe from many threads, greenlets and processes. It always takes a connection of its
+    own from the engine's pool, never the application's transaction, and needs two at once
+    for nothing. A load is one SELECT, a commit one UPDATE if nobody else changed the
+    record since ``base`` was loaded, else one locked merge; transactions that lose
+    against others (SQLSTATE 40001, 40P01) are repeated up to 10 times. A commit whose
+    answer was lost with its connection is repeated once and counts once.
+
+    The table is created at the first use if it is not there, which needs the right to
+    do so; :meth:`create_table` does it beforehand, for instance in a migration. Whatever
+    has expired stays until :meth:`purge`.
+
+    :param engine: a SQLAlchemy ``Engine`` of any isolation level; it stays the caller's.
+        Its ``pool_timeout`` and the driver's timeouts say how long a request may wait.
+    :param table: the table's name, ``"ctxlocal_sessions"``.
+    :param clock: returns seconds since the epoch; the processes' clocks should agree.
+    :raises SessionConfigError: the engine is SQLite's, or no synchronous engine.
+    """
+
+    _operations: _AtOnce
+
+    def __init__(
+        self,
+        engine: sqlalchemy.Engine,
+        *,
+        table: str = "ctxlocal_sessions",
+        clock: Callable[[], float] = time.time,
+        owned: bool = False,
+    ) -> None:
+        _refuse_url(engine, "SQLStore")
+        if not isinstance(engine, sqlalchemy.Engine):
+            raise SessionConfigError("engine", "give a sqlalchemy.Engine (see AsyncSQLStore)")
+        self._operations = _AtOnce(engine, table, clock, owned)
+        self.name = self._operations.name
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> SQLStore:
+        """Make a store with an engine of its own, which ``close`` disposes of.
+
+        :param url: as SQLAlchemy's ``create_engine`` takes it; ``postgresql://`` without a
+            driver means psycopg where that is installed.
+        :param options: those of the constructor.
+        """
+        return cls(_connect(sqlalchemy.create_engine, url, False), owned=True, **options)
+
+    def create_table(self) -> None:
+        """Create the tables and indexes that are missing; safe from many processes."""
+        at_once(self._operations.create_table())
+
+    def scan(self) -> Iterator[tuple[str, Record]]:
+        """Yield every live record once, 500 with each SELECT."""
+        after: int | None = 0
+        while after is not None:
+            after, page = at_once(self._operations._scan_page(after))
+            yield from page
+
+    def stats(self) -> Stats:
+        """Count the live records; reads them all."""
+        users: set[bytes] = set()
+        sessions = size = 0
+        for _, record in self.scan():
+            sessions += 1
+            if USER in record.values:
+                users.add(record.values[USER])
+            size += sum(len(name.encode()) + len(value) for name, value in record.values.items())
+        return Stats(sessions, len(users), size)
+
+
+class _AtOnce(SQLSteps):
+    """The operations over an engine that blocks."""
+
+    async def _perform(self, job: Job) -> Any:
+        with self._engine.connect() as connection:
+            return perform(job, connection)
+
+    async def close(self) -> None:
+        if self._owned:
+            self._engine.dispose()
+
+
+class AsyncSQLStore(SQLSteps):
+    """The same over an ``AsyncEngine``; an :class:`~ctxlocal.sessions.stores.protocol.AsyncStore`.
+
+    See :class:`SQLStore` for everything else.
+
+    :param engine: a SQLAlchemy ``AsyncEngine``, for instance of ``postgresql+psycopg://``.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        table: str = "ctxlocal_sessions",
+        clock: Callable[[], float] = time.time,
+        owned: bool = False,
+    ) -> None:
+        from sqlalchemy.ext.asyncio import AsyncEngine
+
+        _refuse_url(engine, "AsyncSQLStore")
+        if not isinstance(engine, AsyncEngine):
+            raise SessionConfigError("engine", "give an AsyncEngine (see SQLStore)")
+        super().__init__(engine, table, clock, owned)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> AsyncSQLStore:
+        """Make a store with an engine of its own; see :meth:`SQLStore.from_url`."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return cls(_connect(create_async_engine, url, True), owned=True, **options)
+
+    async def close(self) -> None:
+        """Dispose of the engine if ``from_url`` made it."""
+        if self._owned:
+            await self._engine.dispose()
+
+    def _check_library(self) -> None:
+        refuse_trio(self, "SQLStore")
+
+    async def _perform(self, job: Job) -> Any:
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(partial(perform, job))
+
+
+def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:
+    """Refuse a driver that awaits where nothing does, or blocks where it must not."""
+    try:
+        dialect = target.get_dialect()
+    except (SQLAlchemyError, ImportError):
+        return  # the engine says so
+    if is_async and not dialect.get_async_dialect_cls(target).is_async:
+        problem = (
+            "is not for asyncio; name a driver that is, as postgresql+psycopg or mysql+aiomysql"
+        )
+    elif dialect.is_async and not is_async:
+        problem = "is for asyncio alone; use open_async_store(url), or another driver"
+    else:
+        return
+    raise SessionConfigError("url", f"{target.drivername} {problem}")
+
+
+def _refuse_url(engine: object, store: str) -> None:
+    if isinstance(engine, (str, sqlalchemy.URL)):  # with a password in it, perhaps
+        raise SessionConfigError("engine", f"it is a URL; use {store}.from_url(url)")
+
+
+def _connect(create: Callable[..., Any], url: str, is_async: bool) -> Any:
+    scheme, found, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql"):
+        is_older_there = find_spec("psycopg2") and not find_spec("psycopg")
+        scheme = "postgresql+psycopg2" if is_older_there else "postgresql+psycopg"
+    try:
+        target = sqlalchemy.make_url(scheme + found + rest)
+    except (SQLAlchemyError, ValueError):  # its text may hold a part of the password
+        raise SessionConfigError("url", "it is no URL that SQLAlchemy takes") from None
+    if target.get_backend_name() == "sqlite":
+        raise SessionConfigError("url", "it is SQLite's; use SQLiteStore")
+    _refuse_wrong_kind(target, is_async)
+    settings: dict[str, Any] = {"pool_timeout": _SECONDS}
+    if "psycopg" in target.drivername and "connect_timeout" not in target.query:
+        settings["connect_args"] = {"connect_timeout": _SECONDS}
+    try:
+        return create(target, **settings)
+    except ImportError as error:
+        name = error.name or target.drivername
+        problem = f"its driver {name} is not installed: pip install {_PACKAGES.get(name, name)}"
+        raise SessionConfigError("url", problem) from error
+    except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
+        raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error

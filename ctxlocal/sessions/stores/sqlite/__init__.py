@@ -1,0 +1,5 @@
+"""A store in one SQLite file."""
+
+from .store import SQLiteStore as SQLiteStore
+
+__all__ = ["SQLiteStore"]
