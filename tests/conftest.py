@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from ctxlocal import _inherit
 from ctxlocal import ident as ident_module
 from ctxlocal.local import Latch
+from ctxlocal.web import inherit as _inherit
 
 from .twins import IMPLEMENTATIONS
 

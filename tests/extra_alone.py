@@ -26,10 +26,10 @@ def sessions() -> None:
 
 
 def web() -> None:
-    from ctxlocal.app import App, session
     from ctxlocal.sessions.cookie import Cookie
     from ctxlocal.sessions.in_store.sessions import StoredSessions
     from ctxlocal.sessions.stores.memory import MemoryStore
+    from ctxlocal.web.app import App, session
 
     app = App("shop", StoredSessions(MemoryStore(), cookie=Cookie.for_development("sid")))
 
@@ -122,8 +122,8 @@ def _stored(store: Any) -> Any:
 
 def _count_in(*interfaces: Any) -> None:
     """Serve two requests of one visitor with each, through the middleware."""
-    from ctxlocal.context import session
-    from ctxlocal.wsgi import ContextMiddleware
+    from ctxlocal.web.context import session
+    from ctxlocal.web.wsgi import ContextMiddleware
 
     def application(environ: Any, start_response: Any) -> list[bytes]:
         session["visits"] = session.get("visits", 0) + 1

@@ -149,7 +149,7 @@ def test_what_is_not_run_is_there(left_out: str) -> None:
 
 
 APP = """
-from ctxlocal.app import App
+from ctxlocal.web import App
 
 app = App("shop")
 

@@ -82,18 +82,23 @@ ORDER = (
     ("ctxlocal.testing.store",),
     ("ctxlocal.testing",),
     # Requests.
-    ("ctxlocal._call", "ctxlocal._refusal", "ctxlocal._session_end"),
-    ("ctxlocal._plain_http", "ctxlocal._json"),
-    ("ctxlocal._request_thread",),
-    ("ctxlocal._inherit", "ctxlocal._adoption"),
-    ("ctxlocal._contexts",),
-    ("ctxlocal.context", "ctxlocal.signals"),
-    ("ctxlocal._once", "ctxlocal._message", "ctxlocal._client", "ctxlocal._asgi_environ"),
-    ("ctxlocal._registry", "ctxlocal._asgi_thread"),
-    ("ctxlocal.wsgi", "ctxlocal.asgi"),
-    ("ctxlocal._asgi_stream",),
-    ("ctxlocal._asgi_app",),
-    ("ctxlocal.app",),
+    ("ctxlocal.web.call", "ctxlocal.web.error_response", "ctxlocal.web.session_end"),
+    ("ctxlocal.web.insecure_cookie", "ctxlocal.web.json"),
+    ("ctxlocal.web.request_thread",),
+    ("ctxlocal.web.inherit", "ctxlocal.web.adoption"),
+    ("ctxlocal.web.contexts",),
+    ("ctxlocal.web.context", "ctxlocal.web.signals"),
+    (
+        "ctxlocal.web.app.once",
+        "ctxlocal.web.app.messages",
+        "ctxlocal.web.app.test_client",
+        "ctxlocal.web.asgi.environ",
+    ),
+    ("ctxlocal.web.app.registry", "ctxlocal.web.asgi.thread"),
+    ("ctxlocal.web.wsgi", "ctxlocal.web.asgi"),
+    ("ctxlocal.web.asgi.body",),
+    ("ctxlocal.web.app.asgi",),
+    ("ctxlocal.web.app",),
     ("ctxlocal.cli",),  # and all that is in it, whose own order is its own affair
     ("ctxlocal.__main__",),
 )
@@ -101,7 +106,7 @@ RANK = {module: rank for rank, line in enumerate(ORDER) for module in line}
 # What returns something of a later module is typed by its name; at run time it is not imported.
 NAMED_IN_TYPES = {
     ("ctxlocal.local.pure.stack", "ctxlocal.local.pure.proxy"),
-    ("ctxlocal.context", "ctxlocal.app"),
+    ("ctxlocal.web.context", "ctxlocal.web.app"),
 }
 CORE = {module for module, rank in RANK.items() if rank <= RANK["ctxlocal"]}
 FOREIGN_TO_THE_CORE = {

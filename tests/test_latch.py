@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from ctxlocal import _adoption, _inherit, _plain_http
 from ctxlocal import local as _impl
 from ctxlocal.local.pure import latch as pure_latch
 from ctxlocal.sessions.stores import memory
+from ctxlocal.web import adoption as _adoption
+from ctxlocal.web import inherit as _inherit
+from ctxlocal.web import insecure_cookie as _plain_http
 
 from .interleaving import interleavings
 
@@ -77,7 +79,7 @@ def warn_of_plain_http() -> Callable[[], object]:
 
 
 def warn_of_another_session() -> Callable[[], object]:
-    lost = _adoption.Lost(logging.getLogger("ctxlocal.asgi"), "scope['session']")
+    lost = _adoption.Lost(logging.getLogger("ctxlocal.web.asgi"), "scope['session']")
     return lambda: lost.another(object())
 
 

@@ -69,18 +69,18 @@ def _without(build: Callable[[Any, Visit], Any]) -> Make:
 
 
 _WSGI = Framework(
-    ours.WSGI, _without(ours.wsgi), ours.plain_visit, ("ctxlocal.wsgi",), ours.plain_visit
+    ours.WSGI, _without(ours.wsgi), ours.plain_visit, ("ctxlocal.web.wsgi",), ours.plain_visit
 )
 _ASGI = Framework(
     ours.ASGI,
     _without(ours.asgi),
     ours.plain_visit,
-    ("ctxlocal.asgi",),
+    ("ctxlocal.web.asgi",),
     ours.plain_visit,
     is_async=True,
 )
 _APP = Framework(
-    ours.APP, _without(ours.application), ours.app_visit, ("ctxlocal.app",), ours.app_visit
+    ours.APP, _without(ours.application), ours.app_visit, ("ctxlocal.web.app",), ours.app_visit
 )
 _FLASK = Framework(
     "Flask",

@@ -22,7 +22,7 @@ def wsgi(sessions: Any, visit: Visit) -> Any:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body.encode()]
 
-    return load("ctxlocal.wsgi").ContextMiddleware(app, sessions)
+    return load("ctxlocal.web.wsgi").ContextMiddleware(app, sessions)
 
 
 def asgi(sessions: Any, visit: Visit) -> Any:
@@ -41,13 +41,13 @@ def asgi(sessions: Any, visit: Visit) -> Any:
         await send({"type": "http.response.start", "status": 200, "headers": head})
         await send({"type": "http.response.body", "body": body.encode()})
 
-    return load("ctxlocal.asgi").ContextMiddleware(app, sessions)
+    return load("ctxlocal.web.asgi").ContextMiddleware(app, sessions)
 
 
 def application(sessions: Any, visit: Visit) -> Any:
     """Return an App; None: without sessions."""
-    session = load("ctxlocal.context").session
-    app = load("ctxlocal.app").App(__name__, sessions=sessions)
+    session = load("ctxlocal.web.context").session
+    app = load("ctxlocal.web.app").App(__name__, sessions=sessions)
 
     @app.get("/<path:what>")  # type: ignore[untyped-decorator]
     def view(what: str) -> str:
@@ -66,7 +66,7 @@ def plain_visit() -> Visit:
 
 def app_visit() -> Visit:
     """Return a view for an App."""
-    context = load("ctxlocal.context")
+    context = load("ctxlocal.web.context")
     return Visit(
         lambda request, text: context.flash(text),
         lambda request: len(context.get_flashed_messages()),

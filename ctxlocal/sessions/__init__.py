@@ -59,6 +59,6 @@ class _Module(ModuleType):
 
 _NOT_THE_SESSION = (
     "ctxlocal.sessions is a module; the current session is another thing of that name: "
-    "from ctxlocal.context import session"
+    "from ctxlocal.web import session"
 )
 sys.modules[__name__].__class__ = _Module

@@ -4,8 +4,8 @@ It knows neither WSGI nor ASGI: what goes in is the text of the Cookie header, w
 comes out are header fields. ``open_session`` and ``save_session`` do the same for
 requests and responses of an App. They bear Flask's names, but Flask cannot use them: it sets
 ``accessed`` and saves after an exception too; there, wrap ``app.wsgi_app`` with
-:class:`ctxlocal.wsgi.ContextMiddleware`. Nor can Quart: wrap ``app.asgi_app`` with
-:class:`ctxlocal.asgi.ContextMiddleware`.
+:class:`ctxlocal.web.wsgi.ContextMiddleware`. Nor can Quart: wrap ``app.asgi_app`` with
+:class:`ctxlocal.web.asgi.ContextMiddleware`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _refusal(sessions: SessionInterface, app: object) -> SessionConfigError:
         "session_interface",
         f"{kind} cannot be that of a {framework}, whose requests are not werkzeug's. Wrap the "
         "application instead, app.asgi_app = ContextMiddleware(app.asgi_app, sessions=...) of "
-        "ctxlocal.asgi, and use ctxlocal.context.session.",
+        "ctxlocal.web.asgi, and use ctxlocal.web.session.",
     )
 
 

@@ -302,7 +302,7 @@ class Session(Fields):
         raise SessionError(
             "session.accessed cannot be set, which Flask does: StoredSessions and its like cannot "
             "be its session_interface. Wrap the application instead, app.wsgi_app = "
-            "ContextMiddleware(app.wsgi_app, sessions=...), and use ctxlocal.context.session."
+            "ContextMiddleware(app.wsgi_app, sessions=...), and use ctxlocal.web.session."
         )
 
     @property

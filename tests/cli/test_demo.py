@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from ctxlocal.app import App
 from ctxlocal.cli.commands import ctxlocal
 from ctxlocal.cli.demo.shop import MOST_PIECES, _device, make_shop
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web.app import App
 from tests.services import free_port
 from tests.shop_process import command, environment, shop
 

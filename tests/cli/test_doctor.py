@@ -350,7 +350,7 @@ from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.routing import Mount
-from ctxlocal.asgi import ContextMiddleware
+from ctxlocal.web.asgi import ContextMiddleware
 
 def with_ours(application, sessions=sessions):
     application.add_middleware(ContextMiddleware, sessions=sessions)
@@ -501,7 +501,7 @@ class TestApplications:
             f"{MIDDLEWARE}"
             "from starlette.applications import Starlette\n"
             "from starlette.middleware.sessions import SessionMiddleware\n"
-            "from ctxlocal.asgi import ContextMiddleware\n"
+            "from ctxlocal.web.asgi import ContextMiddleware\n"
             "app = Starlette()\n"
             "app.add_middleware(SessionMiddleware, secret_key='x')\n"
         )
@@ -565,11 +565,11 @@ class TestApplications:
             "session = scoped_session(sessionmaker())\n"
         )
         (error,) = self.errors_in(tmp_path, source, "--server", "asyncio")
-        assert "Give it scopefunc=ctxlocal.context.current_request_context." in error
+        assert "Give it scopefunc=ctxlocal.web.context.current_request_context." in error
         assert self.errors_in(tmp_path, source, "--server", "threads") == []
         patched = f"import gevent.monkey; gevent.monkey.patch_all()\n{source}"
         assert self.errors_in(tmp_path, patched) == []
-        source = source.replace("import ctxlocal", "import ctxlocal, ctxlocal.context", 1)
+        source = source.replace("import ctxlocal", "import ctxlocal, ctxlocal.web.context", 1)
         for scope in ("context.current_request_context", "ident.current"):
             advised = source.replace("maker())", f"maker(), scopefunc=ctxlocal.{scope})")
             status, report = self.examine(tmp_path, advised, "--server", "asyncio")

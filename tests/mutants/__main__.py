@@ -32,8 +32,8 @@ from .trial import Verdict, try_mutant
 _NOT_MUTATED = ("cli/", "testing/", "__main__.py", "local/signature.py")
 _SECOND_LOOK = 5  # times the budget, for a mutant that survives
 _CORE = (
-    "_pure/", "__init__.py", "flow/swap.py", "flow/frame.py", "_generic.py", "local/__init__.py", "_inherit.py",
-    "_lazy.py", "local/like.py", "_message.py", "ident/record.py", "ident/by_equality.py", "ident/strategy.py",
+    "_pure/", "__init__.py", "flow/swap.py", "flow/frame.py", "_generic.py", "local/__init__.py", "web/inherit.py",
+    "_lazy.py", "local/like.py", "web/app/messages.py", "ident/record.py", "ident/by_equality.py", "ident/strategy.py",
     "local/unbound.py", "errors.py", "flow/__init__.py", "ident/__init__.py",
 )  # fmt: skip
 

@@ -19,11 +19,11 @@ import pytest
 from starlette.responses import JSONResponse
 
 from ctxlocal import unwrap
-from ctxlocal.app import App
-from ctxlocal.context import session as current_session
 from ctxlocal.sessions.fields import Fields
 from ctxlocal.sessions.in_store.session import StoredSession
 from ctxlocal.sessions.session import NullSession, Session
+from ctxlocal.web.app import App
+from ctxlocal.web.context import session as current_session
 
 from .conftest import Browser, Make
 

@@ -161,7 +161,7 @@ def test_a_framework_that_sets_accessed_is_told_to_wrap(browser: Browser) -> Non
     assert told(look, SessionError) == (
         "session.accessed cannot be set, which Flask does: StoredSessions and its like cannot be "
         "its session_interface. Wrap the application instead, app.wsgi_app = "
-        "ContextMiddleware(app.wsgi_app, sessions=...), and use ctxlocal.context.session."
+        "ContextMiddleware(app.wsgi_app, sessions=...), and use ctxlocal.web.session."
     )
     assert not session.accessed
 

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ctxlocal.app import App
-from ctxlocal.context import session as current_session
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import (
     CorruptRecordError,
@@ -29,6 +27,8 @@ from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import USER
 from ctxlocal.sessions.stores.threaded import ThreadedStore
+from ctxlocal.web.app import App
+from ctxlocal.web.context import session as current_session
 
 from .conftest import Browser
 

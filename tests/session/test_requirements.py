@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from ctxlocal import is_bound, unwrap
-from ctxlocal.app import App
-from ctxlocal.context import session as current_session
 from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
     SessionClosedError,
@@ -31,6 +29,8 @@ from ctxlocal.sessions.interface import SessionHeaders
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import USER, Answer, Change, Record
+from ctxlocal.web.app import App
+from ctxlocal.web.context import session as current_session
 
 from .conftest import Browser, Make
 from .stores.conftest import Clock

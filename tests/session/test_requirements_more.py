@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 import ctxlocal
-from ctxlocal.app import App
-from ctxlocal.context import session as current_session
 from ctxlocal.sessions import codec
 from ctxlocal.sessions import events as event
 from ctxlocal.sessions.cookie import MAX_AGE, MAX_SIZE, Cookie
@@ -35,7 +33,9 @@ from ctxlocal.sessions.in_store.token import key_of, new_id
 from ctxlocal.sessions.interface import SessionHeaders
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Answer, Change
-from ctxlocal.wsgi import ContextMiddleware
+from ctxlocal.web.app import App
+from ctxlocal.web.context import session as current_session
+from ctxlocal.web.wsgi import ContextMiddleware
 
 from ..web.asgi_client import call
 from .conftest import Browser, Make
@@ -144,7 +144,7 @@ def visit(entrance: str, sessions: Any, query: str, headers: dict[str, str], bod
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": found})
 
-    from ctxlocal.asgi import ContextMiddleware as Middleware
+    from ctxlocal.web.asgi import ContextMiddleware as Middleware
 
     served = app.asgi if entrance == "app under asgi" else Middleware(asgi, sessions)
     lower = tuple((name.lower(), value) for name, value in headers.items())

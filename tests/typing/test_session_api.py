@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 from typing_extensions import assert_type
 
-from ctxlocal import asgi, wsgi
-from ctxlocal.app import App, Response, TestClient, jsonify
-from ctxlocal.context import copy_current_request_context, current_app, g, request, session
 from ctxlocal.sessions import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.sessions.session import Results
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Store
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
-from ctxlocal.wsgi import ContextMiddleware
+from ctxlocal.web import asgi, wsgi
+from ctxlocal.web.app import App, Response, TestClient, jsonify
+from ctxlocal.web.context import copy_current_request_context, current_app, g, request, session
+from ctxlocal.web.wsgi import ContextMiddleware
 
 
 class Cart(msgspec.Struct):

@@ -25,21 +25,7 @@ from werkzeug.routing import BuildError
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response as BaseResponse
 
-from ctxlocal import UnboundError, ident, signals
-from ctxlocal.app import App, Request, Response, abort, jsonify, redirect, url_for
-from ctxlocal.context import (
-    RequestContext,
-    after_this_request,
-    current_app,
-    current_request_context,
-    flash,
-    g,
-    get_flashed_messages,
-    has_request_context,
-    on_teardown,
-    request,
-    session,
-)
+from ctxlocal import UnboundError, ident
 from ctxlocal.sessions import events as event
 from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
@@ -54,7 +40,22 @@ from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.interface import SessionHeaders
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
-from ctxlocal.wsgi import ContextMiddleware
+from ctxlocal.web import signals
+from ctxlocal.web.app import App, Request, Response, abort, jsonify, redirect, url_for
+from ctxlocal.web.context import (
+    RequestContext,
+    after_this_request,
+    current_app,
+    current_request_context,
+    flash,
+    g,
+    get_flashed_messages,
+    has_request_context,
+    on_teardown,
+    request,
+    session,
+)
+from ctxlocal.web.wsgi import ContextMiddleware
 
 STRATEGIES = ("context", "thread", "greenlet", "task")
 
@@ -506,11 +507,11 @@ def test_an_unhandled_exception_is_a_500_and_a_log_line(
     app.get("/")(lambda: 1 / 0)
     app.teardown_request(ended.append)
     app.after_request(lambda response: response.headers.update({"X-After": "ran"}) or response)
-    with caplog.at_level(logging.ERROR, "ctxlocal.app"):
+    with caplog.at_level(logging.ERROR, "ctxlocal.web.app"):
         response = app.test_client().get("/")
     assert (response.status_code, response.headers["X-After"]) == (500, "ran")
     [record] = caplog.records
-    assert (record.name, record.getMessage()) == ("ctxlocal.app", "Exception on GET /")
+    assert (record.name, record.getMessage()) == ("ctxlocal.web.app", "Exception on GET /")
     assert [type(error) for error in ended] == [ZeroDivisionError]
     assert not has_request_context()
 
@@ -531,7 +532,7 @@ def test_an_after_request_function_that_raises_is_a_500(
 ) -> None:
     app.get("/")(lambda: "text")
     app.after_request(lambda response: 1 / 0)
-    with caplog.at_level(logging.ERROR, "ctxlocal.app"):
+    with caplog.at_level(logging.ERROR, "ctxlocal.web.app"):
         assert app.test_client().get("/").status_code == 500
     assert [record.getMessage() for record in caplog.records] == [
         "Exception on GET /",
@@ -697,7 +698,7 @@ def test_a_first_request_function_cannot_come_late(app: App) -> None:
 FIRST_REQUESTS = """
     import {hub}
     {patch}
-    from ctxlocal.app import App
+    from ctxlocal.web import App
     app = App("shop")
     calls = []
 
@@ -862,7 +863,7 @@ def test_r31_a_store_that_is_down_is_a_503(caplog: pytest.LogCaptureFixture, fai
     app.get("/static", endpoint="static")(lambda: "works")
     client = app.test_client()
     client.set_cookie("__Host-session", "A" * 43)
-    with caplog.at_level(logging.ERROR, "ctxlocal.app"):
+    with caplog.at_level(logging.ERROR, "ctxlocal.web.app"):
         response = client.get("/")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert response.headers["Cache-Control"] == "no-store"

@@ -16,15 +16,6 @@ import uvloop
 
 import ctxlocal
 from ctxlocal import Local, LocalStack
-from ctxlocal.asgi import ContextMiddleware
-from ctxlocal.context import (
-    copy_current_request_context,
-    g,
-    has_app_context,
-    has_request_context,
-    on_teardown,
-    session,
-)
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import (
     CookieTooLargeError,
@@ -40,6 +31,15 @@ from ctxlocal.sessions.interface import SessionHeaders, SessionInterface
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Record
+from ctxlocal.web.asgi import ContextMiddleware
+from ctxlocal.web.context import (
+    copy_current_request_context,
+    g,
+    has_app_context,
+    has_request_context,
+    on_teardown,
+    session,
+)
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 
@@ -760,7 +760,7 @@ def test_r31_a_store_that_is_down_is_a_503(
             raise DOWN
         await respond(send)
 
-    with caplog.at_level(logging.ERROR, "ctxlocal.asgi"):
+    with caplog.at_level(logging.ERROR, "ctxlocal.web.asgi"):
         exchange = run(call(ContextMiddleware(wrap(app), DownSessions(moment))))
     assert (exchange.status, exchange.body) == (503, b"The session store is unavailable.\n")
     assert exchange.header("cache-control") == ["no-store"]

@@ -18,10 +18,15 @@ from werkzeug.exceptions import Forbidden
 
 import ctxlocal
 from ctxlocal import Local, LocalStack
-from ctxlocal._asgi_environ import IN_MEMORY, environ_of
 from ctxlocal._async_library import library
-from ctxlocal.app import App, Response, abort
-from ctxlocal.context import (
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError, StoreUnavailableError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web.app import App, Response, abort
+from ctxlocal.web.asgi.environ import IN_MEMORY, environ_of
+from ctxlocal.web.context import (
     after_this_request,
     current_app,
     g,
@@ -30,11 +35,6 @@ from ctxlocal.context import (
     request,
     session,
 )
-from ctxlocal.sessions.cookie import Cookie
-from ctxlocal.sessions.errors import SessionClosedError, StoreUnavailableError
-from ctxlocal.sessions.in_store.sessions import StoredSessions
-from ctxlocal.sessions.session import Session
-from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from ctxlocal import UnboundError, ident
-from ctxlocal.app import App, redirect, url_for
-from ctxlocal.context import (
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web.app import App, redirect, url_for
+from ctxlocal.web.context import (
     current_app,
     flash,
     g,
@@ -20,10 +24,6 @@ from ctxlocal.context import (
     request,
     session,
 )
-from ctxlocal.sessions.cookie import Cookie
-from ctxlocal.sessions.errors import SessionClosedError
-from ctxlocal.sessions.in_store.sessions import StoredSessions
-from ctxlocal.sessions.stores.memory import MemoryStore
 
 
 @pytest.fixture(params=["context", "thread", "greenlet", "task"], autouse=True)

@@ -16,9 +16,17 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal import Local, LocalProxy, UnboundError, _contexts, flow, ident, is_bound, wsgi
-from ctxlocal.app import App
-from ctxlocal.context import (
+from ctxlocal import Local, LocalProxy, UnboundError, flow, ident, is_bound
+from ctxlocal.local.pure import latch
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.errors import SessionClosedError
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web import contexts as _contexts
+from ctxlocal.web import wsgi
+from ctxlocal.web.app import App
+from ctxlocal.web.context import (
     AppContext,
     Globals,
     Host,
@@ -39,12 +47,6 @@ from ctxlocal.context import (
     session,
     stream_with_context,
 )
-from ctxlocal.local.pure import latch
-from ctxlocal.sessions.cookie import Cookie
-from ctxlocal.sessions.errors import SessionClosedError
-from ctxlocal.sessions.in_store.sessions import StoredSessions
-from ctxlocal.sessions.session import Session
-from ctxlocal.sessions.stores.memory import MemoryStore
 
 from ..interleaving import interleavings
 
@@ -149,7 +151,7 @@ def test_outside_of_a_request_the_message_says_what_to_do(strategy: str) -> None
             f"(identity strategy {strategy!r}). In a thread, greenlet or job that a request "
             "starts, wrap the function in copy_current_request_context(); in a test or script use "
             "`with app.test_request_context():`; around an application that is no App put the "
-            "ContextMiddleware of ctxlocal.wsgi or ctxlocal.asgi."
+            "ContextMiddleware of ctxlocal.web.wsgi or ctxlocal.web.asgi."
         )
         with pytest.raises(UnboundError, match=whole(message)) as caught:
             proxy.anything  # type: ignore[union-attr]  # noqa: B018
@@ -671,7 +673,7 @@ def test_inside_flasks_own_context_the_error_advises_something_else() -> None:
         "A context of Flask is active here, but that is another one: Flask's own "
         "test_request_context(), app_context() and shell do not pass app.wsgi_app, where the "
         "ContextMiddleware stands. In a test send requests by app.test_client(), or enter "
-        "RequestContext(app.wsgi_app, request.environ) of ctxlocal.context as well. "
+        "RequestContext(app.wsgi_app, request.environ) of ctxlocal.web.context as well. "
     )
     with flask_app.test_request_context("/"):
         with pytest.raises(UnboundError, match=advice):
@@ -695,12 +697,11 @@ def test_mock_takes_no_proxy_for_something_async(run_python: Callable[..., str],
     assert run_python(f"""
         import inspect
         from unittest import mock
-        from ctxlocal import context
-        from ctxlocal.app import App
+        from ctxlocal.web import App, context
 
         def look():
             proxy = context.{name}
-            with mock.patch("ctxlocal.context.{name}") as mocked:
+            with mock.patch("ctxlocal.web.context.{name}") as mocked:
                 print(type(mocked).__name__, inspect.isawaitable(proxy))
             assert context.{name} is proxy
 

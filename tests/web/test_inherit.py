@@ -16,8 +16,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from werkzeug.test import Client
 
 import ctxlocal
-from ctxlocal import Local, LocalStack, _inherit, asgi, wsgi
-from ctxlocal.app import App
+from ctxlocal import Local, LocalStack
+from ctxlocal.web import asgi, wsgi
+from ctxlocal.web import inherit as _inherit
+from ctxlocal.web.app import App
 
 from .asgi_client import Exchange, call, http_scope, websocket_scope
 
@@ -227,7 +229,7 @@ def test_decimal_settings_can_be_named() -> None:
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "ctxlocal.context"]
+    return [r.getMessage() for r in caplog.records if r.name == "ctxlocal.web.context"]
 
 
 def test_each_hidden_variable_is_said_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,9 +16,9 @@ import msgspec
 import pytest
 from markupsafe import Markup
 
-from ctxlocal.app import App, jsonify, session
 from ctxlocal.sessions import Cookie, StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web.app import App, jsonify, session
 
 
 @dataclass

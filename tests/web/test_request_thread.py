@@ -15,10 +15,15 @@ from typing import Any
 
 import pytest
 
-from ctxlocal import signals
 from ctxlocal._async_library import start_thread
-from ctxlocal.app import App, Response, session
-from ctxlocal.context import (
+from ctxlocal.sessions.cookie import Cookie
+from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionHeaders
+from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web import signals
+from ctxlocal.web.app import App, Response, session
+from ctxlocal.web.context import (
     after_this_request,
     copy_current_request_context,
     current_request_context,
@@ -26,11 +31,6 @@ from ctxlocal.context import (
     on_teardown,
     request,
 )
-from ctxlocal.sessions.cookie import Cookie
-from ctxlocal.sessions.in_store.sessions import StoredSessions
-from ctxlocal.sessions.interface import SessionHeaders
-from ctxlocal.sessions.session import Session
-from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .asgi_client import Exchange, call, http_scope
 
@@ -580,7 +580,7 @@ def test_the_thread_is_given_back_whatever_raises(
 def test_the_interpreter_ends_though_a_request_holds_a_thread() -> None:
     program = """
 import asyncio, threading
-from ctxlocal.app import App
+from ctxlocal.web import App
 app = App("x")
 begun = threading.Event()
 @app.before_request

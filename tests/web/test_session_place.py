@@ -22,12 +22,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from werkzeug.test import Client
 
-from ctxlocal import asgi, wsgi
-from ctxlocal import context as contexts
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import SessionClosedError, UnstorableValueError
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web import asgi, wsgi
+from ctxlocal.web import context as contexts
 
 from .asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-import ctxlocal.app
-import ctxlocal.context
 import ctxlocal.sessions
-from ctxlocal import _plain_http, asgi, wsgi
-from ctxlocal.app import App
-from ctxlocal.context import session
+import ctxlocal.web.app
+import ctxlocal.web.context
 from ctxlocal.local import Latch
 from ctxlocal.sessions import Cookie, SignedCookieSessions, StoredSessions
 from ctxlocal.sessions.errors import SessionConfigError
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.web import asgi, wsgi
+from ctxlocal.web import insecure_cookie as _plain_http
+from ctxlocal.web.app import App
+from ctxlocal.web.context import session
 
 from .asgi_client import Exchange, http_scope, websocket_scope
 
@@ -112,7 +113,7 @@ def test_a_server_that_takes_the_app_for_asgi_2() -> None:
 
 def test_the_app_module_has_what_views_use() -> None:
     for name in ("request", "session", "g", "current_app", "flash", "get_flashed_messages"):
-        assert getattr(ctxlocal.app, name) is getattr(ctxlocal.context, name)
+        assert getattr(ctxlocal.web.app, name) is getattr(ctxlocal.web.context, name)
 
 
 class TestTheModuleOfThatName:

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import text
 from werkzeug.test import Client
 
-from ctxlocal import asgi, wsgi
-from ctxlocal.app import App
-from ctxlocal.context import copy_current_request_context
+from ctxlocal.web import asgi, wsgi
+from ctxlocal.web.app import App
+from ctxlocal.web.context import copy_current_request_context
 
 from .asgi_client import Exchange, call, http_scope
 

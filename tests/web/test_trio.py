@@ -16,9 +16,6 @@ import pytest
 import trio
 
 from ctxlocal._async_library import is_trio
-from ctxlocal.app import App, Response, session
-from ctxlocal.asgi import ContextMiddleware
-from ctxlocal.context import copy_current_request_context, g, has_request_context, request
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import SessionConfigError
 from ctxlocal.sessions.in_cookie.sessions import SignedCookieSessions
@@ -29,6 +26,9 @@ from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
 from ctxlocal.sessions.stores.threaded import ThreadedStore
+from ctxlocal.web.app import App, Response, session
+from ctxlocal.web.asgi import ContextMiddleware
+from ctxlocal.web.context import copy_current_request_context, g, has_request_context, request
 
 from ..services import free_port
 from .asgi_client import http_scope
@@ -477,7 +477,7 @@ def serve_two_requests(app: App, store: Any) -> None:
 
 def test_hypercorn_s_trio_worker_serves_an_app(tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text(f"""
-from ctxlocal.app import App, session
+from ctxlocal.web import App, session
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.sqlite import SQLiteStore

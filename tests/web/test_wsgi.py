@@ -21,15 +21,6 @@ from wsgiref.validate import validator
 import pytest
 
 from ctxlocal import Local, UnboundError, ident
-from ctxlocal.context import (
-    current_request_context,
-    g,
-    has_app_context,
-    has_request_context,
-    on_teardown,
-    request,
-    session,
-)
 from ctxlocal.errors import FrameBusyError
 from ctxlocal.sessions.errors import (
     CookieTooLargeError,
@@ -46,7 +37,16 @@ from ctxlocal.sessions.interface import SessionHeaders
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Record
-from ctxlocal.wsgi import ContextMiddleware, StartResponse
+from ctxlocal.web.context import (
+    current_request_context,
+    g,
+    has_app_context,
+    has_request_context,
+    on_teardown,
+    request,
+    session,
+)
+from ctxlocal.web.wsgi import ContextMiddleware, StartResponse
 
 STRATEGIES = ("context", "thread", "greenlet", "task")
 OK = "200 OK"
@@ -273,8 +273,8 @@ GREENLETS = """
     {patch}
     from {event} import Event
     import ctxlocal
-    from ctxlocal.context import g, has_request_context, on_teardown
-    from ctxlocal.wsgi import ContextMiddleware
+    from ctxlocal.web import g, has_request_context, on_teardown
+    from ctxlocal.web.wsgi import ContextMiddleware
     ctxlocal.ident.set_default({strategy!r})
     ready = Event()
     ended = []
@@ -525,12 +525,12 @@ def test_teardowns_that_raise_are_logged_and_the_others_run(
         start_response(OK, TEXT)
         return [b"fine"]
 
-    with caplog.at_level(logging.ERROR, "ctxlocal.wsgi"):
+    with caplog.at_level(logging.ERROR, "ctxlocal.web.wsgi"):
         server = Server(ContextMiddleware(application))
     assert (server.status, server.run()) == (OK, b"fine")
     assert ran == ["last", "first"]
     [record] = caplog.records
-    assert record.name == "ctxlocal.wsgi"
+    assert record.name == "ctxlocal.web.wsgi"
     assert record.getMessage().startswith("A teardown of <RequestContext of ")
     assert "ZeroDivisionError" in (record.exc_text or "")
     assert not has_request_context()
@@ -838,7 +838,7 @@ def test_r31_a_store_that_is_down_is_a_503(
         yield b""
 
     stages = Stages(fail)
-    with caplog.at_level(logging.ERROR, "ctxlocal.wsgi"):
+    with caplog.at_level(logging.ERROR, "ctxlocal.web.wsgi"):
         server = Server(
             ContextMiddleware(stages, DownSessions(MemoryStore())), REQUEST_METHOD=method
         )
@@ -962,10 +962,10 @@ def test_it_works_without_werkzeug(run_python: Callable[..., str]) -> None:
     printed = run_python("""
         import sys
         sys.modules["werkzeug"] = None
-        from ctxlocal.context import g, session
+        from ctxlocal.web import g, session
         from ctxlocal.sessions.in_store.sessions import StoredSessions
         from ctxlocal.sessions.stores.memory import MemoryStore
-        from ctxlocal.wsgi import ContextMiddleware
+        from ctxlocal.web.wsgi import ContextMiddleware
 
         def application(environ, start_response):
             session["key"] = g.key = "value"
@@ -975,13 +975,13 @@ def test_it_works_without_werkzeug(run_python: Callable[..., str]) -> None:
         wrapped = ContextMiddleware(application, StoredSessions(MemoryStore()))
         print(wrapped({}, lambda status, headers, exc_info=None: print(status, len(headers))))
         try:
-            import ctxlocal.app
+            import ctxlocal.web.app
         except ImportError as error:
             print(error)
     """)
     assert printed.splitlines() == [
         "200 OK 3",
         "[b'value']",
-        "ctxlocal.app needs werkzeug, which is not installed. "
+        "ctxlocal.web.app needs werkzeug, which is not installed. "
         "Install it with: pip install werkzeug (ctxlocal's extra [web] has all it goes with).",
     ]

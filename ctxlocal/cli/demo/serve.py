@@ -17,9 +17,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ... import ident
-from ...app import App
 from ...sessions.cookie import Cookie
 from ...sessions.in_store.sessions import StoredSessions
+from ...web.app import App
 from ..stores import StoreProblem, opened
 from .shop import make_shop
 

@@ -1,6 +1,6 @@
 """The demo's application: a shop with a cart, a login, and "where am I signed in?".
 
-It is an ordinary :class:`~ctxlocal.app.App`. The cart is a dict in the session that is
+It is an ordinary :class:`~ctxlocal.web.App`. The cart is a dict in the session that is
 changed in place; the session notices. Under ASGI the same views run in threads.
 """
 
@@ -15,10 +15,10 @@ from jinja2 import Environment, PackageLoader
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from ...app import App, redirect, url_for
-from ...context import flash, get_flashed_messages, request, session
 from ...sessions.cookie import clear_site_data
 from ...sessions.in_store.sessions import StoredSessions
+from ...web.app import App, redirect, url_for
+from ...web.context import flash, get_flashed_messages, request, session
 
 
 class Product(NamedTuple):

@@ -187,13 +187,13 @@ def _on_scoped_sessions(facts: Facts, server: str) -> Iterator[Finding]:
             "error",
             "A SQLAlchemy scoped_session finds its session by the thread, which concurrent "
             f"requests share under {server}. Give it "
-            "scopefunc=ctxlocal.context.current_request_context.",
+            "scopefunc=ctxlocal.web.context.current_request_context.",
         )
     if "ctxlocal" in scopes:
         yield Finding(
             "note",
             "A SQLAlchemy scoped_session keeps each owner's session, and its connection, until "
-            "remove() is called: at the end of each request (ctxlocal.context.on_teardown).",
+            "remove() is called: at the end of each request (ctxlocal.web.on_teardown).",
         )
 
 

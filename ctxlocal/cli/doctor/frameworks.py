@@ -87,7 +87,7 @@ def _starlette_inside() -> Iterator[Doubled]:
 
 def _inside_ours() -> Iterator[type]:
     """Yield the classes of what a ContextMiddleware with sessions has inside."""
-    ours = _attribute("ctxlocal.asgi", "ContextMiddleware")
+    ours = _attribute("ctxlocal.web.asgi", "ContextMiddleware")
     for wrapper in _instances(ours):
         if wrapper.sessions is not None:
             yield from _inside(wrapper.app)
@@ -126,7 +126,7 @@ def _flask_beside() -> Iterator[Doubled]:
         return
     yield Doubled(
         "flask.session is another session than ctxlocal's, in Flask's own cookie: templates, "
-        "flash() and extensions use that one. Import ctxlocal.context.session where ctxlocal's is "
+        "flash() and extensions use that one. Import ctxlocal.web.session where ctxlocal's is "
         "meant."
     )
     if "flask_login" in sys.modules:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from ...context import session
+from ...web.context import session
 from .places import Places
 
 PAUSE: Final = object()

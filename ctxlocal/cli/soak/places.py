@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from ...context import g, has_request_context
 from ...local import Local, LocalStack
+from ...web.context import g, has_request_context
 from .ledger import Ledger
 
 #: Set inside of a request's frame, which has to keep it there.

@@ -20,9 +20,9 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...context import Host, RequestContext, on_teardown
 from ...local import Local
 from ...sessions.stores.protocol import Answer, Change, Record, Store
+from ...web.context import Host, RequestContext, on_teardown
 
 FORGETS_EVERY = 4
 CONFUSES_EVERY = 10

@@ -1,7 +1,7 @@
 """The application that is soaked: ``wsgi`` and ``asgi``, the same behind every server.
 
 Three layers: the outermost looks around before anything of ours has run; then the
-middleware, or an :class:`~ctxlocal.app.App` for paths below ``/app/``; inside, a
+middleware, or an :class:`~ctxlocal.web.App` for paths below ``/app/``; inside, a
 conversation. ``/report`` tells what the ledger holds.
 """
 
@@ -20,13 +20,13 @@ from typing import Any
 
 import psutil
 
-from ... import asgi as asgi_layer
 from ... import flow, ident
-from ... import wsgi as wsgi_layer
-from ...app import App, Response, request
 from ...sessions.cookie import Cookie
 from ...sessions.in_store.sessions import StoredSessions
 from ...sessions.stores.url import open_async_store, open_store
+from ...web import wsgi as wsgi_layer
+from ...web.app import App, Response, request
+from ...web.asgi import middleware as asgi_layer
 from . import SETTINGS
 from . import sabotage as broken
 from .conversation import CONVERSATIONS, PAUSE, READ, STREAMED, Children, Steps, Visit

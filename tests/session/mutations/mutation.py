@@ -21,9 +21,9 @@ TOKEN = "sessions/in_store/token.py"
 HANDLES = "sessions/handle.py"
 HEADERS = "sessions/interface.py"
 MEMORY = "sessions/stores/memory.py"
-APP = "app.py"
-WSGI = "wsgi.py"
-ASGI = "asgi.py"
+APP = "web/app/application.py"
+WSGI = "web/wsgi.py"
+ASGI = "web/asgi/middleware.py"
 
 
 class Edit(NamedTuple):

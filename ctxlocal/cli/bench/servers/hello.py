@@ -9,11 +9,12 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .... import asgi, wsgi
-from ....context import session
 from ....sessions.cookie import Cookie
 from ....sessions.in_store.sessions import StoredSessions
 from ....sessions.stores.url import open_store
+from ....web import wsgi
+from ....web.asgi import middleware as asgi
+from ....web.context import session
 from . import BODY, STORE
 
 _HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]

@@ -6,12 +6,12 @@ otherwise. A receiver that raises makes the request fail.
 
 from __future__ import annotations
 
-from .errors import MissingDependencyError
+from ..errors import MissingDependencyError
 
 try:
     from blinker import Namespace
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.signals", "blinker", "web") from error
+    raise MissingDependencyError("ctxlocal.web.signals", "blinker", "web") from error
 
 _signals = Namespace()
 

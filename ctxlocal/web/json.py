@@ -25,7 +25,7 @@ from uuid import UUID
 import msgspec
 from werkzeug.http import http_date
 
-from .sessions.jsonable import in_order
+from ..sessions.jsonable import in_order
 
 
 def dumps(value: Any) -> str:

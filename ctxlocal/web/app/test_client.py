@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .context import RequestContext, run_all
-from .errors import MissingDependencyError
-from .sessions.session import Session
+from ...errors import MissingDependencyError
+from ...sessions.session import Session
+from ..context import RequestContext, run_all
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 try:
     from werkzeug.test import Client, EnvironBuilder
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
+    raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
 KEEP = "ctxlocal.keep"  #: in an environ: what an App gives the request's context to
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeAlias
 
-from .flow.frame import Frame, fresh_frame
-from .local import Latch
-from .local.storage import Label
+from ..flow.frame import Frame, fresh_frame
+from ..local import Latch
+from ..local.storage import Label
 
 Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
 
-_log = logging.getLogger("ctxlocal.context")
+_log = logging.getLogger("ctxlocal.web.context")
 _said: dict[ContextVar[Any], Latch] = {}
 
 MOST = 256  #: variables that are looked at; a program with more makes them at run time

@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from . import _plain_http as plain_http
-from ._adoption import Lost, adopt, values_of
-from ._inherit import Inherit, Inheritance
-from ._refusal import behind, is_answer, log_refusal, refusal_of
-from ._session_end import close, headers_if_unsaved, is_failure
+from ..errors import FrameBusyError
+from ..flow import Frame
+from ..flow.frame import fresh_frame
+from ..sessions.errors import SessionError
+from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
+from ..sessions.session import Session
+from . import insecure_cookie as plain_http
+from .adoption import Lost, adopt, values_of
 from .context import Host, RequestContext
-from .errors import FrameBusyError
-from .flow import Frame
-from .flow.frame import fresh_frame
-from .sessions.errors import SessionError
-from .sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
-from .sessions.session import Session
+from .error_response import behind, is_answer, log_refusal, refusal_of
+from .inherit import Inherit, Inheritance
+from .session_end import close, headers_if_unsaved, is_failure
 
 __all__ = ["ContextMiddleware", "serve"]
 
@@ -45,7 +45,7 @@ WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 # answer that is no Iterable of bytes.
 AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
-_log = logging.getLogger("ctxlocal.wsgi")
+_log = logging.getLogger("ctxlocal.web.wsgi")
 _PLACE = "ctxlocal.session"  # in the environ
 _END: Any = object()
 _TAKEN: Any = object()
@@ -65,11 +65,11 @@ class ContextMiddleware(Host):
     strategy; so does every other context variable: nothing that the server, its worker or an
     earlier request left is seen, and nothing that is set inside is seen outside. Put it
     outermost, or name in ``inherit`` the variables of middleware around it that are to be
-    seen. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    seen. What was registered with :func:`ctxlocal.web.on_teardown` runs once, when the
     body is closed, dropped, or complete; what it raises is logged and changes no response.
 
     With ``sessions``, ``environ["ctxlocal.session"]`` is the
-    :class:`~ctxlocal.sessions.Session`, which ``ctxlocal.context.session`` finds too. It
+    :class:`~ctxlocal.sessions.Session`, which ``ctxlocal.web.session`` finds too. It
     is loaded at the first touch and saved once, before the status goes to the server:
     when the application has returned a complete body, or produced its first chunk, or
     called ``write``. A plain mapping that the application puts in its place in the environ

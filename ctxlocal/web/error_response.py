@@ -11,8 +11,8 @@ from http import HTTPStatus
 from logging import Logger
 from typing import TypeGuard
 
-from .sessions.errors import RETRY_AFTER, SessionError, StoreUnavailableError
-from .sessions.session import Session
+from ..sessions.errors import RETRY_AFTER, SessionError, StoreUnavailableError
+from ..sessions.session import Session
 
 
 def is_answer(error: BaseException | None) -> TypeGuard[SessionError]:

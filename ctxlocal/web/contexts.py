@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from ._call import call_now
-from ._run_all import run_all
-from .local import Latch, LocalStack
+from .._run_all import run_all
+from ..local import Latch, LocalStack
+from .call import call_now
 
 if TYPE_CHECKING:
     from typing_extensions import Self
     from werkzeug.wrappers import Request
 
-    from .sessions.session import Session
+    from ..sessions.session import Session
 
 C = TypeVar("C")
 Teardown: TypeAlias = Callable[[BaseException | None], object]

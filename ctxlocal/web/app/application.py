@@ -31,17 +31,14 @@ from functools import cached_property, wraps
 from typing import Any, ParamSpec, TypeVar, overload
 from urllib.parse import quote
 
-from . import _plain_http as plain_http
-from . import signals
-from ._at_once import at_once
-from ._client import KEEP, TestClient
-from ._contexts import app_stack, request_stack
-from ._inherit import Inherit, Inheritance
-from ._message import Request, Response, jsonify, response_of
-from ._refusal import is_answer, log_refusal
-from ._registry import Registry
-from ._session_end import headers_if_unsaved
-from .context import (
+from ..._at_once import at_once
+from ...errors import MissingDependencyError, UnboundError
+from ...sessions.errors import RETRY_AFTER
+from ...sessions.interface import SessionHeaders, SessionInterface, refuse_no_interface
+from ...sessions.session import NullSession, Session
+from .. import insecure_cookie as plain_http
+from .. import signals
+from ..context import (
     AppContext,
     RequestContext,
     current_app,
@@ -54,11 +51,14 @@ from .context import (
     run_all,
     session,
 )
-from .errors import MissingDependencyError, UnboundError
-from .sessions.errors import RETRY_AFTER
-from .sessions.interface import SessionHeaders, SessionInterface, refuse_no_interface
-from .sessions.session import NullSession, Session
-from .wsgi import Environ, StartResponse, serve
+from ..contexts import app_stack, request_stack
+from ..error_response import is_answer, log_refusal
+from ..inherit import Inherit, Inheritance
+from ..session_end import headers_if_unsaved
+from ..wsgi import Environ, StartResponse, serve
+from .messages import Request, Response, jsonify, response_of
+from .registry import Registry
+from .test_client import KEEP, TestClient
 
 try:
     from werkzeug.exceptions import (
@@ -71,7 +71,7 @@ try:
     from werkzeug.test import EnvironBuilder
     from werkzeug.utils import redirect
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
+    raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
 __all__ = [
     "App",
@@ -93,7 +93,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_log = logging.getLogger("ctxlocal.app")
+_log = logging.getLogger("ctxlocal.web.app")
 
 
 class _NoSessions(SessionInterface):
@@ -205,22 +205,22 @@ class App(Registry):
         return self.asgi_app(first, second, send)
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request; see :func:`ctxlocal.wsgi.serve` for how the body streams and ends."""
+        """Serve a request; see :func:`ctxlocal.web.wsgi.serve` for how the body streams and ends."""
         context = self.request_context(environ)
         if (keep := environ.get(KEEP)) is not None:
             keep(context)
         return serve(context, self._answer, start_response, frame=self._inheritance.frame())
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve an ASGI scope; see :mod:`ctxlocal.asgi`."""
-        from ._asgi_app import serve  # imports asyncio, which WSGI needs not
+        """Serve an ASGI scope; see :mod:`ctxlocal.web.asgi`."""
+        from .asgi import serve  # imports asyncio, which WSGI needs not
 
         await serve(self, scope, receive, send)
 
     @property
     def asgi(self) -> Callable[[Any, Any, Any], Coroutine[Any, Any, None]]:
         """The App as an object that every server takes for ASGI: ``uvicorn module:app.asgi``."""
-        from ._asgi_app import ASGIEntry
+        from .asgi import ASGIEntry
 
         return ASGIEntry(self)
 
@@ -474,7 +474,7 @@ class App(Registry):
     handle_exception = _at_once(handle_exception_async)
 
     def make_response(self, rv: Any) -> Response:
-        """Make a response of what a view returned; see :func:`ctxlocal._message.response_of`."""
+        """Make a response of what a view returned; see :func:`ctxlocal.web.app.messages.response_of`."""
         return response_of(rv, self.response_class, current_request_context().environ)
 
 

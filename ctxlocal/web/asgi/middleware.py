@@ -15,16 +15,16 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from . import _plain_http as plain_http
-from ._adoption import Lost, ScopeSession, adopt
-from ._inherit import Inherit, Inheritance
-from ._refusal import behind, is_answer, log_refusal, refusal_of
-from ._session_end import headers_if_unsaved, is_failure
-from .context import AppContext, Host, RequestContext
-from .flow.frame import drive_call, frame_here
-from .sessions.errors import SessionError
-from .sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
-from .sessions.session import Session
+from ...flow.frame import drive_call, frame_here
+from ...sessions.errors import SessionError
+from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
+from ...sessions.session import Session
+from .. import insecure_cookie as plain_http
+from ..adoption import Lost, ScopeSession, adopt
+from ..context import AppContext, Host, RequestContext
+from ..error_response import behind, is_answer, log_refusal, refusal_of
+from ..inherit import Inherit, Inheritance
+from ..session_end import headers_if_unsaved, is_failure
 
 __all__ = ["ContextMiddleware"]
 
@@ -34,7 +34,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_log = logging.getLogger("ctxlocal.asgi")
+_log = logging.getLogger("ctxlocal.web.asgi")
 
 # The messages with the header of a response; a session is saved before it.
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
@@ -48,12 +48,12 @@ class ContextMiddleware(Host):
     or an earlier request left is seen, and nothing that is set inside is seen outside. Put
     it outermost, or name in ``inherit`` the variables of middleware around it that are to
     be seen. Tasks that the application starts keep a copy of what they were started with, as
-    tasks do. What was registered with :func:`ctxlocal.context.on_teardown` runs once, when the
+    tasks do. What was registered with :func:`ctxlocal.web.on_teardown` runs once, when the
     application has ended, however it does; what it raises is logged.
 
     With ``sessions``, ``scope["session"]`` and ``scope["ctxlocal.session"]`` are the
     :class:`~ctxlocal.sessions.Session`, opened before the application is called and
-    saved once, before the response's header is passed on; ``ctxlocal.context.session`` finds the
+    saved once, before the response's header is passed on; ``ctxlocal.web.session`` finds the
     same. Afterwards a change raises SessionClosedError. A plain mapping that the application
     puts there instead becomes the session; see docs/sessions.md. The scope is the server's
     own, so that middleware around sees what routing puts into it. The header of a WebSocket

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from .local import Latch
+from ..local import Latch
 
 _log = logging.getLogger("ctxlocal.sessions")
 _said = Latch()

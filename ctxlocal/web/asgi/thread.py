@@ -10,10 +10,10 @@ from inspect import iscoroutine
 from threading import Thread
 from typing import Any
 
-from ._async_library import library
-from ._request_thread import RequestThread
-from .context import is_async
-from .flow import Snapshot, snapshot
+from ..._async_library import library
+from ...flow import Snapshot, snapshot
+from ..context import is_async
+from ..request_thread import RequestThread
 
 
 class Caller:
@@ -32,7 +32,7 @@ class Caller:
     Its synchronous functions are then just called, and the others awaited by the task, while
     the thread waits for it.
 
-    :param executor: whose threads it takes; see :mod:`ctxlocal._request_thread`.
+    :param executor: whose threads it takes; see :mod:`ctxlocal.web.request_thread`.
     """
 
     def __init__(self, executor: Executor) -> None:

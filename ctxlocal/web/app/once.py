@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from .context import RequestContext
-from .ident.strategy import _hub_of
+from ...ident.strategy import _hub_of
+from ..context import RequestContext
 
 
 class Once:
@@ -62,7 +62,7 @@ class Once:
 
 
 async def _wait_async(running: Future[None]) -> None:
-    from ._async_library import library  # imports asyncio, which WSGI needs not
+    from ..._async_library import library  # imports asyncio, which WSGI needs not
 
     await library().wait(running)
 

@@ -6,13 +6,13 @@ an exception that nobody handled (R33, as in Django): neither where the exceptio
 application, nor with status 500, which is how frameworks answer one, nor, under WSGI, with an
 ``exc_info``. An App, which handles exceptions itself, goes by that and not by the status. If
 the session layer raised the exception, the client is told so in place of the 500 (R31,
-:mod:`ctxlocal._refusal`). However a request ends, its session is closed by then.
+:mod:`ctxlocal.web.error_response`). However a request ends, its session is closed by then.
 """
 
 from __future__ import annotations
 
-from .sessions.interface import ACCESSED, NOTHING, SessionHeaders
-from .sessions.session import Session
+from ..sessions.interface import ACCESSED, NOTHING, SessionHeaders
+from ..sessions.session import Session
 
 
 def is_failure(code: object) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ._once import Once
-from .context import Host, is_async
-from .errors import MissingDependencyError
+from ...errors import MissingDependencyError
+from ..context import Host, is_async
+from .once import Once
 
 try:
     from werkzeug.exceptions import HTTPException, default_exceptions
     from werkzeug.routing import Map, Rule
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
+    raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
 F = TypeVar("F", bound=Callable[..., Any])
 Teardown = TypeVar("Teardown", bound=Callable[[BaseException | None], Any])

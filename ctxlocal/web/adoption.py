@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Mapping, MutableMapping
 from types import FrameType
 from typing import Any
 
-from ._session_end import close
-from .local import Latch
-from .sessions.errors import UnstorableValueError
-from .sessions.session import Session
+from ..local import Latch
+from ..sessions.errors import UnstorableValueError
+from ..sessions.session import Session
+from .session_end import close
 
 
 def values_of(found: object) -> Mapping[Any, Any] | None:

@@ -1,7 +1,7 @@
 """Serving an App over ASGI.
 
 A request runs in its server's task, each step in a frame that starts empty; the App's
-steps are those of WSGI (see :mod:`ctxlocal.app`), with its synchronous functions called in
+steps are those of WSGI (see :mod:`ctxlocal.web.app`), with its synchronous functions called in
 a thread that is the request's until it ends. Where the view is one of these, the whole
 flow runs there, up to the response. How it ends:
 
@@ -27,25 +27,25 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from . import signals
-from ._asgi_environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
-from ._asgi_stream import close, send_response
-from ._asgi_thread import Caller
-from ._async_library import library
-from .asgi import Receive, Scope, Send, outside
-from .context import RequestContext, call_now
-from .sessions.errors import StoreUnavailableError
+from ..._async_library import library
+from ...sessions.errors import StoreUnavailableError
+from .. import signals
+from ..asgi.body import close, send_response
+from ..asgi.environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
+from ..asgi.middleware import Receive, Scope, Send, outside
+from ..asgi.thread import Caller
+from ..context import RequestContext, call_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from ._inherit import Inheritance
-    from ._message import Request, Response
-    from .context import AppContext
-    from .sessions.interface import SessionInterface
+    from ...sessions.interface import SessionInterface
+    from ..context import AppContext
+    from ..inherit import Inheritance
+    from .messages import Request, Response
 
-_log = logging.getLogger("ctxlocal.asgi")
+_log = logging.getLogger("ctxlocal.web.asgi")
 _SENT_BY_POP = (
     signals.request_tearing_down,
     signals.appcontext_tearing_down,

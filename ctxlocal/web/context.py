@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
-from . import flow
-from ._call import call_now, is_async
-from ._contexts import AppContext, Globals, Host, RequestContext, app_stack, request_stack
-from ._run_all import run_all
-from .errors import UnboundError
-from .local import LocalProxy, LocalStack, proxy, unwrap
+from .. import flow
+from .._run_all import run_all
+from ..errors import UnboundError
+from ..local import LocalProxy, LocalStack, proxy, unwrap
+from .call import call_now, is_async
+from .contexts import AppContext, Globals, Host, RequestContext, app_stack, request_stack
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
+    from ..sessions.session import Session
     from .app import App
-    from .sessions.session import Session
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ def _remedy_inside(framework: str, entry: str, or_else: str = "") -> str:
         f"test_request_context(), app_context() and shell do not pass app.{entry}, where the "
         f"ContextMiddleware stands. In a test send requests by app.test_client(){or_else}. To "
         f"serve requests, wrap app.{entry} with ContextMiddleware. In a thread use "
-        f"copy_current_request_context() of ctxlocal.context, not {framework}'s."
+        f"copy_current_request_context() of ctxlocal.web.context, not {framework}'s."
     )
 
 
@@ -102,15 +102,15 @@ _REMEDY_INSIDE = {
     "flask": _remedy_inside(
         "Flask",
         "wsgi_app",
-        ", or enter RequestContext(app.wsgi_app, request.environ) of ctxlocal.context as well",
+        ", or enter RequestContext(app.wsgi_app, request.environ) of ctxlocal.web.context as well",
     ),
     "quart": _remedy_inside("Quart", "asgi_app"),
 }
 _REMEDY = {
     "request": "In a thread, greenlet or job that a request starts, wrap the function in "
     "copy_current_request_context(); in a test or script use `with app.test_request_context():`; "
-    "around an application that is no App put the ContextMiddleware of ctxlocal.wsgi or "
-    "ctxlocal.asgi.",
+    "around an application that is no App put the ContextMiddleware of ctxlocal.web.wsgi or "
+    "ctxlocal.web.asgi.",
     "application": "Use `with app.app_context():`, or carry it there with ctxlocal.flow.bind().",
 }
 

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ._async_library import library
-from .asgi import Receive, Send, encoded
+from ..._async_library import library
+from .middleware import Receive, Send, encoded
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response
 
 Call = Callable[..., Awaitable[Any]]
 
-_log = logging.getLogger("ctxlocal.asgi")
+_log = logging.getLogger("ctxlocal.web.asgi")
 _END: Any = object()
 
 
@@ -23,7 +23,7 @@ async def send_response(
 ) -> None:
     """Send ``response``; if the client hangs up, its stream ends early and without an error.
 
-    :param call: calls the body's synchronous functions; see :class:`ctxlocal._asgi_thread.Caller`.
+    :param call: calls the body's synchronous functions; see :class:`ctxlocal.web.asgi.thread.Caller`.
     """
     headers = response.get_wsgi_headers(environ).to_wsgi_list()
     await send(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from inspect import iscoroutine, iscoroutinefunction
 from typing import Any, TypeVar
 
-from . import flow
+from .. import flow
 
 R = TypeVar("R")
 

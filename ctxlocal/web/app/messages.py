@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from .context import current_app
-from .errors import MissingDependencyError
+from ...errors import MissingDependencyError
+from ..context import current_app
 
 try:
     from werkzeug.exceptions import HTTPException
@@ -14,9 +14,9 @@ try:
     from werkzeug.wrappers import Request as BaseRequest
     from werkzeug.wrappers import Response as BaseResponse
 
-    from ._json import dumps
+    from ..json import dumps
 except ImportError as error:
-    raise MissingDependencyError("ctxlocal.app", "werkzeug", "web") from error
+    raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
 
 class Request(BaseRequest):
@@ -103,7 +103,7 @@ def jsonify(*args: Any, **kwargs: Any) -> Response:
 
     It takes what a session takes, the session itself, and dataclasses: datetimes and dates
     become text as in HTTP's headers, Decimals and UUIDs text, sets arrays, as
-    :mod:`ctxlocal._json` lists; so do the dicts and lists that views return.
+    :mod:`ctxlocal.web.json` lists; so do the dicts and lists that views return.
 
     :raises TypeError: both were given, or a value is nothing that JSON has.
     :raises UnboundError: no App is at work.
