@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ctxlocal.cli.bench.conductor import run_job
-from ctxlocal.cli.bench.micro.part import MICRO, ROUNDS, SAMPLE_MS, jobs
-from ctxlocal.cli.bench.report import Findings
-from ctxlocal.cli.bench.rival import DISTRIBUTIONS, load, missing, versions
+from ctxlocal.lab.bench.conductor import run_job
+from ctxlocal.lab.bench.micro.part import MICRO, ROUNDS, SAMPLE_MS, jobs
+from ctxlocal.lab.bench.report import Findings
+from ctxlocal.lab.bench.rival import DISTRIBUTIONS, load, missing, versions
 
 RESULTS = Path(__file__).parent / "results"
 MACHINE = ("cpu_model_name", "cpu_count", "cpu_freq", "platform")

@@ -83,7 +83,7 @@ def cli() -> None:
 
 
 def demo() -> None:
-    from ctxlocal.cli.demo.shop import make_shop
+    from ctxlocal.lab.demo.shop import make_shop
     from ctxlocal.sessions.stores.memory import MemoryStore
 
     client = make_shop(_stored(MemoryStore()), "no server").test_client()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctxlocal.cli.matrix.report import Cell, Report
+from ctxlocal.lab.matrix.report import Cell, Report
 
 ABOUT = {
     "date": "2026-11-28",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 
 from .clock import hot_ns, middle, once_ns
 from .memory import allocated_bytes, resident_bytes

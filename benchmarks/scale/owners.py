@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 
 Job = Callable[[], Any]
 _STACK_BYTES = 256 * 1024  # of a thread

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 from ctxlocal.sessions.stores.protocol import Change
 
 from .clock import late

@@ -15,7 +15,7 @@ from types import coroutine
 from typing import Any
 
 from ctxlocal._at_once import at_once
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 from ctxlocal.sessions.stores.protocol import KEPT_COMMITS, USER, Change, Record
 
 from .clock import late, middle, once_ns

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.run import RESULTS, about, implementation
-from ctxlocal.cli.bench.rival import load, missing, versions
+from ctxlocal.lab.bench.rival import load, missing, versions
 
 from .subjects import SUBJECTS, Subject
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ctxlocal.cli.bench.rival import load, missing
+from ctxlocal.lab.bench.rival import load, missing
 
 from . import holding, rates, records, width
 from .owners import KINDS

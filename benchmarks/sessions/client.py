@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ctxlocal.cli.bench.micro.case import perf_counter
+from ctxlocal.lab.bench.micro.case import perf_counter
 
 HOST = "localhost"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 
 from .client import HOST
 from .ours import KEY

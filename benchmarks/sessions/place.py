@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 
 NAMES = count()
 

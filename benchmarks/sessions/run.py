@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.run import RESULTS, about, implementation
-from ctxlocal.cli.bench.rival import load, missing, versions
+from ctxlocal.lab.bench.rival import load, missing, versions
 
 from . import cost, lost
 from .field import POSTGRESQL, REDIS, ROWS, Row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctxlocal.cli.bench.rival import load
+from ctxlocal.lab.bench.rival import load
 
 from .ours import KEY
 from .place import Place

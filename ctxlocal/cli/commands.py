@@ -16,19 +16,19 @@ from rich.progress import Progress
 import ctxlocal as core
 from ctxlocal.local import REASON
 
+from ..lab.matrix.conductor import Plan, conduct
+from ..lab.matrix.place import STRATEGIES
+from ..lab.matrix.probes import GROUPS, all_probes
+from ..lab.matrix.report import Cell, Report
+from ..lab.matrix.table import show as show_matrix
 from . import doctor as doctor_
-from .bench.command import bench
+from .bench import bench
 from .demo import demo
 from .doctor.judge import SERVERS
-from .matrix.conductor import Plan, conduct
-from .matrix.place import STRATEGIES
-from .matrix.report import Cell, Report
-from .matrix.table import show as show_matrix
-from .probes import GROUPS, all_probes
 from .prove import prove
 from .result import json_option, write_json
 from .sessions import sessions
-from .soak.command import soak
+from .soak import soak
 
 
 @click.group()

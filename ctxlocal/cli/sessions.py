@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .stores import StoreProblem, opened
+from ..lab.stores import StoreProblem, opened
 
 if TYPE_CHECKING:
     from ..sessions.in_store.sessions import SessionInfo

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import concurrency, soaked
 from benchmarks.goals import GOALS, Goal
 from benchmarks.render import BLOCKS, ROOT, main
-from ctxlocal.cli.bench.micro.cases import GROUPS
-from ctxlocal.cli.soak.report import Report, Run
+from ctxlocal.lab.bench.micro.cases import GROUPS
+from ctxlocal.lab.soak.report import Report, Run
 
 DOCS = ROOT / "docs/benchmarks.md"
 

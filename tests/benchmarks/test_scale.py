@@ -16,7 +16,7 @@ from benchmarks.render import ROOT, main
 from benchmarks.scale.owners import KINDS
 from benchmarks.scale.subjects import SUBJECTS, Subject
 from benchmarks.scale.tables import BLOCKS, Growth
-from ctxlocal.cli.bench.rival import missing
+from ctxlocal.lab.bench.rival import missing
 
 PAGE = ROOT / "docs/scale.md"
 

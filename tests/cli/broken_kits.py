@@ -10,8 +10,8 @@ from typing import Any
 
 import greenlet
 
-from ctxlocal.cli.matrix.exchange import View
 from ctxlocal.errors import MissingDependencyError
+from ctxlocal.lab.matrix.exchange import View
 
 
 class SharedDictKit:

@@ -19,18 +19,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 import ctxlocal
+from ctxlocal.cli import bench as command
 from ctxlocal.cli import commands
-from ctxlocal.cli.bench import command
-from ctxlocal.cli.bench.concurrency import part as concurrency
-from ctxlocal.cli.bench.concurrency.crowd import KINDS
-from ctxlocal.cli.bench.concurrency.library import CONTROL, OURS, PLAIN, libraries
-from ctxlocal.cli.bench.concurrency.measure import Sample, net_ns
-from ctxlocal.cli.bench.concurrency.turn import Book
-from ctxlocal.cli.bench.conductor import conduct, plan
-from ctxlocal.cli.bench.micro import part as micro
-from ctxlocal.cli.bench.parts import PARTS
-from ctxlocal.cli.bench.servers import load, measure
-from ctxlocal.cli.servers.catalogue import BY_NAME
+from ctxlocal.lab.bench.concurrency import part as concurrency
+from ctxlocal.lab.bench.concurrency.crowd import KINDS
+from ctxlocal.lab.bench.concurrency.library import CONTROL, OURS, PLAIN, libraries
+from ctxlocal.lab.bench.concurrency.measure import Sample, net_ns
+from ctxlocal.lab.bench.concurrency.turn import Book
+from ctxlocal.lab.bench.conductor import conduct, plan
+from ctxlocal.lab.bench.micro import part as micro
+from ctxlocal.lab.bench.parts import PARTS
+from ctxlocal.lab.bench.servers import load, measure
+from ctxlocal.lab.servers.catalogue import BY_NAME
 
 Runner = Callable[..., Result]
 COUNTS = (1, 3)
@@ -217,8 +217,8 @@ def test_tables_have_no_colour_and_80_columns_in_a_pipe() -> None:
     code = (
         "import sys\n"
         "from ctxlocal.cli import main\n"
-        "from ctxlocal.cli.bench.concurrency import part as concurrency\n"
-        "from ctxlocal.cli.bench.micro import part as micro\n"
+        "from ctxlocal.lab.bench.concurrency import part as concurrency\n"
+        "from ctxlocal.lab.bench.micro import part as micro\n"
         "concurrency.QUICK_TURNS, micro.QUICK_ROUNDS, micro.QUICK_SAMPLE_MS = 6, 1, 0\n"
         f"sys.argv[1:] = {arguments!r}\n"
         "main()"
@@ -287,8 +287,8 @@ def test_a_signal_ends_the_process_and_keeps_what_was_found(
         f"import sys; sys.path[:] = {sys.path!r}\n"
         "from functools import partial\n"
         "from ctxlocal.cli import main\n"
-        "from ctxlocal.cli.bench import command\n"
-        "from ctxlocal.cli.bench.micro import part\n"
+        "from ctxlocal.cli import bench as command\n"
+        "from ctxlocal.lab.bench.micro import part\n"
         "part.QUICK_ROUNDS, part.QUICK_SAMPLE_MS = 1, 0\n"
         "command.conduct = partial(command.conduct, ours='broken_locals:HangingLocal')\n"
         f"sys.argv[1:] = {arguments!r}\n"

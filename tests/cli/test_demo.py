@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from ctxlocal.cli.commands import ctxlocal
-from ctxlocal.cli.demo.shop import MOST_PIECES, _device, make_shop
+from ctxlocal.lab.demo.shop import MOST_PIECES, _device, make_shop
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore

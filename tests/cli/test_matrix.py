@@ -17,12 +17,12 @@ from rich.console import Console
 
 import ctxlocal
 from ctxlocal.cli import commands
-from ctxlocal.cli.matrix import conductor, probe
-from ctxlocal.cli.matrix.conductor import conduct
-from ctxlocal.cli.matrix.place import STRATEGIES, Context, Owner, Place, Process, promise
-from ctxlocal.cli.matrix.report import Cell, Report
-from ctxlocal.cli.matrix.table import show
-from ctxlocal.cli.probes import all_probes, find_probe
+from ctxlocal.lab.matrix import conductor, probe
+from ctxlocal.lab.matrix.conductor import conduct
+from ctxlocal.lab.matrix.place import STRATEGIES, Context, Owner, Place, Process, promise
+from ctxlocal.lab.matrix.probes import all_probes, find_probe
+from ctxlocal.lab.matrix.report import Cell, Report
+from ctxlocal.lab.matrix.table import show
 
 Runner = Callable[..., Result]
 WAYS = ("  kept", "  broken")

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from ctxlocal.cli.process import LONGEST_LINE, last_line, within
+from ctxlocal.lab.process import LONGEST_LINE, last_line, within
 
 
 async def answer(event: asyncio.Event) -> str:

@@ -19,13 +19,13 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from ctxlocal.cli import commands
-from ctxlocal.cli.matrix.report import Cell
-from ctxlocal.cli.prove import PARTS, origin, parts, units
-from ctxlocal.cli.prove.document import judge
-from ctxlocal.cli.prove.figures import Time
-from ctxlocal.cli.prove.page import page
-from ctxlocal.cli.prove.part import Advance, Part, Unfinished
-from ctxlocal.cli.prove.summary import show
+from ctxlocal.lab.matrix.report import Cell
+from ctxlocal.lab.prove import origin, parts, units
+from ctxlocal.lab.prove.document import judge
+from ctxlocal.lab.prove.figures import Time
+from ctxlocal.lab.prove.page import page
+from ctxlocal.lab.prove.part import PARTS, Advance, Part, Unfinished
+from ctxlocal.lab.prove.summary import show
 from tests.proof_samples import bench, control, document, matrix, run, soak
 
 LEAK = Cell("threads", "Thread", "thread", "isolated", "LEAK", False, note="saw 'callee 3'")
@@ -712,7 +712,7 @@ def test_ctrl_c_keeps_the_cells_that_there_are(
         f"import sys; sys.path[:] = {sys.path!r}\n"
         "from functools import partial\n"
         "from ctxlocal.cli import main\n"
-        "from ctxlocal.cli.prove import parts\n"
+        "from ctxlocal.lab.prove import parts\n"
         "parts.conduct = partial(parts.conduct, kit='broken_kits:HangingKit')\n"
         "sys.argv[1:] = ['prove', '--json', 'all.json']\n"
         "main()"

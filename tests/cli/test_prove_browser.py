@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from ctxlocal.cli.matrix.place import STRATEGIES
-from ctxlocal.cli.matrix.report import Cell
-from ctxlocal.cli.prove.page import page
+from ctxlocal.lab.matrix.place import STRATEGIES
+from ctxlocal.lab.matrix.report import Cell
+from ctxlocal.lab.prove.page import page
 from tests.chromium import chromium, console, requested
 from tests.proof_samples import control, document, matrix, run, soak
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import ctxlocal
-from ctxlocal.cli.prove import origin as module
-from ctxlocal.cli.prove.origin import origin
+from ctxlocal.lab.prove import origin as module
+from ctxlocal.lab.prove.origin import origin
 
 AUTHOR = {
     f"GIT_{who}_{what}": "nobody@localhost"

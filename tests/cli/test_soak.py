@@ -19,16 +19,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ctxlocal.cli.commands import ctxlocal
-from ctxlocal.cli.servers.catalogue import BY_NAME, SERVERS, Server
-from ctxlocal.cli.servers.process import ServerProblem, running
-from ctxlocal.cli.soak import client, conductor, stores
-from ctxlocal.cli.soak.client import Answer, Unanswered
-from ctxlocal.cli.soak.command import SABOTAGES
-from ctxlocal.cli.soak.conductor import Advance, conduct
-from ctxlocal.cli.soak.ledger import Ledger
-from ctxlocal.cli.soak.plan import PER_SESSION, Plan, Size
-from ctxlocal.cli.soak.report import FLAT_BYTES, Report, Run, grown
-from ctxlocal.cli.soak.visitor import Findings, Visitor
+from ctxlocal.cli.soak import SABOTAGES
+from ctxlocal.lab.servers.catalogue import BY_NAME, SERVERS, Server
+from ctxlocal.lab.servers.process import ServerProblem, running
+from ctxlocal.lab.soak import client, conductor, stores
+from ctxlocal.lab.soak.client import Answer, Unanswered
+from ctxlocal.lab.soak.conductor import Advance, conduct
+from ctxlocal.lab.soak.ledger import Ledger
+from ctxlocal.lab.soak.plan import PER_SESSION, Plan, Size
+from ctxlocal.lab.soak.report import FLAT_BYTES, Report, Run, grown
+from ctxlocal.lab.soak.visitor import Findings, Visitor
 from tests import services
 
 SMALL = Size(requests=2 * PER_SESSION, visitors=2)
@@ -260,7 +260,7 @@ class TestTrouble:
 
     def test_two_servers_on_one_port_are_refused(self) -> None:
         async def both() -> None:
-            application = "ctxlocal.cli.soak.target:wsgi"
+            application = "ctxlocal.lab.soak.target:wsgi"
             async with running(BY_NAME[WSGI], application, {}) as first:
                 with pytest.raises(ServerProblem, match=f"^port {first.port} of "):
                     async with running(BY_NAME[WSGI], application, {}, port=first.port):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ctxlocal.cli.soak.pace import Pace
+from ctxlocal.lab.soak.pace import Pace
 
 
 @pytest.fixture

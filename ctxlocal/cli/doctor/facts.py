@@ -12,8 +12,8 @@ from types import ModuleType
 
 import ctxlocal
 from ctxlocal import ident
-from ctxlocal.cli.versions import installed_versions
 from ctxlocal.errors import CtxLocalError
+from ctxlocal.lab.versions import installed_versions
 from ctxlocal.local import REASON
 
 from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions

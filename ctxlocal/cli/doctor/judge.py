@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctxlocal.cli.matrix.place import Context, Owner, Place, promise
+from ctxlocal.lab.matrix.place import Context, Owner, Place, promise
 
 _GREENLET = Place(greenlet=Owner.OTHER, context=Context.OWN)
 # Where a request runs, seen from the one before it.

@@ -1,0 +1,1 @@
+"""The instruments: what shows isolation, loads servers and measures."""

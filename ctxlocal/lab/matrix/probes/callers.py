@@ -1,0 +1,75 @@
+"""Code that runs in the middle of its caller: generators, signal handlers, finalisers."""
+
+from __future__ import annotations
+
+import signal
+import weakref
+from collections.abc import Iterator
+from threading import Thread
+
+from ctxlocal.lab.matrix.exchange import Callee
+from ctxlocal.lab.matrix.place import Owner
+from ctxlocal.lab.matrix.probe import Group
+
+from .threads import THREAD_CONTEXT
+
+group = Group("in the caller")
+
+
+@group.probe("function call")
+def call(callee: Callee) -> Iterator[None]:
+    """Call it."""
+    callee()
+    yield
+
+
+@group.probe("generator", note="each step runs as whoever asks for it")
+def generator(callee: Callee) -> Iterator[None]:
+    """Advance a generator."""
+
+    def steps() -> Iterator[None]:
+        callee()
+        yield
+
+    next(steps())
+    yield
+
+
+@group.probe("signal handler", note="a handler runs as whatever it interrupts")
+def signal_handler(callee: Callee) -> Iterator[None]:
+    """Raise a signal."""
+    before = signal.signal(signal.SIGINT, callee)
+    try:
+        signal.raise_signal(signal.SIGINT)
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Dropped:
+    """Something with a finaliser."""
+
+
+@group.probe("weakref callback, finaliser", note="runs as whoever drops the last reference")
+def finaliser(callee: Callee) -> Iterator[None]:
+    """Drop an object."""
+    dropped = _Dropped()
+    weakref.finalize(dropped, callee)
+    del dropped
+    yield
+
+
+@group.probe(
+    "finaliser, dropped by a thread",
+    thread=Owner.OTHER,
+    context=THREAD_CONTEXT,
+    note="runs as whoever drops the last reference",
+)
+def finaliser_elsewhere(callee: Callee) -> Iterator[None]:
+    """Let another thread drop the object."""
+    held = [_Dropped()]
+    weakref.finalize(held[0], callee)
+    worker = Thread(target=held.clear)
+    worker.start()
+    yield
+    worker.join()

@@ -1,0 +1,1 @@
+"""A report of what was measured, in one HTML file."""
