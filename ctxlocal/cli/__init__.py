@@ -1,12 +1,11 @@
-"""The command ``ctxlocal``: proofs, measurements and the care of sessions.
+"""The command ``ctxlocal``: what an operator types.
 
-``matrix``    proves each identity strategy against each way of starting work
-``doctor``    looks at one process, and says whether its choice of strategy can work there
-``soak``      serves requests by real servers under load, and counts what is mixed up
-``bench``     measures the cost, beside the other libraries that are installed
-``prove``     does all of these in a minute, and writes a report
-``sessions``  counts, lists, purges and ends the sessions in a store
-``demo``      serves a shop whose sessions can be watched
+``matrix`` proves each strategy against each way of starting work; ``doctor`` judges one process;
+``soak`` loads real servers, ``bench`` measures what it costs, ``prove`` does all three and writes a
+report. ``sessions`` looks after the sessions in a store, ``demo`` shows them at work.
+
+May import: ``ctxlocal``, ``errors``, ``ident``, ``local``, ``flow``, ``sessions``, ``web``,
+``lab``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 What travels: the context variables, and the values of each Local that follows the
 application's default or was made with ``carry=True``. A Local with a strategy of
 its own stays with its owner: the strategy "thread" is for values that must not leave a thread.
+
+May import: ``errors``, ``ident``, ``local``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Which strategy serves is the application's decision, not a library's: a Local
 made without ``ident`` follows :func:`set_default`, or the environment variable
 ``CTXLOCAL_IDENT``. Either is set before the first value is stored.
+
+May import: ``errors``.
 """
 
 from __future__ import annotations

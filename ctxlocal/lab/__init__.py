@@ -1,1 +1,6 @@
-"""The instruments: what shows isolation, loads servers and measures."""
+"""The instruments: what shows isolation, loads servers and measures.
+
+Each folder is one of them; ``process`` starts and ends what they run.
+
+May import: ``ctxlocal``, ``errors``, ``ident``, ``local``, ``flow``, ``sessions``, ``web``.
+"""

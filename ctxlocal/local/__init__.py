@@ -1,6 +1,10 @@
-"""The implementation in use, chosen once: the native twin, or the pure one where there is none.
+"""Local, LocalStack, LocalProxy and LocalManager, in the twin that was chosen for this process.
 
-``CTXLOCAL_PURE=1`` in the environment chooses the pure twin. Type checkers read that one.
+``pure`` is the reference twin, ``native`` has the sources of the other, in C; beside them lies
+what both need. ``CTXLOCAL_PURE=1`` in the environment chooses the pure twin. Type checkers read
+that one.
+
+May import: ``errors``, ``ident``.
 """
 
 from __future__ import annotations

@@ -1,14 +1,10 @@
 """Sessions: what a visitor's requests have in common, kept so that nothing is lost.
 
-The modules, each of which knows only those before it:
+``session`` is the dict that a view sees, and ``fields`` knows what changed in it; ``codec`` makes
+bytes of values, ``schema`` checks them. ``in_store`` and ``in_cookie`` are the two ways of keeping
+them, both of ``interface``; ``stores`` are the places, which know nothing of sessions.
 
-``errors``    what is raised
-``protocol``  what a store has to do, ``token`` ids and what is made of them
-``codec``     values as bytes, ``fields`` a dict that knows what changed, ``model`` Session
-``event``     signals
-``cookie``    its attributes, and reading it; ``keyring``, ``sealing``, ``signing`` protect it
-``interface`` SessionInterface; ``stored`` and ``cookie_sessions`` implement it
-``stores``    memory, SQLite, Redis, every SQL database; they know ``protocol`` alone
+May import: ``errors``, ``local``.
 """
 
 import sys

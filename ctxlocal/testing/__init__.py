@@ -1,4 +1,7 @@
-"""Checks that an object of yours does what ctxlocal needs of it."""
+"""Checks that an object of yours does what ctxlocal needs of it.
+
+May import: ``errors``, ``sessions``.
+"""
 
 from .store import StoreContractError as StoreContractError
 from .store import check_async_store as check_async_store

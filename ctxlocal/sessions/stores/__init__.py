@@ -1,1 +1,6 @@
-"""Where stored sessions keep their records; each module needs what its store needs, and no more."""
+"""Where sessions in a store keep their records: memory, SQLite, any SQL database, Redis.
+
+``protocol`` says what a store has to do. Each module needs what its store needs, and no more.
+
+May import: ``errors``, ``local``, ``sessions.errors``.
+"""

@@ -1,4 +1,8 @@
-"""An application: routing, hooks, error handlers and sessions, under WSGI and ASGI."""
+"""An application: routing, hooks, error handlers and sessions, under WSGI and ASGI.
+
+``application`` has the whole flow of a request, and ``asgi`` what of it is asynchronous;
+``registry`` keeps what an application registers.
+"""
 
 from .application import App as App
 from .application import Request as Request

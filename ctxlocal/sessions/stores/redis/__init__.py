@@ -1,4 +1,8 @@
-"""A store in Redis, or a Redis Cluster."""
+"""A store in Redis, or a Redis Cluster.
+
+``store`` is what sessions call; ``steps`` says what each call does, in terms of ``records`` and the
+Lua of ``scripts``, which ``calls`` send; ``direct`` is a quicker connection for one of them.
+"""
 
 from .store import AsyncRedisStore as AsyncRedisStore
 from .store import RedisStore as RedisStore

@@ -1,4 +1,7 @@
-"""A store in one SQLite file."""
+"""A store in one SQLite file.
+
+``store`` is what sessions call; ``file`` opens the database, and notices where it was replaced.
+"""
 
 from .store import SQLiteStore as SQLiteStore
 
