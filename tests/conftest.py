@@ -19,9 +19,9 @@ from ctxlocal import ident as ident_module
 from ctxlocal.local import Latch
 from ctxlocal.web import inherit as _inherit
 
-from .twins import IMPLEMENTATIONS
+from .support.twins import IMPLEMENTATIONS
 
-pytest_plugins = ["tests.services"]
+pytest_plugins = ["tests.support.services"]
 
 _WANT = re.compile("could not import|is not installed")  # as importorskip says it, and as we do
 

@@ -25,7 +25,7 @@ _TTL = 86_400.0
 
 @contextmanager
 def _url(kind: str, directory: Path) -> Iterator[str]:
-    services = load("tests.services")
+    services = load("tests.support.services")
     if kind == "SQLite":
         yield f"sqlite:///{directory}/sessions.db"
     elif kind == "Redis":

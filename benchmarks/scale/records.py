@@ -164,7 +164,7 @@ def filled(kind: str, directory: Path) -> Iterator[Filled]:
         one.store.close()
         return
     options = COMPACT if kind == "Redis, compact" else ()
-    with load("tests.services").redis_server(*options) as server:
+    with load("tests.support.services").redis_server(*options) as server:
         one = FilledRedis(server.port)
         yield one
         one.store.close()

@@ -69,8 +69,10 @@ def _point(name: str, part: str, size: int) -> dict[str, float]:
 
 def _others() -> dict[str, str]:
     found = {"SQLite": str(load("sqlite3").sqlite_version)}
-    if missing(("redis", "tests.services")) is None and load("tests.services").find("redis-server"):
-        with load("tests.services").redis_server() as server:
+    if missing(("redis", "tests.support.services")) is None and load("tests.support.services").find(
+        "redis-server"
+    ):
+        with load("tests.support.services").redis_server() as server:
             client = load("redis").Redis(port=server.port)
             found["redis-server"] = client.info("server")["redis_version"]
             client.close()

@@ -42,9 +42,9 @@ class Subject(NamedTuple):
             return module
         if not self.programs:
             return None
-        if missing(("tests.services",)) is not None:
-            return "tests.services"
-        find = load("tests.services").find
+        if missing(("tests.support.services",)) is not None:
+            return "tests.support.services"
+        find = load("tests.support.services").find
         return next((program for program in self.programs if find(program) is None), None)
 
 

@@ -92,10 +92,10 @@ def main(argv: list[str] | None = None) -> int:
 def running_servers() -> Iterator[Servers]:
     """Run a redis-server and a PostgreSQL of our own, where they are installed."""
     with ExitStack() as stack:
-        if missing(("tests.services",)) is not None:
+        if missing(("tests.support.services",)) is not None:
             yield Servers(None, None)
             return
-        services = load("tests.services")
+        services = load("tests.support.services")
         port = url = None
         if services.find("redis-server") is not None:
             port = stack.enter_context(services.redis_server()).port

@@ -22,7 +22,7 @@ from ctxlocal.sessions.in_store.token import key_of
 from ctxlocal.sessions.stores.protocol import USER
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
 from ctxlocal.sessions.stores.url import open_store
-from tests.services import free_port, redis_server
+from tests.support.services import free_port, redis_server
 
 PASSWORD = "hunter2"
 Run = Callable[..., Result]

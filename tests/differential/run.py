@@ -26,7 +26,7 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, range, sl
 def implementation(name: str) -> tuple[dict[str, Any], Callable[[Any], bool], Callable[[Any], Any]]:
     """Return the names of one, whether an object is its proxy, and how to see behind one."""
     if name in ("pure", "native"):
-        from ..twins import IMPLEMENTATIONS
+        from ..support.twins import IMPLEMENTATIONS
 
         impl = IMPLEMENTATIONS[name]
         base = impl.LocalProxy.__mro__[1]

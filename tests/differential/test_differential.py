@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ..twins import IMPLEMENTATIONS
+from ..support.twins import IMPLEMENTATIONS
 from .accepted import ACCEPTED, Accepted
 from .programs import Program, programs, sweep
 

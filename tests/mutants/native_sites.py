@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-SOURCE = "src"
+SOURCE = "ctxlocal/local/native"
 #: docs.h is made by a program, and has no code.
 FILES = (
-    "native.c",
-    *(f"native/{name}.h" for name in ("arguments", "cell", "depth", "holder", "layout", "local")),
-    *(f"native/{name}.h" for name in ("names", "pile", "proxy", "resolver", "stack", "state")),
+    "module.c",
+    *(f"{name}.h" for name in ("arguments", "cell", "depth", "holder", "latch", "layout", "local")),
+    *(f"{name}.h" for name in ("names", "pile", "proxy", "resolver", "stack", "state")),
 )
 
 _TOKEN = re.compile(

@@ -57,17 +57,24 @@ def _tests(*names: str, leaving: Sequence[str] = ("pure",)) -> tuple[str, ...]:
     return ("-k", " and ".join(f"not {each}" for each in leaving), *(f"tests/{n}" for n in names))
 
 
-_ABOUT_C = ("test_stack.py", "test_local.py", "test_proxy.py", "test_proxy_like.py")
+_ABOUT_C = (
+    "local/test_stack.py",
+    "local/test_local.py",
+    "local/test_proxy.py",
+    "local/test_proxy_like.py",
+)
 _SLOW = ("gevent", "eventlet", "hundred_thousand", "pytest_and_doctest")
 _MIRRORS = {
-    "stack": ("test_stack.py",),
-    "pile": ("test_stack.py",),
-    "proxy": ("test_proxy.py", "test_proxy_like.py"),
-    "resolver": ("test_proxy.py",),
+    "stack": ("local/test_stack.py",),
+    "pile": ("local/test_stack.py",),
+    "proxy": ("local/test_proxy.py", "local/test_proxy_like.py"),
+    "resolver": ("local/test_proxy.py",),
 }
 NEAR = Stage(
     "near",
-    _tests(*_ABOUT_C, "test_parity.py", "test_native_memory.py", leaving=("pure", *_SLOW)),
+    _tests(
+        *_ABOUT_C, "local/test_parity.py", "local/test_native_memory.py", leaving=("pure", *_SLOW)
+    ),
     cpu_s=120,
 )
 #: The nearest first: a change that one kills is not given to the next.
@@ -77,8 +84,18 @@ STAGES = (
         "more",
         _tests(
             *_ABOUT_C,
-            *("test_recursion.py", "test_model.py", "test_shared_owner.py", "test_manager.py"),
-            *("test_pain_points.py", "test_native_fuzz.py", "test_flow.py", "test_ident.py"),
+            *(
+                "local/test_recursion.py",
+                "local/test_model.py",
+                "ident/test_by_equality.py",
+                "local/test_manager.py",
+            ),
+            *(
+                "package/test_pain_points.py",
+                "local/test_native_fuzz.py",
+                "flow/test_flow.py",
+                "ident/test_ident.py",
+            ),
         ),
         {"CTXLOCAL_FUZZ_EXAMPLES": "60"},
     ),
@@ -87,10 +104,15 @@ STAGES = (
         (*_tests("differential"), "-k", "native or threading"),
         {"CTXLOCAL_DIFFERENTIAL": "1500"},
     ),
-    Stage("memory", _tests("test_memory.py", "test_native_model.py")),
+    Stage("memory", _tests("local/test_memory.py", "local/test_native_model.py")),
     Stage(
         "sanitized",
-        _tests("test_native_memory.py", "test_stack.py", "test_native_fuzz.py", "test_parity.py"),
+        _tests(
+            "local/test_native_memory.py",
+            "local/test_stack.py",
+            "local/test_native_fuzz.py",
+            "local/test_parity.py",
+        ),
         {"CTXLOCAL_FUZZ_EXAMPLES": "60"},
         is_sanitized=True,
     ),
@@ -99,7 +121,7 @@ STAGES = (
 
 def mirror(site: Site) -> Stage:
     """Return the run of what mirrors the file of a change, which takes the least time."""
-    names = _MIRRORS.get(Path(site.file).stem, ("test_local.py",))
+    names = _MIRRORS.get(Path(site.file).stem, ("local/test_local.py",))
     return Stage("mirror", _tests(*names, leaving=("pure", *_SLOW)), cpu_s=60)
 
 
@@ -109,7 +131,7 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.tree = folder / "tree"
         self._object = folder / "native.o"
-        for name in ("ctxlocal", "tests", SOURCE):
+        for name in ("ctxlocal", "tests"):
             leave = shutil.ignore_patterns("__pycache__", "*.so")
             shutil.copytree(ROOT / name, self.tree / name, ignore=leave)
         for name in ("pyproject.toml", "setup.py", "README.md"):
@@ -156,13 +178,13 @@ class Workshop:
 
     def _compiled(self, flags: Sequence[str]) -> bytes:
         """Compile, and return what was made; nothing where the compiler refuses."""
-        source = f"{SOURCE}/native.c"
+        source = f"{SOURCE}/module.c"
         command = [*_compiler(), *_COMMON, *flags, "-c", source, "-o", str(self._object)]
         done = subprocess.run(command, cwd=self.tree, capture_output=True, check=False)
         return self._object.read_bytes() if done.returncode == 0 else b""
 
     def _link(self, flags: Sequence[str]) -> None:
-        target = self.tree / PACKAGE / f"_native{SUFFIX}"
+        target = self.tree / PACKAGE / "local" / f"_native{SUFFIX}"
         target.unlink(missing_ok=True)
         command = [*_compiler(), "-shared", *flags, str(self._object), "-o", str(target)]
         subprocess.run(command, check=True)

@@ -48,7 +48,7 @@ from ctxlocal.web.context import (
     stream_with_context,
 )
 
-from ..interleaving import interleavings
+from ..support.interleaving import interleavings
 
 STRATEGIES = ("context", "thread", "greenlet", "task")
 

@@ -30,7 +30,7 @@ from ctxlocal.web.app import App, Response, session
 from ctxlocal.web.asgi import ContextMiddleware
 from ctxlocal.web.context import copy_current_request_context, g, has_request_context, request
 
-from ..services import free_port
+from ..support.services import free_port
 from .asgi_client import http_scope
 
 PATIENCE = 20  # seconds for what has to happen; nothing waits so long unless it fails

@@ -17,7 +17,7 @@
    refers to it is to see the change. Each of the three checks is needed:
    after copy_context() alone only the HAMT is shared; after a set of another variable
    in either Context, only nodes; where those were copied because they lay on the path
-   of that other variable, only the cell. tests/test_native_model.py drops each check in
+   of that other variable, only the cell. tests/local/test_native_model.py drops each check in
    turn and sees the model of context semantics fail.
 
    An owner check (by thread, by task, by Context object) would be cheaper and is unsound.

@@ -2,7 +2,7 @@
 
     CTXLOCAL_PURE=1 python ctxlocal/local/native/make_docs.py
 
-tests/test_parity.py fails where the twins' docstrings differ.
+tests/local/test_parity.py fails where the twins' docstrings differ.
 """
 
 from __future__ import annotations

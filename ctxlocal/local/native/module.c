@@ -1,6 +1,6 @@
 /* The native twin: Local, LocalStack and LocalProxy of ctxlocal.local.pure in C.
 
-   The pure twin is the specification; tests/test_parity.py compares the two. One translation
+   The pure twin is the specification; tests/local/test_parity.py compares the two. One translation
    unit, so that the compiler sees all of the way from an attribute to its value:
 
        state.h      the module's state, helpers in Python, errors

@@ -1,0 +1,61 @@
+"""The table is complete and fits the code; ``python -m tests.sessions.mutations`` runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ctxlocal
+
+from .bearing import ROOT, bearing_tests
+from .mutation import Mutation
+from .run import occurrences
+from .table import MUTATIONS, REQUIREMENTS
+
+PACKAGE = Path(ctxlocal.__file__).parent
+
+
+def name(mutation: Mutation) -> str:
+    return f"R{mutation.requirement} {mutation.breaks}"
+
+
+@pytest.mark.parametrize("number", REQUIREMENTS)
+def test_each_requirement_has_a_test_and_a_mutation(number: int) -> None:
+    assert bearing_tests()[number] != []
+    assert any(mutation.requirement == number for mutation in MUTATIONS)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=name)
+def test_each_old_text_is_there_once(mutation: Mutation) -> None:
+    assert mutation.edits != ()
+    for edit in mutation.edits:
+        assert occurrences(edit, PACKAGE) == 1, edit
+        assert edit.new != edit.old
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=name)
+def test_each_mutation_can_be_compiled(mutation: Mutation) -> None:
+    """A test that is red because of the spelling shows nothing."""
+    texts: dict[str, str] = {}
+    for edit in mutation.edits:
+        text = texts.get(edit.path) or (PACKAGE / edit.path).read_text(encoding="utf-8")
+        texts[edit.path] = text.replace(edit.old, edit.new)
+    for path, text in texts.items():
+        compile(text, path, "exec")
+
+
+def test_no_two_mutations_have_one_name() -> None:
+    assert len({name(mutation) for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_numbers_are_read_from_names() -> None:
+    found = bearing_tests()
+    assert (
+        "tests/web/app/test_application.py::test_r20_r21_headers_of_a_touched_session" in found[21]
+    )
+    assert not any("test_r17_" in test for test in found[7])
+    assert set(found) <= set(REQUIREMENTS)
+    assert all(
+        (ROOT / test.partition("::")[0]).exists() for each in found.values() for test in each
+    )

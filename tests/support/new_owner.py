@@ -1,0 +1,62 @@
+"""Running a function in another owner than the current one, under each strategy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import conftest
+
+R = TypeVar("R")
+
+
+def in_new_owner(ident: Any, function: Callable[[], R]) -> R:
+    """Return what ``function()`` returns in an owner made for it; let pass what it raises.
+
+    :param ident: what the fixture ``ident`` gives.
+    """
+    if ident == "context":
+        return contextvars.Context().run(function)
+    if ident == "thread":
+        return _in_thread(function)
+    if ident == "task":
+        return asyncio.run(_in_task(function))
+    if callable(ident):
+        return _as_another(function)
+    import greenlet
+
+    result: R = greenlet.greenlet(function).switch()
+    return result
+
+
+async def _in_task(function: Callable[[], R]) -> R:
+    return function()
+
+
+def _as_another(function: Callable[[], R]) -> R:
+    former, conftest.THE_OWNER = conftest.THE_OWNER, conftest.Owner()
+    try:
+        return function()
+    finally:
+        conftest.THE_OWNER = former
+
+
+def _in_thread(function: Callable[[], R]) -> R:
+    results: list[R] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
