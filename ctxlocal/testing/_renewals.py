@@ -1,4 +1,4 @@
-"""The rules of :mod:`ctxlocal.sessions.stores.protocol` on records whose key changes at that moment.
+"""The rules of a store's protocol on records whose key changes at that moment.
 
 A :class:`_Client` renews a record's key again and again, in a thread of its own, until it
 is told that there is no record any more. What ends records has to end these.

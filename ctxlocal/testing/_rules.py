@@ -1,4 +1,4 @@
-"""The rules of :mod:`ctxlocal.sessions.stores.protocol`, one function each; its docstring is the rule."""
+"""The rules of a store's protocol, one function each; its docstring is the rule."""
 
 from __future__ import annotations
 

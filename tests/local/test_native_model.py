@@ -2,7 +2,7 @@
 
 test_model.py runs on the native twin as it is. Here it runs where values are copied for each
 write (``CTXLOCAL_NO_INPLACE``), and on a debug build in which one of the checks of
-ctxlocal/local/native/layout.h is dropped: then it has to fail, or it would not show that the check is needed.
+native/layout.h is dropped: then it has to fail, or it would not show that the check is needed.
 """
 
 from __future__ import annotations

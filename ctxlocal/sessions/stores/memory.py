@@ -226,7 +226,7 @@ class MemoryStore:
     def commit(
         self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
     ) -> Answer:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.commit`. ``base`` is not needed here."""
+        """See :meth:`.protocol.Store.commit`. ``base`` is not needed here."""
         place = self._places.get(key)
         if place is None:
             place = self._old.get(key)

@@ -205,7 +205,7 @@ class App(Registry):
         return self.asgi_app(first, second, send)
 
     def wsgi_app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve a request; see :func:`ctxlocal.web.wsgi.serve` for how the body streams and ends."""
+        """Serve a request; see :func:`..wsgi.serve` for how the body streams and ends."""
         context = self.request_context(environ)
         if (keep := environ.get(KEEP)) is not None:
             keep(context)
@@ -474,7 +474,7 @@ class App(Registry):
     handle_exception = _at_once(handle_exception_async)
 
     def make_response(self, rv: Any) -> Response:
-        """Make a response of what a view returned; see :func:`ctxlocal.web.app.messages.response_of`."""
+        """Make a response of what a view returned; see :func:`.messages.response_of`."""
         return response_of(rv, self.response_class, current_request_context().environ)
 
 

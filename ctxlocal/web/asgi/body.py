@@ -23,7 +23,7 @@ async def send_response(
 ) -> None:
     """Send ``response``; if the client hangs up, its stream ends early and without an error.
 
-    :param call: calls the body's synchronous functions; see :class:`ctxlocal.web.asgi.thread.Caller`.
+    :param call: calls the body's synchronous functions; see :class:`.thread.Caller`.
     """
     headers = response.get_wsgi_headers(environ).to_wsgi_list()
     await send(
