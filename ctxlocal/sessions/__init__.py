@@ -7,10 +7,6 @@ them, both of ``interface``; ``stores`` are the places, which know nothing of se
 May import: ``errors``, ``local``.
 """
 
-import sys
-from types import ModuleType
-from typing import NoReturn
-
 from . import errors as errors
 from . import events
 from .codec import register as register
@@ -36,25 +32,3 @@ __all__ = [
     "events",
     "register",
 ]
-
-
-class _Module(ModuleType):
-    """This module, which bears the name of the proxy that it is easily taken for."""
-
-    def __getitem__(self, key: object) -> NoReturn:
-        raise TypeError(_NOT_THE_SESSION)
-
-    def __setitem__(self, key: object, value: object) -> NoReturn:
-        raise TypeError(_NOT_THE_SESSION)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name not in vars(self) and not isinstance(value, ModuleType):  # a submodule
-            raise AttributeError(_NOT_THE_SESSION)
-        super().__setattr__(name, value)
-
-
-_NOT_THE_SESSION = (
-    "ctxlocal.sessions is a module; the current session is another thing of that name: "
-    "from ctxlocal.web import session"
-)
-sys.modules[__name__].__class__ = _Module

@@ -116,30 +116,9 @@ def test_the_app_module_has_what_views_use() -> None:
         assert getattr(ctxlocal.web.app, name) is getattr(ctxlocal.web.context, name)
 
 
-class TestTheModuleOfThatName:
-    """``from ctxlocal import session`` gives the package, not the proxy."""
-
-    WRONG = (
-        r"^ctxlocal\.session is a module; the current session is another thing of that name: "
-        r"from ctxlocal\.context import session$"
-    )
-    module: Any = ctxlocal.sessions
-
-    def test_it_has_no_keys(self) -> None:
-        with pytest.raises(TypeError, match=self.WRONG):
-            self.module["user"]
-        with pytest.raises(TypeError, match=self.WRONG):
-            self.module["user"] = "ada"
-
-    def test_it_has_no_user(self) -> None:
-        with pytest.raises(AttributeError, match=self.WRONG):
-            self.module.user = "ada"
-        assert not hasattr(self.module, "user")
-
-    def test_it_is_a_module_otherwise(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(self.module, "Cookie", Cookie)
-        monkeypatch.setattr(self.module, "stores", self.module.stores)
-        assert self.module.Cookie is Cookie
+def test_the_package_of_sessions_is_not_taken_for_the_proxy() -> None:
+    with pytest.raises(ImportError, match=r"^cannot import name 'session' from 'ctxlocal' "):
+        exec("from ctxlocal import session")
 
 
 # A Secure cookie over plain HTTP.
