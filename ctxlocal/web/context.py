@@ -16,7 +16,7 @@ from .._run_all import run_all
 from ..errors import UnboundError
 from ..local import LocalProxy, LocalStack, proxy, unwrap
 from .call import call_now, is_async
-from .contexts import AppContext, Globals, Host, RequestContext, app_stack, request_stack
+from .contexts import AppContext, Application, Globals, RequestContext, app_stack, request_stack
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
@@ -31,8 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
     "AppContext",
+    "Application",
     "Globals",
-    "Host",
     "RequestContext",
     "after_this_request",
     "call_now",

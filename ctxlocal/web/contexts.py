@@ -25,7 +25,7 @@ C = TypeVar("C")
 Teardown: TypeAlias = Callable[[BaseException | None], object]
 
 
-class Host:
+class Application:
     """The methods of an application that its contexts call.
 
     As they stand they serve the middleware, which have no request objects, hooks or
@@ -98,7 +98,7 @@ class _Context:
     __slots__ = ("__weakref__", "_place", "app")
 
     # Set by the two classes below: a call of an __init__ here would cost a tenth of theirs.
-    app: Host
+    app: Application
     _place: Latch  # taken while the context is pushed
 
     @property
@@ -133,7 +133,7 @@ class AppContext(_Context):
 
     __slots__ = ("g",)
 
-    def __init__(self, app: Host) -> None:
+    def __init__(self, app: Application) -> None:
         self.app = app
         self.g = Globals()
         self._place = Latch()
@@ -202,7 +202,7 @@ class RequestContext(_Context):
         "url_adapter",
     )
 
-    def __init__(self, app: Host, environ: Any, request: Request | None = None) -> None:
+    def __init__(self, app: Application, environ: Any, request: Request | None = None) -> None:
         self.app = app
         self.environ = environ
         self.call: Callable[..., Awaitable[Any]] = call_now

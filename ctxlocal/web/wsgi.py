@@ -26,7 +26,7 @@ from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface, refu
 from ..sessions.session import Session
 from . import insecure_cookie as plain_http
 from .adoption import Lost, adopt, values_of
-from .context import Host, RequestContext
+from .context import Application, RequestContext
 from .error_response import behind, is_answer, log_refusal, refusal_of
 from .inherit import Inherit, Inheritance
 from .session_end import close, headers_if_unsaved, is_failure
@@ -58,7 +58,7 @@ def _new_lost() -> Lost:
 _lost = _new_lost()  # of applications that call serve() themselves
 
 
-class ContextMiddleware(Host):
+class ContextMiddleware(Application):
     """Gives each request to a WSGI application a context of its own.
 
     Every Local that follows the application's default starts empty, under each identity

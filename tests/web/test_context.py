@@ -28,8 +28,8 @@ from ctxlocal.web import wsgi
 from ctxlocal.web.app import App
 from ctxlocal.web.context import (
     AppContext,
+    Application,
     Globals,
-    Host,
     RequestContext,
     after_this_request,
     call_now,
@@ -66,7 +66,7 @@ def app() -> App:
     return App("shop", sessions=StoredSessions(MemoryStore()))
 
 
-class Recorder(Host):
+class Recorder(Application):
     """An application that notes what its contexts ask of it."""
 
     def __init__(self) -> None:
@@ -257,7 +257,7 @@ def test_a_context_is_pushed_once_at_a_time(app: App) -> None:
 
 
 @pytest.mark.parametrize("kind", [AppContext, lambda app: RequestContext(app, {})])
-def test_one_of_two_threads_pushes_a_context(kind: Callable[[Host], AppContext]) -> None:
+def test_one_of_two_threads_pushes_a_context(kind: Callable[[Application], AppContext]) -> None:
     app = Recorder()
 
     def make() -> Any:
@@ -274,7 +274,7 @@ def test_one_of_two_threads_pushes_a_context(kind: Callable[[Host], AppContext])
 
 
 @pytest.mark.parametrize("kind", [AppContext, lambda app: RequestContext(app, {})])
-def test_one_of_two_threads_ends_a_context(kind: Callable[[Host], AppContext]) -> None:
+def test_one_of_two_threads_ends_a_context(kind: Callable[[Application], AppContext]) -> None:
     app = Recorder()
 
     def make() -> Any:
@@ -448,7 +448,7 @@ def test_flashed_messages_stay_for_the_length_of_a_request(app: App) -> None:
 
 def test_after_this_request_needs_a_response() -> None:
     with (
-        RequestContext(Host(), {}),
+        RequestContext(Application(), {}),
         pytest.raises(UnboundError, match=r"^This request context has no request object"),
     ):
         after_this_request(lambda response: response)

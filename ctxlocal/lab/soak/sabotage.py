@@ -22,7 +22,7 @@ from typing import Any
 
 from ...local import Local
 from ...sessions.stores.protocol import Answer, Change, Record, Store
-from ...web.context import Host, RequestContext, on_teardown
+from ...web.context import Application, RequestContext, on_teardown
 
 FORGETS_EVERY = 4
 CONFUSES_EVERY = 10
@@ -96,7 +96,7 @@ def _call_at_once(function: Callable[..., object]) -> None:
 class FrameKept:
     """A WSGI middleware that serves in whatever context it finds, and cleans nothing up."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], host: Host) -> None:
+    def __init__(self, app: Callable[..., Iterable[bytes]], host: Application) -> None:
         self._app = app
         self._host = host
 
@@ -109,7 +109,7 @@ class FrameKept:
 class AsyncFrameKept:
     """The same for ASGI."""
 
-    def __init__(self, app: Callable[..., Any], host: Host) -> None:
+    def __init__(self, app: Callable[..., Any], host: Application) -> None:
         self._app = app
         self._host = host
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...errors import MissingDependencyError
-from ..context import Host, is_async
+from ..context import Application, is_async
 from .once import Once
 
 try:
@@ -20,7 +20,7 @@ Teardown = TypeVar("Teardown", bound=Callable[[BaseException | None], Any])
 Function = Callable[..., Any]
 
 
-class Registry(Host):
+class Registry(Application):
     """Views, hooks and error handlers, each with the decorator that registers it.
 
     Meant for import time: not guarded against requests that are served meanwhile. Unless

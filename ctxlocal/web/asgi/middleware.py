@@ -21,7 +21,7 @@ from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface, ref
 from ...sessions.session import Session
 from .. import insecure_cookie as plain_http
 from ..adoption import Lost, ScopeSession, adopt
-from ..context import AppContext, Host, RequestContext
+from ..context import AppContext, Application, RequestContext
 from ..error_response import behind, is_answer, log_refusal, refusal_of
 from ..inherit import Inherit, Inheritance
 from ..session_end import headers_if_unsaved, is_failure
@@ -40,7 +40,7 @@ _log = logging.getLogger("ctxlocal.web.asgi")
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
-class ContextMiddleware(Host):
+class ContextMiddleware(Application):
     """Gives each request, WebSocket and lifespan of an ASGI application a context of its own.
 
     Every Local that follows the application's default starts empty, under each identity
