@@ -91,7 +91,7 @@ class Seen(dict):  # type: ignore[type-arg]  # as for Cells
 SEEN: list[object] = []
 
 
-class Identity:
+class OwnerToken:
     """A hashable stand-in for an owner: unique, never reused, keeps nothing alive."""
 
     __slots__ = ("__weakref__", "label")
@@ -103,7 +103,7 @@ class Identity:
         return f"<identity of {self.label}>"
 
 
-class SharedIdentity(Identity):
+class EqualToken(OwnerToken):
     """A stand-in for an owner known by equality: it equals every other one of that owner.
 
     :param key: the strategy and the owner.
@@ -116,7 +116,7 @@ class SharedIdentity(Identity):
         self._key = key
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SharedIdentity) and self._key == other._key
+        return isinstance(other, EqualToken) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -133,13 +133,13 @@ class Record:
     :param thread: the token of the thread that the values die with in a forked child, or None.
     """
 
-    __slots__ = ("__weakref__", "carried", "fixed", "flow", "identity", "owner")
+    __slots__ = ("__weakref__", "carried", "fixed", "flow", "owner", "token")
 
     def __init__(self, owner: object = None, thread: object = None) -> None:
         self.fixed = Cells(thread)
         self.carried = Cells(thread)
         self.flow: Flow | None = None
-        self.identity: Identity | None = None
+        self.token: OwnerToken | None = None
         self.owner = None if owner is None else ref(owner)
 
     def __reduce__(self) -> tuple[type[Record], tuple[()]]:

@@ -15,7 +15,7 @@ from ..errors import (
     UnknownIdentError,
     endless,
 )
-from .record import Identity, Record, SharedIdentity, thread_record, thread_token
+from .record import EqualToken, OwnerToken, Record, thread_record, thread_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Ident:
         """Return a hashable identity of the current owner; see :func:`current`."""
         owner = self.owner()
         if self.knows_by_equality(owner):
-            return SharedIdentity(self.describe(), (self, owner))
+            return EqualToken(self.describe(), (self, owner))
         record = self.record_of(owner)
-        if record.identity is None:
-            record.identity = Identity(self.describe())
-        return record.identity
+        if record.token is None:
+            record.token = OwnerToken(self.describe())
+        return record.token
 
     def knows_by_equality(self, owner: object) -> bool:
         """Whether ``owner`` has no record, because it cannot be weakly referenced.
@@ -132,7 +132,7 @@ class ContextIdent(Ident):
 
     def __init__(self) -> None:
         super().__init__()
-        self._identities: dict[int, tuple[ref[Context], Identity]] = {}
+        self._tokens: dict[int, tuple[ref[Context], OwnerToken]] = {}
 
     def owner(self) -> Context:
         """Return the current Context itself, not a copy. CPython only; about 1 microsecond."""
@@ -146,12 +146,12 @@ class ContextIdent(Ident):
     def current(self) -> Hashable:
         """Return one identity for each living Context; a copy is another one."""
         context = self.owner()
-        entry = self._identities.get(id(context))
+        entry = self._tokens.get(id(context))
         if entry is None:
-            key, table = id(context), self._identities
+            key, table = id(context), self._tokens
             entry = (
                 ref(context, lambda _: table.pop(key, None)),
-                Identity(self.describe()),
+                OwnerToken(self.describe()),
             )
             table[key] = entry
         return entry[1]
