@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeVar
 
     from ..ident.strategy import Ident
-    from .swap import Exchange
+    from .swap import Swap
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -271,24 +271,24 @@ def call_in(
     carrying = _carrying()
     if not carrying:
         return context.run(function, *args, **kwargs)
-    exchanges = [exchange_for(ident, owner) for ident, owner in carrying]
-    return context.run(_call_with, exchanges, cells, function, args, kwargs)
+    swaps = [exchange_for(ident, owner) for ident, owner in carrying]
+    return context.run(_call_with, swaps, cells, function, args, kwargs)
 
 
 def _call_with(
-    exchanges: list[Exchange], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+    swaps: list[Swap], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     flow = (thread_token(), _current_greenlet())
-    entered: list[Exchange] = []
+    entered: list[Swap] = []
     try:
-        for exchange in exchanges:
-            exchange.enter(cells, flow)
-            entered.append(exchange)
+        for swap in swaps:
+            swap.enter(cells, flow)
+            entered.append(swap)
         exchanged()
         return function(*args, **kwargs)
     finally:
-        for exchange in reversed(entered):
-            exchange.leave(cells)
+        for swap in reversed(entered):
+            swap.leave(cells)
         exchanged()
 
 

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from ..ident.record import Cells, Flow, Record
     from ..ident.strategy import Ident
 
-    Exchange: TypeAlias = "RecordExchange | SharedExchange"
+    Swap: TypeAlias = "RecordSwap | SharedSwap"
 
 
-def exchange_for(ident: Ident, owner: object) -> Exchange:
-    """Return the exchange that puts a frame's cells in place for ``owner``, once."""
+def exchange_for(ident: Ident, owner: object) -> Swap:
+    """Return the swap that puts a frame's cells in place for ``owner``, once."""
     if ident.knows_by_equality(owner):
-        return SharedExchange(ident.frames, owner)
-    return RecordExchange(ident.record_of(owner))
+        return SharedSwap(ident.frames, owner)
+    return RecordSwap(ident.record_of(owner))
 
 
-class RecordExchange:
-    """The exchange for an owner that has a Record."""
+class RecordSwap:
+    """The swap for an owner that has a Record."""
 
     __slots__ = ("_former", "_record")
 
@@ -55,8 +55,8 @@ class RecordExchange:
             self._record.carried, self._record.flow = self._former
 
 
-class SharedExchange:
-    """The exchange for an owner that is known by equality."""
+class SharedSwap:
+    """The swap for an owner that is known by equality."""
 
     __slots__ = ("_former", "_frames", "_owner")
 

@@ -21,7 +21,7 @@ import pytest
 
 from ctxlocal import flow
 from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
-from ctxlocal.flow.swap import SharedExchange
+from ctxlocal.flow.swap import SharedSwap
 from ctxlocal.ident.record import Cells
 
 
@@ -225,15 +225,15 @@ def test_who_leaves_takes_away_nothing_but_its_own() -> None:
     frames: dict[Hashable, Any] = {}
     flow_of_this = (threading.get_ident(), None)
     mine, others = Cells(), (Cells(), flow_of_this)
-    exchange = SharedExchange(frames, "one")
-    exchange.enter(mine, flow_of_this)
+    swap = SharedSwap(frames, "one")
+    swap.enter(mine, flow_of_this)
     assert frames["one"][0] is mine
     frames["one"] = others  # as a greenlet that works on, past the frame of its parent
-    exchange.leave(mine)
+    swap.leave(mine)
     assert frames == {"one": others}
-    exchange.enter(mine, flow_of_this)
+    swap.enter(mine, flow_of_this)
     frames.clear()  # as in a forked process, where the others are gone
-    exchange.leave(mine)
+    swap.leave(mine)
     assert frames == {}
 
 
