@@ -112,7 +112,7 @@ class ContextMiddleware(Application):
         """Serve one request, as PEP 3333 calls it."""
         context = RequestContext(self, environ)
         frame = self._inheritance.frame()
-        exchange = _Exchange(context, start_response, self.sessions, self._lost)
+        exchange = _Request(context, start_response, self.sessions, self._lost)
         return frame.run(exchange.begin, self.app, frame)
 
     def open_session(self, context: RequestContext) -> Session | None:
@@ -139,11 +139,11 @@ def serve(
     :return: what the server has to iterate and close.
     """
     frame = frame or fresh_frame()
-    exchange = _Exchange(context, start_response, sessions, _lost)
+    exchange = _Request(context, start_response, sessions, _lost)
     return frame.run(exchange.begin, application, frame)
 
 
-class _Exchange:
+class _Request:
     """A request and the status that its application gives, on the way to the server.
 
     Everything here runs inside the frame.
@@ -302,7 +302,7 @@ class _Body:
 
     def __init__(
         self,
-        exchange: _Exchange,
+        exchange: _Request,
         frame: Frame,
         body: Iterable[bytes],
         iterator: Iterator[bytes],
