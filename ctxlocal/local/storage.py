@@ -13,7 +13,7 @@ CarriedStorage     in the ``carried`` map, which snapshots and frames exchange
 The last two keep the values of owners known by equality themselves (SharedValues).
 
 In the first two a value is shared with every Context copied since, so it is
-never changed in place (``is_shared``): another value is set instead. A Slot puts a
+never changed in place (``is_copy_on_write``): another value is set instead. A Slot puts a
 storage behind a Local, at once or, where it follows the application's default,
 at the first write.
 """
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         @property
         def ident(self) -> Ident: ...
         @property
-        def is_shared(self) -> bool: ...
+        def is_copy_on_write(self) -> bool: ...
         def get(self) -> Any: ...
         def set(self, value: Any) -> object: ...
         def setdefault(self, value: Any) -> Any: ...
@@ -68,7 +68,7 @@ class ContextStorage:
     """
 
     __slots__ = ("_vars", "first", "get", "ident", "set")
-    is_shared = True
+    is_copy_on_write = True
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
@@ -120,7 +120,7 @@ class VarStorage:
     """A ContextVar of the user's, which holds a dict or list and may be read by others."""
 
     __slots__ = ("_empty", "ident", "var")
-    is_shared = True
+    is_copy_on_write = True
 
     def __init__(self, ident: Ident, var: ContextVar[Any], empty: type) -> None:
         self.ident = ident
@@ -149,7 +149,7 @@ class ThreadStorage:
     """A value in the state of each OS thread that has one."""
 
     __slots__ = ("_raw", "ident")
-    is_shared = False
+    is_copy_on_write = False
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
@@ -184,7 +184,7 @@ class _RecordStorage:
     """The base of the two kinds of storage that keep their values in Records."""
 
     __slots__ = ("__weakref__", "_shared", "ident", "key")
-    is_shared = False
+    is_copy_on_write = False
     _map: str  # which map of the Record
 
     def __init__(self, ident: Ident) -> None:

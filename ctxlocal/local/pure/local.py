@@ -230,7 +230,7 @@ def _dict(local: Local) -> Any:
     """Return the current owner's values: a real dict where it is the owner's alone, else a view."""
     storage = local._ctxlocal_slot.bound()
     begin(local)
-    if storage.is_shared:
+    if storage.is_copy_on_write:
         from functools import partial  # both imports take milliseconds, paid for by a call alone
 
         from ..values_view import ValuesView
