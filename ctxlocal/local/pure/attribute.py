@@ -2,7 +2,7 @@
 
 The rule is threading.local's: data descriptor, value of the current owner, class
 attribute, ``__getattr__``; ``lookup`` states it. To reach it at the price of one
-function call, each Local class has a hidden subclass, its *leaf*, of which its
+function call, each Local class has a subclass, its *hidden class*, of which its
 instances are. A name gets a property there when it is first set, and a property of
 the most derived class comes before everything else, as a value should; where the
 property finds no value, ``lookup`` decides. A ``__getattr__`` or ``__getattribute__``
@@ -10,13 +10,13 @@ would be called for every access, at three times the price. The names of data
 descriptors never become values.
 
 Where values can appear that were never set as an attribute, a Local is moved to the
-*open leaf*, a subclass of the leaf that has a ``__getattr__`` too: one over a
+*open class*, a subclass of the hidden class that has a ``__getattr__`` too: one over a
 ContextVar of the user's, one whose real ``__dict__`` was handed out, one with more
 names than a class can have properties for, and one with an ``__init__``, which has to
 run before the first miss in a new owner. So is one that was given a name, as Python's
 own message for what is missing would not tell it.
 
-A class may change while it has Locals. Its leaves inherit that; and what a leaf has of its
+A class may change while it has Locals. Its hidden classes inherit that; what one of them has of its
 own, properties and classmethods, asks the class again.
 """
 
@@ -38,38 +38,41 @@ _MOST_PROPERTIES: Final = 512  # CPython 3.13 caches lookups for 1000 changes of
 _set_class: Callable[[object, type], None] = object.__dict__["__class__"].__set__
 
 
-def leaf_for(cls: Any, root: type, is_open: bool, namespace: dict[str, Any]) -> Any:
-    """Return the leaf, or the open leaf, of a Local class; the first call makes both.
+def hidden_class_for(cls: Any, root: type, is_open: bool, namespace: dict[str, Any]) -> Any:
+    """Return the hidden class, or the open class, of a Local class; the first call makes both.
 
     :param root: the class that every Local class is derived from.
-    :param namespace: what leaves have and a Local class cannot, such as ``__dict__``.
+    :param namespace: what hidden classes have and a Local class cannot, such as ``__dict__``.
     """
-    if "_ctxlocal_leaves" not in cls.__dict__:
+    if "_ctxlocal_hidden" not in cls.__dict__:
         changing = tuple(vars(each) for each in cls.__mro__ if each not in root.__mro__)
         own = {"_ctxlocal_names": set(), "_ctxlocal_changing": changing}
-        leaf = _derive(cls, (_Quiet, cls), {**namespace, **own})
-        open_leaf = _derive(cls, (leaf,), {**namespace, "__getattr__": _fallback(cls)})
-        # Of a leaf too, so that type(local)() is of the class.
-        cls._ctxlocal_leaves = leaf._ctxlocal_leaves = open_leaf._ctxlocal_leaves = leaf, open_leaf
-    return cls._ctxlocal_leaves[is_open]
+        hidden_class = _derive(cls, (_Quiet, cls), {**namespace, **own})
+        open_class = _derive(cls, (hidden_class,), {**namespace, "__getattr__": _fallback(cls)})
+        # Of a hidden class too, so that type(local)() is of the class.
+        cls._ctxlocal_hidden = hidden_class._ctxlocal_hidden = open_class._ctxlocal_hidden = (
+            hidden_class,
+            open_class,
+        )
+    return cls._ctxlocal_hidden[is_open]
 
 
 class _OfClass:
-    """A classmethod that gets the class when it is called on an instance, and not its leaf."""
+    """A classmethod that gets the class when it is called on an instance, not its hidden class."""
 
     def __init__(self, cls: Any, name: str) -> None:
         self._cls = cls
         self._name = name
 
-    def __get__(self, local: object, leaf: type) -> Any:
-        found = class_attribute(leaf, self._name)
+    def __get__(self, local: object, hidden_class: type) -> Any:
+        found = class_attribute(hidden_class, self._name)
         if found is _MISSING:
             raise no_attribute(local, self._name)
         return bound(found, local, self._cls)
 
 
 class _Quiet:
-    """The first base of a leaf, so that the class's ``__init_subclass__`` is not called for it."""
+    """The first base of a hidden class: its ``__init_subclass__`` is not called for that."""
 
     __slots__ = ()
 
@@ -109,31 +112,31 @@ def _fallback(cls: Any) -> Callable[[Any, str], Any]:
 
 
 def open_up(local: Any) -> None:
-    """Move a Local to the open leaf, where values need not have been set as attributes."""
-    open_leaf = type(local)._ctxlocal_leaves[1]
-    if type(local) is not open_leaf:
-        _set_class(local, open_leaf)
+    """Move a Local to the open class, where values need not have been set as attributes."""
+    open_class = type(local)._ctxlocal_hidden[1]
+    if type(local) is not open_class:
+        _set_class(local, open_class)
 
 
 def shadow_class_attributes(local: Any) -> None:
     """Let values that were never set as attributes come before class attributes too."""
-    open_leaf = type(local)._ctxlocal_leaves[1]
-    for name in dir(open_leaf._ctxlocal_class):
+    open_class = type(local)._ctxlocal_hidden[1]
+    for name in dir(open_class._ctxlocal_class):
         hidden = is_special(name) or name.startswith("_ctxlocal_")
-        if not hidden and name not in vars(open_leaf) and not is_data_descriptor(open_leaf, name):
-            setattr(open_leaf, name, _value_property(open_leaf, name))
+        if not hidden and name not in vars(open_class) and not is_data_descriptor(open_class, name):
+            setattr(open_class, name, _value_property(open_class, name))
 
 
 def admit(local: Any, name: str) -> bool:
     """Add a property for the values called ``name``; return False for a data descriptor's name."""
-    leaf = type(local)._ctxlocal_leaves[0]
-    if is_data_descriptor(leaf, name):
+    hidden_class = type(local)._ctxlocal_hidden[0]
+    if is_data_descriptor(hidden_class, name):
         return False
-    if name in leaf._ctxlocal_names:
+    if name in hidden_class._ctxlocal_names:
         return True
-    if len(leaf._ctxlocal_names) < _MOST_PROPERTIES and not is_special(name):
-        setattr(leaf, name, _value_property(leaf, name))
-        leaf._ctxlocal_names.add(name)
+    if len(hidden_class._ctxlocal_names) < _MOST_PROPERTIES and not is_special(name):
+        setattr(hidden_class, name, _value_property(hidden_class, name))
+        hidden_class._ctxlocal_names.add(name)
     else:
         open_up(local)
         shadow_class_attributes(local)
@@ -145,8 +148,8 @@ def is_special(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
 
 
-def _value_property(leaf: Any, name: str) -> property:
-    changing = leaf._ctxlocal_changing
+def _value_property(hidden_class: Any, name: str) -> property:
+    changing = hidden_class._ctxlocal_changing
 
     def get(local: Any) -> Any:
         try:
@@ -170,18 +173,18 @@ def _value_property(leaf: Any, name: str) -> property:
 
     # The others are for a data descriptor that came into the class later.
     def set_by_class(local: Any, value: Any) -> None:
-        found = _data_descriptor(leaf, name)
+        found = _data_descriptor(hidden_class, name)
         type(found).__set__(found, local, value)
 
     def delete_by_class(local: Any) -> None:
-        found = _data_descriptor(leaf, name)
+        found = _data_descriptor(hidden_class, name)
         type(found).__delete__(found, local)
 
     return property(get_unless_described, set_by_class, delete_by_class)
 
 
-def _data_descriptor(leaf: Any, name: str) -> Any:
-    found = class_attribute(leaf, name)
+def _data_descriptor(hidden_class: Any, name: str) -> Any:
+    found = class_attribute(hidden_class, name)
     if not _is_data(found):
         raise AttributeError(
             f"{name!r} is an attribute that each owner has of its own: object.__setattr__ and "
@@ -207,15 +210,15 @@ class WatchedCells(dict):  # type: ignore[type-arg]  # a subscript would cost at
 
 def lookup(local: Any, name: str) -> Any:
     """Return an attribute by the rule: data descriptor, value, class attribute."""
-    leaf = type(local)
-    found = class_attribute(leaf, name)
+    hidden_class = type(local)
+    found = class_attribute(hidden_class, name)
     if _is_data(found):
-        return bound(found, local, leaf)
+        return bound(found, local, hidden_class)
     if (pair := find(local, name)) is not None:
         return pair[1]
     if found is _MISSING:
         raise no_attribute(local, name)
-    return bound(found, local, leaf)
+    return bound(found, local, hidden_class)
 
 
 def bound(found: Any, local: object, cls: Any) -> Any:
@@ -224,18 +227,18 @@ def bound(found: Any, local: object, cls: Any) -> Any:
     return found if getter is None else getter(found, local, cls)
 
 
-def is_data_descriptor(leaf: Any, name: str) -> bool:
+def is_data_descriptor(hidden_class: Any, name: str) -> bool:
     """Whether the class has a data descriptor of that name, which comes before a value."""
-    return _is_data(class_attribute(leaf, name))
+    return _is_data(class_attribute(hidden_class, name))
 
 
 def _is_data(found: object) -> bool:
     return hasattr(type(found), "__set__") or hasattr(type(found), "__delete__")
 
 
-def class_attribute(leaf: Any, name: str) -> Any:
-    """Return a class attribute past the leaf's properties, as it is."""
-    for cls in leaf._ctxlocal_class.__mro__:
+def class_attribute(hidden_class: Any, name: str) -> Any:
+    """Return a class attribute past the hidden class's properties, as it is."""
+    for cls in hidden_class._ctxlocal_class.__mro__:
         if name in cls.__dict__:
             return cls.__dict__[name]
     return _MISSING

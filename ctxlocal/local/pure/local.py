@@ -12,8 +12,8 @@ from .attribute import (
     cell_of,
     class_attribute,
     find,
+    hidden_class_for,
     is_data_descriptor,
-    leaf_for,
     no_attribute,
     open_up,
     shadow_class_attributes,
@@ -72,8 +72,8 @@ class Local:
     _ctxlocal_cells: dict[str, Cell]  # by name, under the strategy of now
     _ctxlocal_gets: dict[str, Callable[[], Pair | None]]  # their get(), bound
     _ctxlocal_init: tuple[tuple[Any, ...], dict[str, Any]] | None  # a subclass's arguments
-    _ctxlocal_class: Any  # of a leaf: the class it stands for
-    _ctxlocal_leaves: tuple[Any, Any]
+    _ctxlocal_class: Any  # of a hidden class: the class it stands for
+    _ctxlocal_hidden: tuple[Any, Any]
     _ctxlocal_changing: tuple[Any, ...]  # the namespaces of the user's classes
     _ctxlocal_options: tuple[IdentLike | None, bool] = (None, False)  # the class keywords
 
@@ -87,7 +87,7 @@ class Local:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         owns_init = cls.__init__ is not Local.__init__
         is_open = owns_init or args[:1] not in ((), (None,))
-        self: Self = object.__new__(leaf_for(cls, Local, is_open, _LEAF_NAMESPACE))
+        self: Self = object.__new__(hidden_class_for(cls, Local, is_open, _HIDDEN_NAMESPACE))
         object.__setattr__(self, "_ctxlocal_init", None)
         if owns_init:
             ident, carry = cls._ctxlocal_options
@@ -274,9 +274,13 @@ def _value(local: Local, name: str) -> Any:
 
 
 def _class(local: Local) -> Any:
-    leaf = type(local)
-    found = class_attribute(leaf, "__class__")
-    return leaf._ctxlocal_class if found is _OBJECTS_CLASS else bound(found, local, leaf)
+    hidden_class = type(local)
+    found = class_attribute(hidden_class, "__class__")
+    return (
+        hidden_class._ctxlocal_class
+        if found is _OBJECTS_CLASS
+        else bound(found, local, hidden_class)
+    )
 
 
 def _set_class(local: Local, cls: Any) -> None:
@@ -285,7 +289,9 @@ def _set_class(local: Local, cls: Any) -> None:
         type(found).__set__(found, local, cls)
         return
     if isinstance(cls, type) and issubclass(cls, Local):
-        cls = leaf_for(cls, Local, True, _LEAF_NAMESPACE)  # it has properties for no value
+        cls = hidden_class_for(
+            cls, Local, True, _HIDDEN_NAMESPACE
+        )  # it has properties for no value
     found.__set__(local, cls)
     shadow_class_attributes(local)
     cells = _no_cells(local)
@@ -295,4 +301,4 @@ def _set_class(local: Local, cls: Any) -> None:
 
 _OBJECTS_CLASS = object.__dict__["__class__"]
 # Not in the class, where a __dict__ of a subclass without __slots__ would come before it.
-_LEAF_NAMESPACE = {"__dict__": property(_dict), "__class__": property(_class, _set_class)}
+_HIDDEN_NAMESPACE = {"__dict__": property(_dict), "__class__": property(_class, _set_class)}
