@@ -16,7 +16,7 @@ from .. import ident as _ident
 from .._run_all import run_all
 from ..errors import FrameBusyError, FrameClosedError
 from ..ident.by_equality import carried_by, shared_values
-from ..ident.record import Cells, thread_token
+from ..ident.record import Values, thread_token
 from ..ident.strategy import ContextIdent
 from ..local import Latch, exchanged
 from ..local.storage import carriers, carrying, clear_context
@@ -51,11 +51,11 @@ class Frame:
     __slots__ = ("__weakref__", "_cells", "_closed", "_context", "_inside", "_teardowns")
 
     def __init__(self) -> None:
-        self._hold(clear_context(copy_context()), Cells())
+        self._hold(clear_context(copy_context()), Values())
 
-    def _hold(self, context: Context, cells: Cells) -> None:
+    def _hold(self, context: Context, values: Values) -> None:
         self._context = context
-        self._cells = cells
+        self._cells = values
         self._closed = False
         self._teardowns: list[Callable[[], object]] = []
         self._inside = Latch()  # taken while a step or the callbacks run, and when all is over
@@ -146,7 +146,7 @@ class Frame:
 def fresh_frame() -> Frame:
     """Return a frame in whose Context there is nothing at all, foreign variables neither."""
     frame = Frame.__new__(Frame)
-    frame._hold(Context(), Cells())
+    frame._hold(Context(), Values())
     return frame
 
 
@@ -205,27 +205,27 @@ class Snapshot:
                 place, at = _place(ident, key)
                 _put_back(place, at, since._cells.get(key), self._cells.get(key))
 
-    def _copied(self) -> Cells:
-        cells = Cells()
-        _copy(self._cells, cells)
-        return cells
+    def _copied(self) -> Values:
+        values = Values()
+        _copy(self._cells, values)
+        return values
 
 
-def _copy(source: dict[int, Any], target: Cells) -> None:
+def _copy(source: dict[int, Any], target: Values) -> None:
     """Copy shallowly: a namespace is copied, the objects in it are not."""
     for key, value in list(source.items()):
         target[key] = value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
-def _carried() -> Cells:
+def _carried() -> Values:
     """Return a copy of the values that the current owners carry."""
-    cells = Cells()
+    values = Values()
     for ident, owner in _carrying():
         if ident.knows_by_equality(owner):
-            _copy(carried_by(owner, ident.frames), cells)
+            _copy(carried_by(owner, ident.frames), values)
         elif (record := ident.existing_record(owner)) is not None:
-            _copy(record.carried, cells)
-    return cells
+            _copy(record.carried, values)
+    return values
 
 
 def _place(ident: Ident, key: int) -> tuple[Any, Any]:
@@ -265,30 +265,30 @@ def _carrying() -> list[tuple[Ident, object]]:
 
 
 def call_in(
-    context: Context, cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+    context: Context, values: Values, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
-    """Call ``function`` in ``context``, with ``cells`` exchanged for what the owner carries."""
+    """Call ``function`` in ``context``, with ``values`` exchanged for what the owner carries."""
     carrying = _carrying()
     if not carrying:
         return context.run(function, *args, **kwargs)
     swaps = [exchange_for(ident, owner) for ident, owner in carrying]
-    return context.run(_call_with, swaps, cells, function, args, kwargs)
+    return context.run(_call_with, swaps, values, function, args, kwargs)
 
 
 def _call_with(
-    swaps: list[Swap], cells: Cells, function: Callable[..., R], args: Any, kwargs: Any
+    swaps: list[Swap], values: Values, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     flow = (thread_token(), _current_greenlet())
     entered: list[Swap] = []
     try:
         for swap in swaps:
-            swap.enter(cells, flow)
+            swap.enter(values, flow)
             entered.append(swap)
         exchanged()
         return function(*args, **kwargs)
     finally:
         for swap in reversed(entered):
-            swap.leave(cells)
+            swap.leave(values)
         exchanged()
 
 

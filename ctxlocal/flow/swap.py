@@ -1,4 +1,4 @@
-"""Exchanging what an owner carries for a frame's cells, and back.
+"""Exchanging what an owner carries for a frame's values, and back.
 
 An owner that has a Record has one map in it, which is exchanged. One that is known by equality
 has none (_shared.py): it is entered in the strategy's ``frames`` as long as it is inside.
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..ident.by_equality import Frames
-    from ..ident.record import Cells, Flow, Record
+    from ..ident.record import Flow, Record, Values
     from ..ident.strategy import Ident
 
     Swap: TypeAlias = "RecordSwap | SharedSwap"
 
 
 def exchange_for(ident: Ident, owner: object) -> Swap:
-    """Return the swap that puts a frame's cells in place for ``owner``, once."""
+    """Return the swap that puts a frame's values in place for ``owner``, once."""
     if ident.knows_by_equality(owner):
         return SharedSwap(ident.frames, owner)
     return RecordSwap(ident.record_of(owner))
@@ -36,8 +36,8 @@ class RecordSwap:
     def __init__(self, record: Record) -> None:
         self._record = record
 
-    def enter(self, cells: Cells, flow: Flow) -> None:
-        """Put ``cells`` in place of what the owner carries.
+    def enter(self, values: Values, flow: Flow) -> None:
+        """Put ``values`` in place of what the owner carries.
 
         :raises FrameBusyError: others are inside a frame whose values they still need.
         """
@@ -46,12 +46,12 @@ class RecordSwap:
             _refuse_second_thread(record.flow, flow)
             _refuse_second_greenlet(record.flow, flow, is_thread=record is thread_record())
         self._former = record.carried, record.flow
-        record.carried, record.flow = cells, flow
+        record.carried, record.flow = values, flow
 
-    def leave(self, cells: Cells) -> None:
-        """Put back what the owner carried before, if ``cells`` are still in place."""
+    def leave(self, values: Values) -> None:
+        """Put back what the owner carried before, if ``values`` are still in place."""
         # An abandoned greenlet may come here late, when the thread has gone on.
-        if self._record.carried is cells:
+        if self._record.carried is values:
             self._record.carried, self._record.flow = self._former
 
 
@@ -64,13 +64,13 @@ class SharedSwap:
         self._frames = frames
         self._owner = owner
 
-    def enter(self, cells: Cells, flow: Flow) -> None:
-        """Put ``cells`` in place of what the owner carries.
+    def enter(self, values: Values, flow: Flow) -> None:
+        """Put ``values`` in place of what the owner carries.
 
         :raises FrameBusyError: another thread or greenlet, which has the same owner, is inside
             a frame.
         """
-        mine = cells, flow
+        mine = values, flow
         inside = self._frames.setdefault(self._owner, mine)  # one of several threads is first
         self._former = None if inside is mine else inside
         if inside is not mine:
@@ -78,10 +78,10 @@ class SharedSwap:
             _refuse_second_greenlet(inside[1], flow, is_thread=False)
             self._frames[self._owner] = mine
 
-    def leave(self, cells: Cells) -> None:
-        """Put back what the owner carried before, if ``cells`` are still in place."""
+    def leave(self, values: Values) -> None:
+        """Put back what the owner carried before, if ``values`` are still in place."""
         inside = self._frames.get(self._owner)
-        if inside is None or inside[0] is not cells:
+        if inside is None or inside[0] is not values:
             return
         if self._former is None:
             self._frames.pop(self._owner, None)

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import Any, TypeAlias
 
-    from .record import Cells, Flow
+    from .record import Flow, Values
 
     # By owner that is inside a frame: the frame's values, and the flow that entered it.
-    Frames: TypeAlias = dict[Hashable, tuple[Cells, Flow]]
+    Frames: TypeAlias = dict[Hashable, tuple[Values, Flow]]
 
 
 class SharedValues:
     """The values of one storage, by owner; the names are those of a dict's methods.
 
-    :param key: of the storage, by which a frame's cells know it.
+    :param key: of the storage, by which a frame's values know it.
     :param frames: those of its strategy if it travels: an owner that is inside one has its
         value there. Else an empty one.
     """

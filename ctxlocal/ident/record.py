@@ -41,7 +41,7 @@ else:
     RawLocal = _raw_local_type()
 
 
-class Cells(dict):  # type: ignore[type-arg]  # dict[int, Any] would need a subscript at run time
+class Values(dict):  # type: ignore[type-arg]  # dict[int, Any] would need a subscript at run time
     """One owner's values, each under the key of the storage it belongs to.
 
     Equal to itself only: it is a place, not a value.
@@ -54,29 +54,29 @@ class Cells(dict):  # type: ignore[type-arg]  # dict[int, Any] would need a subs
 
     def __init__(self, thread: object = None) -> None:
         self.thread = thread  # the values die with it in a forked child; None: they stay
-        reference = _CellsRef(self, _forget)
+        reference = _ValuesRef(self, _forget)
         reference.key = id(self)
         _alive[reference.key] = reference
 
 
-class _CellsRef(ref["Cells"]):
+class _ValuesRef(ref["Values"]):
     __slots__ = ("key",)
     key: int
 
 
-_alive: dict[int, _CellsRef] = {}
+_alive: dict[int, _ValuesRef] = {}
 
 
-def _forget(reference: _CellsRef) -> None:
+def _forget(reference: _ValuesRef) -> None:
     _alive.pop(reference.key, None)
 
 
-def living_cells() -> list[Cells]:
+def living_values() -> list[Values]:
     """Return the values of every living owner and frame. O(owners)."""
-    return [cells for reference in list(_alive.values()) if (cells := reference()) is not None]
+    return [values for reference in list(_alive.values()) if (values := reference()) is not None]
 
 
-class Seen(dict):  # type: ignore[type-arg]  # as for Cells
+class Seen(dict):  # type: ignore[type-arg]  # as for Values
     """A dict that the garbage collector never loses sight of.
 
     It leaves a plain dict or tuple out of account, for good, when it finds nothing in it that it
@@ -136,8 +136,8 @@ class Record:
     __slots__ = ("__weakref__", "carried", "fixed", "flow", "owner", "token")
 
     def __init__(self, owner: object = None, thread: object = None) -> None:
-        self.fixed = Cells(thread)
-        self.carried = Cells(thread)
+        self.fixed = Values(thread)
+        self.carried = Values(thread)
         self.flow: Flow | None = None
         self.token: OwnerToken | None = None
         self.owner = None if owner is None else ref(owner)
@@ -178,9 +178,9 @@ def thread_record() -> Record:
 def _after_fork_in_child() -> None:
     """Drop the values of owners that never run in the child: those of all other threads."""
     mine = thread_token()
-    for cells in living_cells():
-        if cells.thread not in (None, mine):
-            cells.clear()
+    for values in living_values():
+        if values.thread not in (None, mine):
+            values.clear()
 
 
 if hasattr(os, "register_at_fork"):

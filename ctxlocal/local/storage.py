@@ -27,7 +27,7 @@ from contextvars import Context, ContextVar
 
 from .. import ident as _ident
 from ..ident.by_equality import SharedValues
-from ..ident.record import RawLocal, Seen, living_cells
+from ..ident.record import RawLocal, Seen, living_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -220,10 +220,10 @@ class _RecordStorage:
             getattr(record, self._map).pop(self.key, None)
 
     def __del__(self) -> None:
-        if living_cells is None:  # the interpreter is ending
+        if living_values is None:  # the interpreter is ending
             return
-        for cells in living_cells():
-            cells.pop(self.key, None)
+        for values in living_values():
+            values.pop(self.key, None)
 
 
 class OwnerStorage(_RecordStorage):
@@ -294,7 +294,7 @@ class CarriedStorage(_RecordStorage):
 
     def is_live(self, contexts: object) -> bool:
         """Whether any living owner, frame or snapshot holds something. O(owners)."""
-        return self._shared.is_live() or any(cells.get(self.key) for cells in living_cells())
+        return self._shared.is_live() or any(values.get(self.key) for values in living_values())
 
     def __del__(self) -> None:
         if carriers is None:  # the interpreter is ending

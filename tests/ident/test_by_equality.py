@@ -22,7 +22,7 @@ import pytest
 from ctxlocal import flow
 from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
 from ctxlocal.flow.swap import SharedSwap
-from ctxlocal.ident.record import Cells
+from ctxlocal.ident.record import Values
 
 
 def who() -> str:
@@ -224,7 +224,7 @@ def test_a_second_greenlet_of_an_owner_is_refused_a_frame(impl: ModuleType, owne
 def test_who_leaves_takes_away_nothing_but_its_own() -> None:
     frames: dict[Hashable, Any] = {}
     flow_of_this = (threading.get_ident(), None)
-    mine, others = Cells(), (Cells(), flow_of_this)
+    mine, others = Values(), (Values(), flow_of_this)
     swap = SharedSwap(frames, "one")
     swap.enter(mine, flow_of_this)
     assert frames["one"][0] is mine

@@ -18,7 +18,7 @@ from typing import Any
 import greenlet
 import pytest
 
-from ctxlocal.ident.record import living_cells
+from ctxlocal.ident.record import living_values
 
 Body = Callable[[int], None]
 
@@ -130,11 +130,11 @@ def test_100_000_owners_in_turn_leave_nothing(
 
     in_turn(1_000, body)
     gc.collect()
-    blocks, cells = sys.getallocatedblocks(), len(living_cells())
+    blocks, values = sys.getallocatedblocks(), len(living_values())
     in_turn(100_000, body)
     gc.collect()
     assert sys.getallocatedblocks() - blocks < 1_000
-    assert len(living_cells()) - cells < 10
+    assert len(living_values()) - values < 10
 
 
 HUBS = {
@@ -607,9 +607,9 @@ def test_a_dropped_local_releases_its_values_in_living_owners(
         assert all(reference() is not None for reference in references)
         locals_.clear()
         assert [reference for reference in references if reference() is not None] == []
-        sizes.append(sum(map(len, living_cells())))
+        sizes.append(sum(map(len, living_values())))
 
-    before = sum(map(len, living_cells()))
+    before = sum(map(len, living_values()))
     at_once(10, body, while_alive)
     assert len(references) == 1_000
     assert sizes == [before]
@@ -641,11 +641,11 @@ def test_1_000_dropped_locals_leave_nothing_in_a_living_owner(
         references: list[weakref.ref[Value]] = []
         fill(make_locals(impl, chosen, 10), references)
         gc.collect()
-        cells, blocks = sum(map(len, living_cells())), sys.getallocatedblocks()
+        values, blocks = sum(map(len, living_values())), sys.getallocatedblocks()
         for _ in range(20):
             fill(make_locals(impl, chosen, 10), [])
         gc.collect()
-        assert sum(map(len, living_cells())) == cells
+        assert sum(map(len, living_values())) == values
         # Without the entries that 1,000 values would need.
         assert sys.getallocatedblocks() - blocks < 500
         assert all(reference() is None for reference in references)
@@ -766,12 +766,12 @@ def test_a_thousand_released_owners_known_by_equality_leave_nothing(impl: Module
     local.value = 1
     impl.release_local(local)
     gc.collect()
-    cells = len(living_cells())
+    values = len(living_values())
     for number in range(1_000):
         function.owner = number
         local.value = number
         impl.release_local(local)
-    assert len(living_cells()) == cells
+    assert len(living_values()) == values
 
 
 # Fork
