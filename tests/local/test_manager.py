@@ -134,7 +134,7 @@ def test_middleware_passes_environ_and_start_response_on(impl: ModuleType) -> No
 def test_middleware_releases_when_the_application_raises(
     impl: ModuleType, ident: Any, error: type[BaseException]
 ) -> None:
-    """EVIDENCE.md, 11."""
+    """docs/evidence.md, 11."""
     local = impl.Local(ident=ident)
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
@@ -148,7 +148,7 @@ def test_middleware_releases_when_the_application_raises(
 
 @pytest.mark.parametrize("step", ["iter", "next", "close"])
 def test_middleware_releases_when_the_body_raises(impl: ModuleType, ident: Any, step: str) -> None:
-    """EVIDENCE.md, 11."""
+    """docs/evidence.md, 11."""
     local = impl.Local(ident=ident)
 
     def app(environ: Any, start_response: Any) -> Body:

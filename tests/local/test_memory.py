@@ -1,4 +1,4 @@
-"""Nothing of an ended owner or a dropped Local stays in memory (EVIDENCE.md, 10)."""
+"""Nothing of an ended owner or a dropped Local stays in memory (docs/evidence.md, 10)."""
 
 from __future__ import annotations
 

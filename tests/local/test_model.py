@@ -714,7 +714,7 @@ class MutatingLocal(SimpleLocal):
 
 
 class ThreadOwnedLocal(MutatingLocal):
-    """Changes in place what its own thread has stored: unsound, as PERFORMANCE.md notes."""
+    """Changes in place what its own thread has stored: unsound."""
 
     def _load(self) -> dict[str, Any]:
         held = self._var.get()

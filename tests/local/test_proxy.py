@@ -887,7 +887,7 @@ def test_unbound_message_serves_where_the_object_lacks_the_named_attribute(
 
 
 def test_hasattr_and_getattr_with_a_default_work_unbound(impl: ModuleType, ident: Any) -> None:
-    """EVIDENCE.md, 12."""
+    """docs/evidence.md, 12."""
     p = impl.Local(ident=ident)("user")
     assert not hasattr(p, "name")
     assert getattr(p, "name", "nobody") == "nobody"
@@ -1037,7 +1037,7 @@ def test_is_bound_and_unwrap(impl: ModuleType, ident: Any) -> None:
         impl.is_bound(5)
 
 
-# What asks an unbound proxy (EVIDENCE.md, 12)
+# What asks an unbound proxy (docs/evidence.md, 12)
 
 
 def test_inspect_unwrap_stops_at_an_unbound_proxy(impl: ModuleType) -> None:

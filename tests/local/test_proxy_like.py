@@ -126,7 +126,7 @@ BY_THE_TARGET = {
 @pytest.mark.parametrize("like", [like for like in VALUES if like is not type])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_isinstance_tells_the_truth(impl: ModuleType, like: type, protocol: Any) -> None:
-    """EVIDENCE.md, 13."""
+    """docs/evidence.md, 13."""
     truth = isinstance(VALUES[like], protocol)
     assert isinstance(make(impl, like, VALUES[like]), protocol) is truth
     if (like, protocol) not in BY_THE_TARGET:
@@ -230,7 +230,7 @@ def test_like_str_is_no_sequence_in_a_pattern(impl: ModuleType) -> None:
 
 @pytest.mark.parametrize("like", [dict, UserDict, collections.abc.Mapping, dict[str, int]])
 def test_mapping_patterns_match(impl: ModuleType, like: Any) -> None:
-    """EVIDENCE.md: the pattern that fails with all four of the known proxies."""
+    """docs/evidence.md: the pattern that fails with all four of the known proxies."""
     value: Any = UserDict(a=1, b=2) if like is UserDict else {"a": 1, "b": 2}
     match make(impl, like, value):
         case {"c": _}:
@@ -256,7 +256,7 @@ def test_sequence_patterns_match(impl: ModuleType, like: Any) -> None:
 
 
 def test_dataclass_functions_take_a_proxy(impl: ModuleType) -> None:
-    """EVIDENCE.md: the function that fails with all four of the known proxies."""
+    """docs/evidence.md: the function that fails with all four of the known proxies."""
     p = make(impl, Frozen, Frozen(1, Point(2, 3)))
     is_dataclass: Callable[[Any], bool] = dataclasses.is_dataclass  # not to narrow the type
     assert is_dataclass(p)

@@ -1,6 +1,6 @@
-"""The pain points of EVIDENCE.md that belong to the core: each one is gone.
+"""The pain points of docs/evidence.md that belong to the core: each one is gone.
 
-The numbers are EVIDENCE.md's; 7, middleware, belongs to the layers above.
+The numbers are docs/evidence.md's; 7, middleware, belongs to the layers above.
 """
 
 from __future__ import annotations

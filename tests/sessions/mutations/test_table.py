@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ def name(mutation: Mutation) -> str:
 def test_each_requirement_has_a_test_and_a_mutation(number: int) -> None:
     assert bearing_tests()[number] != []
     assert any(mutation.requirement == number for mutation in MUTATIONS)
+
+
+def test_the_page_of_requirements_has_each_of_them() -> None:
+    page = (ROOT / "docs" / "requirements.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| R(\d+) \| \S", page, re.MULTILINE) == list(map(str, REQUIREMENTS))
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=name)
