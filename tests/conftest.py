@@ -17,7 +17,7 @@ import pytest
 
 from ctxlocal import ident as ident_module
 from ctxlocal.local import Latch
-from ctxlocal.web import inherit as _inherit
+from ctxlocal.web import inherit
 
 from .support.twins import IMPLEMENTATIONS
 
@@ -112,7 +112,7 @@ def _variables_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {var: Latch() for var in copy_context()}
     for latch in said.values():
         latch.take()
-    monkeypatch.setattr(_inherit, "_said", said)
+    monkeypatch.setattr(inherit, "_said", said)
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

@@ -1,7 +1,7 @@
 """Frame and Snapshot: sets of values that are put in place for a call, and taken away again.
 
 What travels lives in two places: in a Context, which ``Context.run`` puts in place,
-and in the ``carried`` map of the owner's Record, which is exchanged whole (_exchange.py).
+and in the ``carried`` map of the owner's Record, which is swapped whole (swap.py).
 Keys of storages are unique, so one map serves all strategies; it is put in place for the
 current owner under each strategy that carries something.
 """

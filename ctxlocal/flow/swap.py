@@ -1,7 +1,7 @@
 """Exchanging what an owner carries for a frame's values, and back.
 
 An owner that has a Record has one map in it, which is exchanged. One that is known by equality
-has none (_shared.py): it is entered in the strategy's ``frames`` as long as it is inside.
+has none (by_equality.py): it is entered in the strategy's ``frames`` as long as it is inside.
 """
 
 from __future__ import annotations

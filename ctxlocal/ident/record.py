@@ -2,7 +2,7 @@
 
 Every owner but a Context keeps its values in a :class:`Record`: a thread in its
 thread state, a greenlet in its ``__dict__``, a task in its list of callbacks (one that
-is only known by equality can keep none: _shared.py). No
+is only known by equality can keep none: by_equality.py). No
 table of ours refers to a value, so a value may refer to its owner and both can
 still be collected. The only registry here is weak; it serves what has to
 reach every owner: a Local that is dropped, a changed default, a forked child.
@@ -123,7 +123,7 @@ class EqualToken(OwnerToken):
 
 
 class Record:
-    """All values of one owner; an owner known by equality has no record (_shared.py).
+    """All values of one owner; an owner known by equality has no record (by_equality.py).
 
     ``fixed`` are the values that stay with the owner; ``carried`` those that
     travel with snapshots and frames, which exchange the map whole. ``flow`` is

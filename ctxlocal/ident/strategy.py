@@ -35,7 +35,7 @@ class Ident:
     The base keeps an owner's values in the owner's ``__dict__``; where it has
     none, in a table by identity as long as the owner lives (then a value that
     refers to its owner keeps it alive); where the owner cannot be weakly
-    referenced, by equality until the values are released (_shared.py).
+    referenced, by equality until the values are released (by_equality.py).
     """
 
     name = "custom"

@@ -24,7 +24,7 @@ from ..flow.frame import fresh_frame
 from ..sessions.errors import SessionError
 from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
 from ..sessions.session import Session
-from . import insecure_cookie as plain_http
+from . import insecure_cookie
 from .adoption import Lost, adopt, values_of
 from .context import Application, RequestContext
 from .error_response import behind, is_answer, log_refusal, refusal_of
@@ -235,8 +235,8 @@ class _Request:
         if asked is not NOTHING:
             headers = list(headers)
             asked.merge_into(headers)
-            if asked.cookies and plain_http.is_suspect(self.context.environ):
-                plain_http.warn_of(asked.cookies, self.context.environ)
+            if asked.cookies and insecure_cookie.is_suspect(self.context.environ):
+                insecure_cookie.warn_of(asked.cookies, self.context.environ)
         self._is_started = True
         if exc_info is None:
             self._write = self._start(status, headers)

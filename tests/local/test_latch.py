@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 
-from ctxlocal import local as _impl
+from ctxlocal import local
 from ctxlocal.local.pure import latch as pure_latch
 from ctxlocal.sessions.stores import memory
-from ctxlocal.web import adoption as _adoption
-from ctxlocal.web import inherit as _inherit
-from ctxlocal.web import insecure_cookie as _plain_http
+from ctxlocal.web import adoption, inherit, insecure_cookie
 
 from ..support.interleaving import interleavings
 
-LATCHES = {"pure": pure_latch.Latch, _impl.IMPLEMENTATION: _impl.Latch}
+LATCHES = {"pure": pure_latch.Latch, local.IMPLEMENTATION: local.Latch}
 
 
 @pytest.fixture(params=list(LATCHES))
@@ -36,7 +34,7 @@ def test_it_is_taken_once_until_it_is_released(latch: Any) -> None:
 
 
 def test_both_twins_have_the_same_docstrings_and_methods() -> None:
-    pure, ours = pure_latch.Latch, _impl.Latch
+    pure, ours = pure_latch.Latch, local.Latch
     assert inspect.getdoc(ours) == inspect.getdoc(pure)
     for name in ("take", "release", "is_taken"):
         assert inspect.getdoc(getattr(ours, name)) == inspect.getdoc(getattr(pure, name))
@@ -64,7 +62,7 @@ def test_one_of_two_threads_succeeds(operation: str, is_taken: bool) -> None:
 
 def warn_of_a_hidden_variable() -> Callable[[], object]:
     variable: ContextVar[int] = ContextVar("hidden")
-    inheritance = _inherit.Inheritance(False)
+    inheritance = inherit.Inheritance(False)
 
     def warn() -> None:
         variable.set(1)
@@ -74,21 +72,21 @@ def warn_of_a_hidden_variable() -> Callable[[], object]:
 
 
 def warn_of_plain_http() -> Callable[[], object]:
-    _plain_http._said.release()
-    return lambda: _plain_http.warn_of(["a=b; Secure"], {"HTTP_HOST": "shop.example"})
+    insecure_cookie._said.release()
+    return lambda: insecure_cookie.warn_of(["a=b; Secure"], {"HTTP_HOST": "shop.example"})
 
 
 def warn_of_another_session() -> Callable[[], object]:
-    lost = _adoption.Lost(logging.getLogger("ctxlocal.web.asgi"), "scope['session']")
+    lost = adoption.Lost(logging.getLogger("ctxlocal.web.asgi"), "scope['session']")
     return lambda: lost.another(object())
 
 
 @pytest.mark.parametrize(
     ("make", "module"),
     [
-        (warn_of_a_hidden_variable, _inherit),
-        (warn_of_plain_http, _plain_http),
-        (warn_of_another_session, _adoption),
+        (warn_of_a_hidden_variable, inherit),
+        (warn_of_plain_http, insecure_cookie),
+        (warn_of_another_session, adoption),
     ],
 )
 def test_of_two_threads_one_logs_what_is_said_once(
@@ -97,7 +95,7 @@ def test_of_two_threads_one_logs_what_is_said_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_plain_http, "_said", _impl.Latch())
+    monkeypatch.setattr(insecure_cookie, "_said", local.Latch())
 
     def two() -> Any:
         caplog.clear()

@@ -34,7 +34,7 @@ import greenlet
 import pytest
 
 from ctxlocal import flow, ident, scoped
-from ctxlocal.local import unbound as _unbound
+from ctxlocal.local import unbound
 
 from ..support.new_owner import in_new_owner
 from ..support.twins import IMPLEMENTATIONS
@@ -995,7 +995,7 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
         "proxy": (p, [M.LocalProxy, native, resolver]),
         "resolver": (resolver, [type(resolver), native, local, "nothing"]),
         "module": (native, [type(cell), type(pile), M.Local, M.LocalStack, M.LocalProxy]),
-        "module's own": (native, [type(resolver), M.LocalProxy.__base__, _unbound.unbound]),
+        "module's own": (native, [type(resolver), M.LocalProxy.__base__, unbound.unbound]),
     }
     with suppress(M.UnboundError):
         len(M.Local()("x"))  # which imports what the module keeps

@@ -23,8 +23,7 @@ from ctxlocal.sessions.errors import SessionClosedError
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
-from ctxlocal.web import contexts as _contexts
-from ctxlocal.web import wsgi
+from ctxlocal.web import contexts, wsgi
 from ctxlocal.web.app import App
 from ctxlocal.web.context import (
     AppContext,
@@ -265,7 +264,7 @@ def test_one_of_two_threads_pushes_a_context(kind: Callable[[Application], AppCo
         context = kind(app)
         return context.push, context.push
 
-    for outcomes in interleavings(make, _contexts, latch):
+    for outcomes in interleavings(make, contexts, latch):
         refusal = next(outcome for outcome in outcomes if outcome is not None)
         assert outcomes.count(None) == 1
         assert isinstance(refusal, RuntimeError)
@@ -283,7 +282,7 @@ def test_one_of_two_threads_ends_a_context(kind: Callable[[Application], AppCont
         in_thread(context.push)
         return context.pop, context.pop
 
-    for outcomes in interleavings(make, _contexts, latch):
+    for outcomes in interleavings(make, contexts, latch):
         assert outcomes == [None, None]
         assert app.events.count(("teardown app", None)) == 1
 

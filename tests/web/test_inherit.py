@@ -17,8 +17,7 @@ from werkzeug.test import Client
 
 import ctxlocal
 from ctxlocal import Local, LocalStack
-from ctxlocal.web import asgi, wsgi
-from ctxlocal.web import inherit as _inherit
+from ctxlocal.web import asgi, inherit, wsgi
 from ctxlocal.web.app import App
 
 from .asgi_client import Exchange, call, http_scope, websocket_scope
@@ -31,7 +30,7 @@ KINDS = ("wsgi", "asgi", "App wsgi", "App asgi")
 
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_inherit, "_said", {})
+    monkeypatch.setattr(inherit, "_said", {})
 
 
 @pytest.fixture(params=KINDS)
@@ -280,16 +279,16 @@ def test_nothing_is_said_of_what_nobody_misses(kind: str, caplog: pytest.LogCapt
 def test_variables_made_by_the_thousand_are_not_remembered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    inheritance = _inherit.Inheritance(False)
+    inheritance = inherit.Inheritance(False)
 
     def outside(number: int) -> None:
         ContextVar[int](f"number {number}").set(1)
         inheritance.frame()
 
-    for number in range(2 * _inherit.MOST):
+    for number in range(2 * inherit.MOST):
         Context().run(outside, number)
-    assert len(inheritance._known) <= _inherit.MOST + 1
-    assert len(said(caplog)) <= _inherit.MOST + 1
+    assert len(inheritance._known) <= inherit.MOST + 1
+    assert len(said(caplog)) <= inherit.MOST + 1
 
 
 # Tracing

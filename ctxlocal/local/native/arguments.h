@@ -1,7 +1,7 @@
 /* Arguments of methods, with the texts of Python functions where they are wrong.
 
    `parse` only finds out whether arguments fit. Where they do not, a function of Python with
-   the same signature is called with them (_signature.py) and says what is wrong: so the text
+   the same signature is called with them (signature.py) and says what is wrong: so the text
    is the pure twin's, whatever the version of Python makes of it. */
 
 #ifndef CTXLOCAL_ARGUMENTS_H

@@ -2,7 +2,7 @@
 
    A holder has at most one value for each owner: a Cell (a Local's attributes) or a Pile
    (a stack's objects), here called a *leaf*. Where leaves are kept is decided by the slot's
-   storage, which is Python code that both twins share (_pure/storage.py): in a ContextVar, in
+   storage, which is Python code that both twins share (storage.py): in a ContextVar, in
    the thread state, in the record of a greenlet or task. The owner has the only lasting
    reference to its leaf. What is here is the way past that Python code:
 
@@ -251,7 +251,7 @@ holder_forget_storage(Holder *self)
     }
 }
 
-/* Take up a storage; _pure/storage.py's plan() tells what to do with it. */
+/* Take up a storage; storage.py's plan() tells what to do with it. */
 static int
 holder_adopt(Holder *self, PyObject *storage)
 {

@@ -3,7 +3,7 @@
 
    `resolve` gives the object as a new reference. Where nothing is bound it returns NULL with
    UnboundError, or, where `is_quiet`, without an error: bool, repr, dir and is_bound need
-   none. The texts come from _unbound.py, which both twins share; they are not needed often. */
+   none. The texts come from unbound.py, which both twins share; they are not needed often. */
 
 #ifndef CTXLOCAL_RESOLVER_H
 #define CTXLOCAL_RESOLVER_H

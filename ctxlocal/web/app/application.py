@@ -36,8 +36,7 @@ from ...errors import MissingDependencyError, UnboundError
 from ...sessions.errors import RETRY_AFTER
 from ...sessions.interface import SessionHeaders, SessionInterface, refuse_no_interface
 from ...sessions.session import NullSession, Session
-from .. import insecure_cookie as plain_http
-from .. import signals
+from .. import insecure_cookie, signals
 from ..context import (
     AppContext,
     RequestContext,
@@ -415,8 +414,8 @@ class App(Registry):
         else:
             asked = await context.call(_save, sessions, context.session)
             asked.merge_into_response(response)
-        if plain_http.is_suspect(context.environ):
-            plain_http.warn_of(response.headers.getlist("Set-Cookie"), context.environ)
+        if insecure_cookie.is_suspect(context.environ):
+            insecure_cookie.warn_of(response.headers.getlist("Set-Cookie"), context.environ)
         return response
 
     async def _run_after_functions(self, response: Response) -> Response:

@@ -19,7 +19,7 @@ from ...flow.frame import drive_call, frame_here
 from ...sessions.errors import SessionError
 from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
 from ...sessions.session import Session
-from .. import insecure_cookie as plain_http
+from .. import insecure_cookie
 from ..adoption import Lost, ScopeSession, adopt
 from ..context import AppContext, Application, RequestContext
 from ..error_response import behind, is_answer, log_refusal, refusal_of
@@ -190,8 +190,8 @@ class _Response:
                 return
             self.is_started = True
             if asked is not NOTHING:
-                if asked.cookies and plain_http.is_suspect(self._scope):
-                    plain_http.warn_of(asked.cookies, self._scope)
+                if asked.cookies and insecure_cookie.is_suspect(self._scope):
+                    insecure_cookie.warn_of(asked.cookies, self._scope)
                 message = with_headers(message, asked)
             if self._place is not None:
                 return await self._place.pass_on(self._send, message)

@@ -16,8 +16,7 @@ from ctxlocal.local import Latch
 from ctxlocal.sessions import Cookie, SignedCookieSessions, StoredSessions
 from ctxlocal.sessions.errors import SessionConfigError
 from ctxlocal.sessions.stores.memory import MemoryStore
-from ctxlocal.web import asgi, wsgi
-from ctxlocal.web import insecure_cookie as _plain_http
+from ctxlocal.web import asgi, insecure_cookie, wsgi
 from ctxlocal.web.app import App
 from ctxlocal.web.context import session
 
@@ -77,7 +76,7 @@ def test_a_session_interface_of_quart_is_refused_with_what_to_do(sessions: Any) 
     with pytest.raises(
         SessionConfigError,
         match=rf"^session_interface: {type(sessions).__name__} cannot be that of a Quart, .*"
-        r"app\.asgi_app = ContextMiddleware\(app\.asgi_app, sessions=\.\.\.\) of ctxlocal\.asgi",
+        r"app\.asgi_app = ContextMiddleware\(app\.asgi_app, sessions=\.\.\.\) of ctxlocal\.web\.asgi",
     ):
         asyncio.run(Quart(sessions).handle_request())
 
@@ -192,7 +191,7 @@ SERVED: dict[str, tuple[Callable[[StoredSessions[Any]], Any], Callable[[Any, str
 class TestPlainHTTP:
     @pytest.fixture(autouse=True)
     def nothing_was_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_plain_http, "_said", Latch())
+        monkeypatch.setattr(insecure_cookie, "_said", Latch())
 
     def test_it_is_said_once(self, make: Any, visit: Any, caplog: pytest.LogCaptureFixture) -> None:
         application = make(StoredSessions(MemoryStore()))

@@ -102,7 +102,7 @@ class RedisSteps(Records):
     ) -> bool:
         """Give the record a new key, in one instant for whoever watches; 6 round trips.
 
-        In the steps that :mod:`._redis_scripts` explains.
+        In the steps that :mod:`.scripts` explains.
         """
         while True:
             at, found = await self._at_record(lua.FIND, old, new)
