@@ -344,7 +344,7 @@ class TestPage:
     def test_has_the_figures_behind_the_plots(self, full: str) -> None:
         text = Page(full).text
         assert "werkzeug.Local 500 50×" in text  # ns, and the ratio
-        assert "tasks ContextVar 10,000" in text
+        assert "ContextVar tasks 10,000" in text
         bands = "hypercorn 3,600-5,100 3,500-5,000 3,200-4,600"
         assert bands.replace("-", units.EN_DASH) in text
 

@@ -13,7 +13,7 @@ from ctxlocal.lab.matrix.place import STRATEGIES
 from ctxlocal.lab.matrix.report import Cell
 from ctxlocal.lab.prove.page import page
 from tests.support.chromium import chromium, console, requested
-from tests.support.proof_samples import control, document, matrix, run, soak
+from tests.support.proof_samples import bench, control, document, matrix, run, soak
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -44,16 +44,51 @@ for (const element of document.body.querySelectorAll('*')) {
 }
 return found;
 """
-RIGHT_ENDS = """
-return [...document.querySelectorAll('.soak thead th')].map(
-  head => [head.textContent, head.getBoundingClientRect().right]);
+# Texts that end, or begin, outside of the screen, of a box that cuts them, or of their cell.
+CUT_TEXTS = """
+const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+const isForEars = element => {
+  for (; element; element = element.parentElement) {
+    if (getComputedStyle(element).clipPath !== 'none') return true;
+  }
+  return false;
+};
+while (walker.nextNode()) {
+  const node = walker.currentNode, element = node.parentElement;
+  if (!node.data.trim() || isForEars(element)) continue;
+  const range = document.createRange();
+  range.selectNodeContents(node);
+  const ends = element.closest('td, th, .scroll, body').getBoundingClientRect();
+  for (const rect of range.getClientRects()) {
+    if (rect.left < ends.left - .5 || rect.right > ends.right + .5) found.push(node.data.trim());
+  }
+}
+return found;
+"""
+# Where the cells of a server's run stand that prove something, and all others.
+RUN_PLACES = """
+const row = document.querySelector('.soak tbody tr');
+return [...row.cells].map(cell => {
+  const { left, right, top } = cell.getBoundingClientRect();
+  return [cell.textContent.trim(), left, right, Math.round(top)];
+});
+"""
+# How many plots stand in each line of each group of them.
+PLOTS_IN_LINES = """
+return [...document.querySelectorAll('.plots')].map(plots => {
+  const lines = {};
+  for (const plot of plots.children) {
+    const { top } = plot.getBoundingClientRect();
+    lines[top] = (lines[top] || 0) + 1;
+  }
+  return Object.values(lines);
+});
 """
 # A text that ends at a <wbr> is a node of its own.
 BROKEN_WORDS = """
 const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
   const node = walker.currentNode;
-  if (!node.parentElement.closest('th')) continue;
   for (const word of node.data.matchAll(/\\w+/g)) {
     const range = document.createRange();
     range.setStart(node, word.index);
@@ -66,7 +101,7 @@ return found;
 """
 BACKGROUND = "return getComputedStyle(document.body).backgroundColor"
 UNFOLD = "document.querySelectorAll('details').forEach(found => { found.open = true; })"
-PHONE = 360
+WIDTHS = [360, 390, 768, 1280]
 
 
 @pytest.fixture(scope="module")
@@ -126,25 +161,6 @@ def test_the_report_asks_for_nothing_and_complains_of_nothing(
 
 
 @pytest.fixture
-def phone(browser: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
-    size = {"width": PHONE, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    yield browser
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def test_the_page_fits_a_phone_and_wide_tables_scroll_in_their_own_box(
-    phone: webdriver.Chrome, tmp_path: Path
-) -> None:
-    opened(phone, tmp_path, with_every_state())
-    assert phone.execute_script("return document.documentElement.scrollWidth") <= PHONE
-    boxes = "return [...document.querySelectorAll('#matrix .scroll, #soak .scroll')]"
-    widths = phone.execute_script(f"{boxes}.map(box => [box.clientWidth, box.scrollWidth])")
-    assert len(widths) == 2
-    assert all(shown < whole for shown, whole in widths)
-
-
-@pytest.fixture
 def resized(browser: webdriver.Chrome) -> Iterator[Callable[[int], None]]:
     """Set the width of the window in pixels."""
 
@@ -156,28 +172,69 @@ def resized(browser: webdriver.Chrome) -> Iterator[Callable[[int], None]]:
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1280])
-def test_violations_of_each_server_are_seen_without_scrolling(
+def of_real_size() -> dict[str, Any]:
+    """A document with the longest names and figures that its tables have to hold."""
+    ways = ("loop.run_in_executor", "ThreadPoolExecutor, reused worker", "finaliser")
+    words = ("isolated", "snapshot", "shared", "LEAK", "error")
+    cells = [
+        Cell("asyncio", way, name, word, word, way != "finaliser", word == "shared")
+        for way in ways
+        for name, word in zip(STRATEGIES, words, strict=True)
+    ]
+    figures = {"requests": 1_234_567, "server_leaks": 12_345, "highest_per_second": 61_209.1}
+    named = {"server": "uvicorn-uvloop-httptools", "strategy": "greenlet"}
+    runs = [
+        run(**named, **figures, store=store, outcome=outcome, errors=12_345, foreign_reads=123)
+        for store in ("sqlite", "postgresql")
+        for outcome in ("clean", "violations", "interrupted")
+    ]
+    return document(matrix=matrix(*cells), soak=soak(*runs))
+
+
+@pytest.mark.parametrize("content", [document, of_real_size, with_every_state])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_and_nothing_scrolls_sideways(
+    browser: webdriver.Chrome,
+    resized: Callable[[int], None],
+    tmp_path: Path,
+    width: int,
+    content: Callable[[], dict[str, Any]],
+) -> None:
+    resized(width)
+    opened(browser, tmp_path, content())
+    wide = "box => box.scrollWidth > box.clientWidth"
+    boxes = "[document.documentElement, ...document.querySelectorAll('.scroll')]"
+    assert browser.execute_script(f"return {boxes}.filter({wide}).map(box => box.outerHTML)") == []
+    assert browser.execute_script(CUT_TEXTS) == []
+    assert browser.execute_script(BROKEN_WORDS) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_proves_something_comes_first_in_the_run_of_a_server(
     browser: webdriver.Chrome, resized: Callable[[int], None], tmp_path: Path, width: int
 ) -> None:
     resized(width)
     opened(browser, tmp_path, document())
-    ends = browser.execute_script(RIGHT_ENDS)
-    assert {"Server", "Strategy", "Violations"} <= {name for name, end in ends if end <= width}
-    if width >= 768:
-        box = "const box = document.querySelector('#soak .scroll');"
-        assert browser.execute_script(f"{box} return box.scrollWidth - box.clientWidth") == 0
+    cells = browser.execute_script(RUN_PLACES)
+    assert [text for text, *_ in cells[:6]] == [
+        *("gunicorn-sync", "thread", "memory"),
+        *("0", "clean", "7,000"),
+    ]
+    assert all(0 <= left < right <= width for _, left, right, _ in cells)
+    tops = [top for *_, top in cells]
+    assert tops == sorted(tops)
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_name_is_broken_within_a_word(
+@pytest.mark.parametrize("width", [*WIDTHS, 1000])
+def test_no_place_among_the_plots_is_empty(
     browser: webdriver.Chrome, resized: Callable[[int], None], tmp_path: Path, width: int
 ) -> None:
-    ways = ("loop.run_in_executor", "ThreadPoolExecutor, reused worker", "finaliser")
-    cells = [Cell("g", way, name, "shared", "shared", True) for way in ways for name in STRATEGIES]
     resized(width)
-    opened(browser, tmp_path, document(matrix=matrix(*cells)))
-    assert browser.execute_script(BROKEN_WORDS) == []
+    few = [row for row in bench()["servers"] if row["server"] == "waitress"]  # as prove has
+    opened(browser, tmp_path, document(bench=bench(servers=few)))
+    groups = browser.execute_script(PLOTS_IN_LINES)
+    assert [sum(lines) for lines in groups] == [6, 4, 4, 1]
+    assert all(len(set(lines)) == 1 for lines in groups)
 
 
 @pytest.mark.parametrize(
