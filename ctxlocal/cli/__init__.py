@@ -22,5 +22,7 @@ def main() -> None:
         print(f"The command ctxlocal needs {needed}: pip install {packages}", file=sys.stderr)
         raise SystemExit(2)
     from .commands import ctxlocal
+    from .output import told_output
 
-    ctxlocal(prog_name="ctxlocal")
+    with told_output():
+        ctxlocal(prog_name="ctxlocal")

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from ..lab.bench.conductor import conduct, plan
 from ..lab.bench.parts import PARTS
 from ..lab.bench.table import show
+from .output import new_console
 from .result import json_option, write_json
 
 
@@ -20,8 +21,9 @@ from .result import json_option, write_json
 @click.option(
     "--only",
     multiple=True,
+    metavar="PART",
     type=click.Choice([part.name for part in PARTS]),
-    help="Only this part; can be given more than once.",
+    help=f"Only this part; can be given more than once: {', '.join(part.name for part in PARTS)}.",
 )
 @click.option(
     "--table",
@@ -35,7 +37,7 @@ from .result import json_option, write_json
 @click.option("--quick", is_flag=True, help="About 20 seconds: fewer tables, rougher figures.")
 @json_option("tables")
 def bench(only: Sequence[str], tables: Sequence[str], quick: bool, json_file: Any) -> None:
-    """Measure what locals cost here, beside the other libraries that are installed.
+    """Measure what locals cost here, beside other libraries.
 
     micro: single operations. concurrency: up to 10,000 threads, greenlets, gevent greenlets and
     tasks share one Local; each verifies every value it reads.
@@ -60,7 +62,7 @@ def bench(only: Sequence[str], tables: Sequence[str], quick: bool, json_file: An
     if json_file is not None:
         write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
-        show(report, Console(highlight=False))
+        show(report, new_console())
     if report.signal is not None:
         sys.exit(128 + report.signal)
     sys.exit(1 if report.complaints else 0)

@@ -25,6 +25,7 @@ from . import doctor as doctor_
 from .bench import bench
 from .demo import demo
 from .doctor.judge import SERVERS
+from .output import new_console
 from .prove import prove
 from .result import json_option, write_json
 from .sessions import sessions
@@ -70,7 +71,7 @@ ctxlocal.add_command(prove)
 )
 @json_option("table")
 def matrix(strategies: Sequence[str], terms: Sequence[str], json_file: Any) -> None:
-    """Run every way of starting work under every strategy, for real.
+    """Run every way of starting work under every strategy.
 
     Exit status 1 when a cell is not what its strategy promises.
     """
@@ -78,7 +79,7 @@ def matrix(strategies: Sequence[str], terms: Sequence[str], json_file: Any) -> N
     if json_file is not None:
         write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
-        show_matrix(report, Console(highlight=False))
+        show_matrix(report, new_console())
     sys.exit(1 if report.unexpected else 0)
 
 
@@ -121,7 +122,7 @@ def _conduct(plans: list[Plan]) -> list[Cell]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(module: str | None, server: str | None, as_json: bool) -> None:
-    """Say whether the identity strategy of a process can isolate there.
+    """Say whether the strategy of a process can isolate there.
 
     Exit status 1 when it cannot. Inside a running application call
     ctxlocal.cli.doctor.diagnose() instead.
@@ -135,7 +136,7 @@ def doctor(module: str | None, server: str | None, as_json: bool) -> None:
     else:
         from .doctor.view import show
 
-        show(report, Console(highlight=False))
+        show(report, new_console())
     sys.exit(0 if report.is_healthy else 1)
 
 

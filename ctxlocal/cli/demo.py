@@ -33,7 +33,7 @@ NEEDED = ("werkzeug", "jinja2", "msgspec", "blinker")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 def demo(server: str, store: str, host: str, port: int) -> NoReturn:
-    """Serve a small shop: login, cart, messages, and "where am I signed in?".
+    """Serve a small shop: login, cart, messages, own sessions.
 
     Over plain HTTP, for this machine: its cookie is not marked Secure. Port 0 takes a free
     port. Ctrl-C ends it. Exit status 2 when it cannot start.

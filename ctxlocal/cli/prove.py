@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ..lab.prove.part import PARTS
 from .needed import refuse_missing
+from .output import new_console
 from .result import json_option, write_json
 
 NEEDED = ("matplotlib", "jinja2")
@@ -55,7 +56,7 @@ def _report_path(_: click.Context, __: click.Parameter, path: Path) -> Path:
 )
 @json_option("summary")
 def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
-    """Measure isolation and cost on this machine, and write a report of one HTML file.
+    """Measure isolation and cost here, and write an HTML report.
 
     matrix: what work and its creator see of each other. soak: servers under load. control: a soak
     of what was broken on purpose, which has to be caught. bench: cost.
@@ -74,7 +75,7 @@ def prove(output: Path, only: Sequence[str], json_file: Any) -> None:
     if json_file is None or json_file.name != sys.stdout.name:
         from ..lab.prove.summary import show
 
-        show(document, Console(highlight=False))
+        show(document, new_console())
         click.echo(f"Report: {output}")
     sys.exit(status)
 

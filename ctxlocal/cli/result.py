@@ -8,13 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from .output import not_written
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class NotWritten(click.ClickException):
-    """The result could not be written; exit status 2, which tells nothing of the result."""
-
-    exit_code = 2
 
 
 def json_option(shown: str) -> Callable[[F], F]:
@@ -38,4 +34,4 @@ def write_json(found: object, file: Any) -> None:
     except BrokenPipeError:  # whoever read it wants no more
         raise
     except OSError as error:
-        raise NotWritten(f"{file.name}: {error.strerror or error}") from error
+        raise not_written(file, error) from error

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..lab.stores import StoreProblem, opened
+from .output import new_console
 
 if TYPE_CHECKING:
     from ..sessions.in_store.sessions import SessionInfo
@@ -84,8 +85,9 @@ _with_handle = click.argument("handle")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
 @_with_json
 def list_(url: str, user: str | None, limit: int, as_json: bool) -> None:
-    """List live sessions: handle, user, when they began and were last seen.
+    """List live sessions: handle, user, and their times.
 
+    When they began, were last seen and expire, and how many keys they hold.
     Those of one user come the last used first, others in no order.
     """
 
@@ -112,7 +114,7 @@ def list_(url: str, user: str | None, limit: int, as_json: bool) -> None:
 @click.option("--values", "with_values", is_flag=True, help="Show the values too.")
 @_with_json
 def show(url: str, handle: str, with_values: bool, as_json: bool) -> None:
-    """Show one session: its times, and the keys it holds with their types.
+    """Show one session: its times, its keys and their types.
 
     HANDLE is what `list` shows, or as much of it as is unique.
     """
@@ -148,7 +150,10 @@ def show(url: str, handle: str, with_values: bool, as_json: bool) -> None:
 @_with_handle
 @_with_json
 def revoke(url: str, handle: str, as_json: bool) -> None:
-    """End one session. HANDLE is what `list` shows, or as much of it as is unique."""
+    """End one session.
+
+    HANDLE is what `list` shows, or as much of it as is unique.
+    """
     _ask(url, lambda store: _end(store, handle))
     _print_count(1, "ended", as_json)
 
@@ -170,10 +175,10 @@ def revoke_all(url: str, user: str | None, everyone: bool, as_json: bool) -> Non
 @_with_store
 @_with_json
 def purge(url: str, as_json: bool) -> None:
-    """Remove expired sessions, where the store does not do so itself.
+    """Remove the expired sessions that a store still holds.
 
-    Redis does; there the number is that of entries in its users' indexes, whose sessions
-    have expired.
+    Redis removes them itself; there the number is that of entries in its users' indexes,
+    whose sessions have expired.
     """
     _print_count(_ask(url, lambda store: store.purge()), "removed", as_json)
 
@@ -182,7 +187,7 @@ def purge(url: str, as_json: bool) -> None:
 @_with_store
 @_with_json
 def stats(url: str, as_json: bool) -> None:
-    """Count live sessions, the users among them, and the bytes that they hold."""
+    """Count live sessions, their users and their bytes."""
     found = _ask(url, lambda store: store.stats())
     if as_json:
         _print_json(found._asdict())
@@ -275,7 +280,7 @@ def _print_table(infos: list[SessionInfo]) -> None:
 def _console() -> Console:
     """Return a console; where no terminal sets a width, lines are as long as they have to be."""
     is_free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, width=10_000 if is_free else None)
+    return new_console(10_000 if is_free else None)
 
 
 def _harmless(text: str) -> Text:

@@ -15,6 +15,7 @@ from ..lab.servers.catalogue import BY_NAME, SERVERS
 from ..lab.soak.plan import Plan, Size
 from ..lab.soak.stores import STORES, shown
 from .needed import refuse_missing
+from .output import new_console
 from .result import json_option, write_json
 
 if TYPE_CHECKING:
@@ -39,15 +40,20 @@ STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
     "--server",
     "servers",
     multiple=True,
+    metavar="NAME",
     type=click.Choice([server.name for server in SERVERS]),
-    help="Only this server; can be given more than once.",
+    help="Only this server; can be given more than once: "
+    + ", ".join(server.name for server in SERVERS)
+    + ".",
 )
 @click.option(
     "--strategy",
     "strategies",
     multiple=True,
+    metavar="NAME",
     type=click.Choice(STRATEGIES),
-    help="Only this identity strategy, also where it cannot isolate; else all that can.",
+    help=f"Only this identity strategy ({', '.join(STRATEGIES)}), also where it cannot isolate; "
+    "else all that can.",
 )
 @click.option(
     "--store",
@@ -71,8 +77,9 @@ STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
 )
 @click.option(
     "--sabotage",
+    metavar="NAME",
     type=click.Choice(SABOTAGES),
-    help="Break what is soaked, and see that it is caught.",
+    help=f"Break what is soaked, and see that it is caught: {', '.join(SABOTAGES)}.",
 )
 @json_option("table")
 def soak(
@@ -85,7 +92,7 @@ def soak(
     sabotage: str | None,
     json_file: Any,
 ) -> None:
-    """Load real servers with unruly clients, while every request checks what it finds.
+    """Load real servers while each request checks what it finds.
 
     Each request puts a secret of its own into a Local, a LocalStack, g, a context variable
     and its session, lets the others run, and reads it back; at its start nothing may be
@@ -117,7 +124,7 @@ def soak(
     if json_file is not None:
         write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
-        show_table(report, Console(highlight=False))
+        show_table(report, new_console())
     sys.exit(status or (0 if report.is_good else 1))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ctxlocal.cli.result import NotWritten, write_json
+from ctxlocal.cli.output import NotWritten
+from ctxlocal.cli.result import write_json
 
 
 def test_it_is_written_to_the_end(tmp_path: Path) -> None:
