@@ -69,8 +69,16 @@ ctxlocal.add_command(prove)
     metavar="TEXT",
     help="Only groups and ways of starting work whose name contains TEXT.",
 )
+@click.option(
+    "--surprises",
+    is_flag=True,
+    help="Show only what surprises: what is not as promised, and where a promise is not what one "
+    "would expect: values that are shared with other work, or lost.",
+)
 @json_option("table")
-def matrix(strategies: Sequence[str], terms: Sequence[str], json_file: Any) -> None:
+def matrix(
+    strategies: Sequence[str], terms: Sequence[str], surprises: bool, json_file: Any
+) -> None:
     """Run every way of starting work under every strategy.
 
     Exit status 1 when a cell is not what its strategy promises.
@@ -79,7 +87,7 @@ def matrix(strategies: Sequence[str], terms: Sequence[str], json_file: Any) -> N
     if json_file is not None:
         write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
-        show_matrix(report, new_console())
+        show_matrix(report, new_console(), only_surprises=surprises)
     sys.exit(1 if report.unexpected else 0)
 
 

@@ -19,7 +19,7 @@ import ctxlocal
 from ctxlocal.cli import commands
 from ctxlocal.lab.matrix import conductor, probe
 from ctxlocal.lab.matrix.conductor import conduct
-from ctxlocal.lab.matrix.place import STRATEGIES, Context, Owner, Place, Process, promise
+from ctxlocal.lab.matrix.place import STRATEGIES, Context, Owner, Place, Process, promise, surprise
 from ctxlocal.lab.matrix.probes import all_probes, find_probe
 from ctxlocal.lab.matrix.report import Cell, Report
 from ctxlocal.lab.matrix.table import show
@@ -164,6 +164,67 @@ def test_summary_counts_and_gives_reasons() -> None:
     assert Report(cells).summary() == (
         "3 cells: 1 as promised, 1 unexpected, 1 not applicable (1: trio is not installed)"
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "strategy", "said"),
+    [
+        (Place(), "context", ""),
+        (Place(task=Owner.OTHER, context=Context.COPY), "context", ""),
+        (Place(task=Owner.OTHER, context=Context.COPY), "thread", "shared"),
+        (Place(task=Owner.NONE, context=Context.COPY), "greenlet", "shared"),
+        (Place(thread=Owner.OTHER, context=Context.OWN), "thread", ""),
+        (Place(thread=Owner.REUSED, context=Context.OWN), "thread", "shared"),
+        (Place(thread=Owner.REUSED, context=Context.COPIED_BACK), "context", "shared"),
+        (Place(context=Context.COPY), "context", "lost"),
+        (Place(context=Context.COPY), "thread", ""),
+        (Place(process=Process.FORKED), "thread", ""),
+    ],
+)
+def test_surprise_is_what_is_shared_with_other_work_or_lost_to_ones_own(
+    place: Place, strategy: str, said: str
+) -> None:
+    assert surprise(place, promise(place, strategy, in_task=True)) == said
+
+
+def drawn(report: Report, *, only_surprises: bool) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    show(report, console, only_surprises=only_surprises)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_matrix_ends_with_what_is_worth_knowing_and_can_show_that_alone() -> None:
+    cells = [
+        Cell("g", "usual", "context", "isolated", "isolated", True),
+        Cell("g", "shares", "context", "snapshot", "snapshot", True),
+        Cell("g", "shares", "thread", "shared", "shared", True, surprise="shared"),
+        Cell("g", "breaks", "context", "isolated", "LEAK", False),
+        Cell("g", "absent", "context", "isolated", "n/a", False, note="old"),
+    ]
+    whole, surprises = (drawn(Report(cells), only_surprises=only) for only in (False, True))
+    counts = "Promised, and worth knowing: 1 times work that is not its creator's own sees values"
+    for shown in (whole, surprises):
+        *_, complaint, known, summary = shown.splitlines()
+        assert complaint.startswith("LEAK g: breaks, context: isolated was promised")
+        assert known.startswith(counts)
+        assert summary.startswith("5 cells: 3 as promised, 1 unexpected, 1 not applicable")
+    assert all(way in whole for way in ("  usual", "  shares", "  breaks", "  absent"))
+    rows = [
+        line.split() for line in surprises.splitlines() if line.startswith("  ") and line.strip()
+    ]
+    assert rows[:2] == [["shares", "shared"], ["breaks", "LEAK"]]
+    assert "usual" not in surprises
+    assert "absent" not in surprises
+
+
+def test_surprises_are_measured(run: Runner) -> None:
+    result = run("--only", "create_task", "--only", "function call", "--surprises")
+    table, legend, _ = result.stdout.split("\n\n", 3)[1:]
+    assert "create_task" in table
+    assert "function call" not in table
+    assert "isolated" in legend
+    assert "Promised, and worth knowing: " in result.stdout
 
 
 def test_unknown_strategy_is_refused(run: Runner) -> None:

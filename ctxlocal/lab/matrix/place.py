@@ -95,6 +95,22 @@ def promise(place: Place, strategy: str, *, in_task: bool = False) -> Relation:
     return Relation("isolated", first == second)
 
 
+def surprise(place: Place, relation: Relation) -> str:
+    """Say how ``relation`` differs from what one expects without knowing strategies, or "".
+
+    One expects that work in the creator's own thread, greenlet and task sees the creator's
+    values and is seen, and that any other has values of its own, which at most began as a copy.
+    "shared": other work sees them all the same. "lost": in the creator's own thread, greenlet
+    and task sets do not come back to it.
+    """
+    own = (place.thread, place.greenlet, place.task, place.process)
+    is_own = own == (Owner.SAME, Owner.SAME, Owner.SAME, Process.SAME)
+    is_shared = relation.word == "shared"
+    if is_own == is_shared:
+        return ""
+    return "lost" if is_own else "shared"
+
+
 def _owner(place: Place, strategy: str, nth: int, in_task: bool) -> str:
     """Name the owner of the callee ``nth``; 0 is the creator."""
     thread = _numbered("thread", place.thread, nth, "thread 0")

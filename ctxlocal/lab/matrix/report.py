@@ -12,9 +12,13 @@ from typing import Any
 import ctxlocal
 from ctxlocal.lab.versions import installed_versions
 
-from .place import Relation
+from .place import Relation, surprise
 from .probe import Probe
 
+SURPRISES = {
+    "shared": "times work that is not its creator's own sees values of others",
+    "lost": "times what the creator's own work sets is lost to it",
+}
 AMONG_SIBLINGS = "shared with the callees before it, not with its creator"
 
 
@@ -25,6 +29,7 @@ class Cell:
     ``promised`` is "isolated", "snapshot" or "shared"; ``actual`` one of these,
     "LEAK", "error" or "n/a". ``among_siblings``: what is shared is shared among
     callees only. ``note`` says why, and what speaks against the promise.
+    ``surprise`` is what :func:`.place.surprise` says of a promise that was kept.
     """
 
     group: str
@@ -35,6 +40,7 @@ class Cell:
     as_promised: bool
     among_siblings: bool = False
     note: str = ""
+    surprise: str = ""
 
     @property
     def is_applicable(self) -> bool:
@@ -45,6 +51,11 @@ class Cell:
     def is_unexpected(self) -> bool:
         """Whether something else happened than was promised."""
         return self.is_applicable and not self.as_promised
+
+    @property
+    def is_surprising(self) -> bool:
+        """Whether it is not as promised, or the promise is not what one would expect."""
+        return self.is_unexpected or bool(self.surprise)
 
 
 def measured(probe: Probe, strategy: str, actual: Relation, details: str) -> Cell:
@@ -60,7 +71,11 @@ def measured(probe: Probe, strategy: str, actual: Relation, details: str) -> Cel
         reasons = [f"promised: {AMONG_SIBLINGS}" if promised.is_among_siblings else "", details]
     note = "; ".join(filter(None, [probe.note, *reasons]))
     name, way = probe.group.name, probe.way
-    return Cell(name, way, strategy, promised.word, word, as_promised, among_siblings, note)
+    surprising = surprise(probe.place, promised) if as_promised else ""
+    return Cell(
+        *(name, way, strategy, promised.word, word, as_promised, among_siblings, note),
+        surprise=surprising,
+    )
 
 
 def failed(probe: Probe, strategy: str, reason: str) -> Cell:
@@ -89,6 +104,17 @@ class Report:
     def unexpected(self) -> list[Cell]:
         """The cells that are not what was promised."""
         return [cell for cell in self.cells if cell.is_unexpected]
+
+    @property
+    def surprising(self) -> list[Cell]:
+        """The cells of which one would expect something else; those that broke a promise too."""
+        return [cell for cell in self.cells if cell.is_surprising]
+
+    def worth_knowing(self) -> str:
+        """Count what was promised and would not be expected, in one line; "" where nothing."""
+        counts = Counter(cell.surprise for cell in self.cells if cell.surprise)
+        said = [f"{counts[kind]} {text}" for kind, text in SURPRISES.items() if counts[kind]]
+        return f"Promised, and worth knowing: {'; '.join(said)}." if said else ""
 
     def complaints(self) -> list[tuple[str, str]]:
         """Say what is wrong: what happened, and where, against which promise.

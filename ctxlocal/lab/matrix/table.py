@@ -33,13 +33,21 @@ LEGEND = {
 }
 
 
-def show(report: Report, console: Console) -> None:
-    """Print the table, a legend, what was unexpected, and the summary."""
+def show(report: Report, console: Console, *, only_surprises: bool = False) -> None:
+    """Print the table, a legend, what was unexpected, what is worth knowing, and the summary.
+
+    :param only_surprises: leave out of the table what is as anybody would expect.
+    """
     console.print(_versions(), style="dim")
-    console.print(_table(report.cells))
-    console.print(_legend())
+    cells = _surprising_rows(report) if only_surprises else report.cells
+    if cells:
+        console.print(_table(cells, only_surprises=only_surprises))
+        console.print(_legend())
     for complaint in _complaints(report.complaints()):
         console.print(complaint)
+    if known := report.worth_knowing():
+        hint = "" if only_surprises else " --surprises shows these alone."
+        console.print(Text(known + hint))
     style = UNEXPECTED if report.unexpected else "bold green"
     console.print(Text(report.summary(), style=style))
 
@@ -50,7 +58,13 @@ def _versions() -> Text:
     return Text(f"{listed}; {ctxlocal.IMPLEMENTATION} implementation")
 
 
-def _table(cells: Sequence[Cell]) -> Padding:
+def _surprising_rows(report: Report) -> list[Cell]:
+    """The cells of all ways of starting work that have a surprise under some strategy."""
+    ways = {(cell.group, cell.way) for cell in report.surprising}
+    return [cell for cell in report.cells if (cell.group, cell.way) in ways]
+
+
+def _table(cells: Sequence[Cell], *, only_surprises: bool = False) -> Padding:
     strategies = list(dict.fromkeys(cell.strategy for cell in cells))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("work started by", min_width=20, max_width=40)
@@ -58,14 +72,10 @@ def _table(cells: Sequence[Cell]) -> Padding:
         table.add_column(strategy, width=8, no_wrap=True)
     for group, members in groupby(cells, key=lambda cell: cell.group):
         table.add_row(Text(group, style="bold"))
-        for row in _rows(members):
-            table.add_row(*row)
+        for way, row in groupby(members, key=lambda cell: cell.way):
+            shown = [_word(c) if c.is_surprising or not only_surprises else Text() for c in row]
+            table.add_row(Text(f"  {way}"), *shown)
     return Padding(table, (1, 0))
-
-
-def _rows(cells: Iterator[Cell]) -> Iterator[list[Text]]:
-    for way, members in groupby(cells, key=lambda cell: cell.way):
-        yield [Text(f"  {way}"), *map(_word, members)]
 
 
 def _word(cell: Cell) -> Text:
