@@ -21,6 +21,7 @@ from ..lab.matrix.place import STRATEGIES
 from ..lab.matrix.probes import GROUPS, all_probes
 from ..lab.matrix.report import Cell, Report
 from ..lab.matrix.table import show as show_matrix
+from ..lab.versions import hidden_twin
 from . import doctor as doctor_
 from .bench import bench
 from .demo import demo
@@ -31,20 +32,26 @@ from .result import json_option, write_json
 from .sessions import sessions
 from .soak import soak
 
+MEASURING = ("matrix", "soak", "bench", "prove")  # what the twin makes a difference to
+
 
 @click.group()
+@click.pass_context
 @click.version_option(
     core.__version__,
     prog_name="ctxlocal",
-    message=f"%(prog)s %(version)s, {core.IMPLEMENTATION} twin ({REASON})",
+    message=f"%(prog)s %(version)s, {core.IMPLEMENTATION} twin ({hidden_twin() or REASON})",
 )
-def ctxlocal() -> None:
+def ctxlocal(context: click.Context) -> None:
     """Show what isolates what: on this machine (matrix), in one process (doctor).
 
     In real servers under load (soak), and what it costs (bench); all of it in a minute, with a
     report to keep (prove). And look after the sessions in a store (sessions), or see them
     work (demo).
     """
+    hidden = hidden_twin()
+    if hidden and context.invoked_subcommand in MEASURING:
+        click.echo(f"Note: {hidden}.", err=True)
 
 
 ctxlocal.add_command(bench)

@@ -1,13 +1,20 @@
-"""The versions of what decides about isolation, without importing it."""
+"""The versions of what decides about isolation, without importing it, and which ctxlocal it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
 
 import ctxlocal
+from ctxlocal.local import REASON
 
 LIBRARIES = ("greenlet", "gevent", "eventlet", "asgiref", "trio", "anyio", "uvloop")
+HIDDEN = (
+    "these are sources without the native twin, which hide an installed ctxlocal that has it: "
+    "leave the folder of the checkout, or type ctxlocal in place of python -m ctxlocal"
+)
 
 
 def installed_versions(more: Iterable[str] = ()) -> dict[str, str]:
@@ -19,3 +26,19 @@ def installed_versions(more: Iterable[str] = ()) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def hidden_twin() -> str:
+    """Say so where the imported package hides an installed one that has the native twin, or "".
+
+    In the folder of a checkout Python finds the sources first, and nothing else tells.
+    """
+    if "not built" not in REASON:  # built, or not wanted
+        return ""
+    package = Path(ctxlocal.__file__).parent
+    others = (Path(str(found.locate_file("ctxlocal"))) for found in distributions(name="ctxlocal"))
+    return HIDDEN if not _is_built(package) and any(map(_is_built, others)) else ""
+
+
+def _is_built(package: Path) -> bool:
+    return any((package / "local" / f"_native{suffix}").exists() for suffix in EXTENSION_SUFFIXES)

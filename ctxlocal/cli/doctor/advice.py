@@ -221,7 +221,9 @@ def _on_context_proxies(facts: Facts, servers: list[str]) -> Finding:
 
 def _notes(facts: Facts) -> Iterator[Finding]:
     default = facts.default
-    if facts.twin == "pure" and "not built" in facts.twin_reason:
+    if facts.hidden_twin:
+        yield Finding("note", f"The wrong ctxlocal may be meant: {facts.hidden_twin}.")
+    elif facts.twin == "pure" and "not built" in facts.twin_reason:
         yield Finding(
             "note",
             "The pure Python twin serves, which takes several times as long: "

@@ -13,7 +13,7 @@ from types import ModuleType
 import ctxlocal
 from ctxlocal import ident
 from ctxlocal.errors import CtxLocalError
-from ctxlocal.lab.versions import installed_versions
+from ctxlocal.lab.versions import hidden_twin, installed_versions
 from ctxlocal.local import REASON
 
 from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions
@@ -71,6 +71,7 @@ class Facts:
     doubled_sessions: tuple[Doubled, ...] = ()
     scoped_sessions: tuple[ScopedSession, ...] = ()
     environment_ident: str | None = None
+    hidden_twin: str = ""  #: says that an installed ctxlocal with the native twin is not what runs
 
     def is_patched_by(self, library: str) -> bool:
         """Whether ``library`` has patched anything."""
@@ -101,6 +102,7 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
         doubled_sessions=doubled_sessions(),
         scoped_sessions=scoped_sessions(),
         environment_ident=os.environ.get("CTXLOCAL_IDENT"),
+        hidden_twin=hidden_twin(),
     )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import ctxlocal
+from ctxlocal.lab.versions import hidden_twin
 from ctxlocal.local import REASON
 
 PATIENCE_S = 10
@@ -31,7 +32,7 @@ def origin() -> dict[str, Any]:
     return {
         "version": ctxlocal.__version__,
         "twin": ctxlocal.IMPLEMENTATION,
-        "twin_reason": _FOLDERS.sub("", REASON),
+        "twin_reason": hidden_twin() or _FOLDERS.sub("", REASON),
         **_commit(_recorded(), Path(ctxlocal.__file__).parent),
     }
 
