@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -257,6 +258,20 @@ class TestTrouble:
         assert ended.value.code == 128 + signal.SIGINT
         assert [run.outcome for run in finished] == ["interrupted"]
         assert finished[0].requests > 0
+
+    @pytest.mark.parametrize("server", [WSGI, ASGI, "gunicorn-gthread"])
+    def test_servers_import_this_ctxlocal_in_the_folder_of_another(
+        self, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = tmp_path / "ctxlocal" / "__init__.py"
+        other.parent.mkdir()
+        other.write_text("raise ImportError('the other ctxlocal')")
+        monkeypatch.chdir(tmp_path)
+        finished: list[Run] = []
+        plans = [Plan(BY_NAME[server], "context", "sqlite:///relative.db")]
+        conduct(plans, SMALL, lambda *_: None, finished)
+        assert [(run.outcome, run.note) for run in finished] == [("clean", "")]
+        assert (tmp_path / "relative.db").exists()
 
     def test_two_servers_on_one_port_are_refused(self) -> None:
         async def both() -> None:

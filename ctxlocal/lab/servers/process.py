@@ -9,7 +9,10 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import IO
+
+import ctxlocal
 
 from ..process import dying_with_parent, last_line, within
 from .catalogue import Server
@@ -17,6 +20,8 @@ from .catalogue import Server
 READY_S = 30.0
 ASK_EVERY_S = 0.02
 POLITE_S = 4.0  # then it is killed
+# Servers import from where they are started first: there this ctxlocal is found, no other one.
+FOLDER = Path(ctxlocal.__file__).absolute().parents[1]
 
 
 class ServerProblem(Exception):
@@ -43,6 +48,8 @@ async def running(
 ) -> AsyncIterator[Process]:
     """Run ``server`` for the length of the block; all its processes are gone afterwards.
 
+    It is started in the folder of this package, not in the current one.
+
     :param application: ``module:attribute``, which the server imports.
     :param environment: what its environment has above ours.
     :param port: of 127.0.0.1; None for a free one.
@@ -58,6 +65,7 @@ async def running(
             stdout=output,
             stderr=output,
             env={**os.environ, **environment},
+            cwd=FOLDER,
             start_new_session=True,  # a process group of its own can be ended as a whole
             preexec_fn=dying_with_parent(signal.SIGKILL),
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..process import dying_with_parent
 
 STORES = ("memory", "sqlite", "redis")
+IN_FILE = "sqlite:///"
 
 
 def why_not(store: str) -> str:
@@ -44,6 +45,8 @@ async def opened(store: str) -> AsyncIterator[str]:
     elif store == "redis":
         async with _redis() as url:
             yield url
+    elif store.startswith(IN_FILE):  # the server is started elsewhere
+        yield f"{IN_FILE}{Path(store.removeprefix(IN_FILE)).absolute()}"
     else:
         yield store
 
