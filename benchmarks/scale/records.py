@@ -118,7 +118,7 @@ class FilledRedis(Filled):
 
     def fill(self, numbers: range) -> None:
         """Create them by the store's own steps, some at once: what all ask goes in one batch."""
-        redis = load("ctxlocal.sessions.stores.redis")
+        calls = load("ctxlocal.sessions.stores.redis.calls")
         operations = self.store._operations
         send, operations._send = operations._send, _hand_over
         todo = iter(numbers)
@@ -126,7 +126,7 @@ class FilledRedis(Filled):
             creating = [operations.create(key(one), content(one), _TTL) for one in some]
             asked = [(steps, steps.send(None)) for steps in creating]
             while asked:
-                batch = redis.Batch([call.arguments for _, call in asked])
+                batch = calls.Batch([call.arguments for _, call in asked])
                 replies = at_once(send(batch))
                 asked = [
                     (steps, call)

@@ -570,7 +570,7 @@ class TestApplications:
         patched = f"import gevent.monkey; gevent.monkey.patch_all()\n{source}"
         assert self.errors_in(tmp_path, patched) == []
         source = source.replace("import ctxlocal", "import ctxlocal, ctxlocal.web.context", 1)
-        for scope in ("context.current_request_context", "ident.current"):
+        for scope in ("web.context.current_request_context", "ident.current"):
             advised = source.replace("maker())", f"maker(), scopefunc=ctxlocal.{scope})")
             status, report = self.examine(tmp_path, advised, "--server", "asyncio")
             assert status == 0

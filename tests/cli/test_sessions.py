@@ -360,8 +360,8 @@ class TestNoStore:
         assert PASSWORD not in done.output
 
     def test_a_library_that_is_missing(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(sys.modules, "ctxlocal.sessions.stores.redis", raising=False)
-        for name in [name for name in sys.modules if name.split(".")[0] == "redis"]:
+        dropped = ("redis.", "ctxlocal.sessions.stores.redis.")
+        for name in [name for name in sys.modules if f"{name}.".startswith(dropped)]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "redis", None)
         done = run("list", "--store", "redis://localhost", status=2)

@@ -55,7 +55,9 @@ def run() -> Runner:
 @pytest.fixture
 def sabotage(monkeypatch: pytest.MonkeyPatch, run: Runner) -> Runner:
     def run_with(ours: str, *arguments: str) -> Result:
-        monkeypatch.setattr(command, "conduct", partial(conduct, ours=f"broken_locals:{ours}"))
+        monkeypatch.setattr(
+            command, "conduct", partial(conduct, ours=f"tests.lab.broken_locals:{ours}")
+        )
         return run(*arguments)
 
     return run_with
@@ -290,7 +292,7 @@ def test_a_signal_ends_the_process_and_keeps_what_was_found(
         "from ctxlocal.cli import bench as command\n"
         "from ctxlocal.lab.bench.micro import part\n"
         "part.QUICK_ROUNDS, part.QUICK_SAMPLE_MS = 1, 0\n"
-        "command.conduct = partial(command.conduct, ours='broken_locals:HangingLocal')\n"
+        "command.conduct = partial(command.conduct, ours='tests.lab.broken_locals:HangingLocal')\n"
         f"sys.argv[1:] = {arguments!r}\n"
         "main()"
     )

@@ -36,7 +36,9 @@ def run() -> Runner:
 @pytest.fixture
 def sabotage(monkeypatch: pytest.MonkeyPatch, run: Runner) -> Runner:
     def run_with(kit: str, *arguments: str) -> Result:
-        monkeypatch.setattr(commands, "conduct", partial(conduct, kit=f"broken_kits:{kit}"))
+        monkeypatch.setattr(
+            commands, "conduct", partial(conduct, kit=f"tests.lab.broken_kits:{kit}")
+        )
         return run(*arguments)
 
     return run_with
@@ -116,6 +118,7 @@ def test_json_tells_what_was_measured(run: Runner) -> None:
         "as_promised": True,
         "among_siblings": False,
         "note": "",
+        "surprise": "",
     }
 
 
@@ -334,7 +337,7 @@ def test_a_cell_that_hangs_is_ended(pipe: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(conductor, "SILENCE_S", 1)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     plans = [(find_probe("in the caller", "function call"), "thread")]
-    cells = conduct(plans, lambda _: None, "broken_kits:HangingKit")
+    cells = conduct(plans, lambda _: None, "tests.lab.broken_kits:HangingKit")
     worker = int(os.read(reader, 99))
     os.close(reader)
     assert cells[0].actual == "error"
@@ -347,7 +350,7 @@ def test_a_terminated_command_leaves_no_process(pipe: Path) -> None:
         f"import sys; sys.path[:] = {sys.path!r}\n"
         "from functools import partial\n"
         "from ctxlocal.cli import commands, main\n"
-        "commands.conduct = partial(commands.conduct, kit='broken_kits:HangingKit')\n"
+        "commands.conduct = partial(commands.conduct, kit='tests.lab.broken_kits:HangingKit')\n"
         "sys.argv[1:] = ['matrix', '--only', 'function call']\n"
         "main()"
     )

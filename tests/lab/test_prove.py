@@ -713,7 +713,7 @@ def test_ctrl_c_keeps_the_cells_that_there_are(
         "from functools import partial\n"
         "from ctxlocal.cli import main\n"
         "from ctxlocal.lab.prove import parts\n"
-        "parts.conduct = partial(parts.conduct, kit='broken_kits:HangingKit')\n"
+        "parts.conduct = partial(parts.conduct, kit='tests.lab.broken_kits:HangingKit')\n"
         "sys.argv[1:] = ['prove', '--json', 'all.json']\n"
         "main()"
     )

@@ -20,7 +20,7 @@ from ctxlocal.lab.versions import hidden_twin
 from ctxlocal.local import REASON
 
 PATIENCE_S = 10
-MADE_OF = ("pyproject.toml", "setup.py", "src", "ctxlocal")  # what an installation takes
+MADE_OF = ("pyproject.toml", "setup.py", "ctxlocal")  # what an installation takes
 _FOLDERS = re.compile(r"(?:[A-Za-z]:)?[/\\][^\s'\":]*[/\\]")
 
 

@@ -76,7 +76,8 @@ def test_a_session_interface_of_quart_is_refused_with_what_to_do(sessions: Any) 
     with pytest.raises(
         SessionConfigError,
         match=rf"^session_interface: {type(sessions).__name__} cannot be that of a Quart, .*"
-        r"app\.asgi_app = ContextMiddleware\(app\.asgi_app, sessions=\.\.\.\) of ctxlocal\.web\.asgi",
+        r"app\.asgi_app = ContextMiddleware\(app\.asgi_app, sessions=\.\.\.\) "
+        r"of ctxlocal\.web\.asgi",
     ):
         asyncio.run(Quart(sessions).handle_request())
 
