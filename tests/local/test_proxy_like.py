@@ -23,6 +23,7 @@ from typing import Any, Optional, Protocol, runtime_checkable
 import pytest
 
 from ctxlocal.errors import UnboundAttributeError, UnboundError
+from ctxlocal.local.like import OPERATORS, OPTIONAL
 
 
 def exactly(text: str) -> str:
@@ -300,14 +301,18 @@ def test_like_a_class_with_an_operator(impl: ModuleType, operator: str, prefix: 
     assert getattr(type(p), name)(p, 7) == (name, 7)
 
 
-SPECIAL = (
-    "bytes fspath call len length_hint getitem setitem delitem contains iter next reversed neg pos "
-    "abs invert complex int float index round trunc floor ceil divmod rdivmod enter exit await "
-    "aiter anext aenter aexit"
-)
+OPERATOR_NAMES = {f"__{prefix}{name}__" for prefix in ("", "r", "i") for name in OPERATORS}
+# Of these a class has a default of its own, or they are looked up otherwise.
+OTHERWISE = {
+    "__buffer__",
+    "__instancecheck__",
+    "__subclasscheck__",
+    "__mro_entries__",
+    "__replace__",
+}
 
 
-@pytest.mark.parametrize("name", [f"__{name}__" for name in SPECIAL.split()])
+@pytest.mark.parametrize("name", sorted(OPTIONAL - OPERATOR_NAMES - OTHERWISE))
 def test_like_a_class_with_a_special_method(impl: ModuleType, name: str) -> None:
     With = type("With", (), {name: lambda self, *_: None})
     Without = type("Without", (), {})

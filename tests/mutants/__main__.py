@@ -1,7 +1,7 @@
 """Makes small mistakes in the package, one at a time, and sees whether a test notices.
 
 ``python -m tests.mutants --seed 1 --sample 40`` tries 40 of the mutants of the core, web and
-session code; ``--only web`` (or ``core``, ``session``, ``app.py``, ``session/stores``; again for
+session code; ``--only web`` (or ``core``, ``session``, ``web/app``, ``sessions/stores``; again for
 more) some of them. With ``--map DIR`` the next run need not measure again which tests run which
 lines. The exit status is 1 if a mutant survives that survivors.toml does not list. Needs Python
 3.12 or later.
@@ -36,6 +36,8 @@ _CORE = ("errors.py", "ident/", "local/", "flow/", "_")
 
 def main() -> int:
     """Try the mutants that the command line asks for, and report."""
+    if not hasattr(sys, "monitoring"):
+        sys.exit("python -m tests.mutants needs Python 3.12 or later")
     arguments = _asked_for()
     start = perf_counter()
     with tempfile.TemporaryDirectory(prefix="ctxlocal-mutants-") as name:

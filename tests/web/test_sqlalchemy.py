@@ -28,7 +28,7 @@ def documented(**urls: str) -> dict[str, Any]:
     """Run the blocks of the recipe, with engines of ours."""
     section = PAGE.read_text().partition("## Give each request a session of SQLAlchemy")[2]
     blocks = re.findall(r"^```python\n(.*?)^```", section.partition("\n## ")[0], re.S | re.M)
-    source = "import ctxlocal\n" + "\n".join(blocks)
+    source = re.sub(r"^from database import .*", "", "\n".join(blocks), flags=re.M)  # one is it
     for documented_url, url in (
         ("sqlite:///shop.db", urls["sync"]),
         ("postgresql+psycopg://localhost/shop", urls.get("asynchronous", "postgresql+psycopg://")),

@@ -1,7 +1,7 @@
 """Fixtures: each kind of store, by name; a test of the contract runs on all of them.
 
-A kind is a context manager that yields a :class:`Kind`. It goes into STORES (blocking ones)
-or ASYNC_STORES, and names the fixtures it needs in ``requires``.
+A kind is a function of the fixture request that returns a :class:`Kind`. It goes into STORES
+(blocking ones) or ASYNC_STORES. Redis and the SQL databases are tested in files of their own.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def threaded(kind: Callable[[pytest.FixtureRequest], Kind]) -> Callable[..., Kin
     return make
 
 
-#: Here is the place of every store that is tested: a function of the fixture request, which may
+#: Each is a function of the fixture request, which may
 #: ask for what it needs with ``request.getfixturevalue("redis_port")``.
 STORES: dict[str, Callable[[pytest.FixtureRequest], Kind]] = {"memory": memory, "sqlite": sqlite}
 ASYNC_STORES: dict[str, Callable[[pytest.FixtureRequest], Kind]] = {
