@@ -452,7 +452,7 @@ def test_r32_a_corrupt_value_is_an_empty_session_a_log_line_and_a_counter(
         assert session.get("a") is None
     assert dict(session) == {}
     assert sessions.corrupt_records == 1
-    assert [record.name for record in caplog.records] == ["ctxlocal.session"]
+    assert [record.name for record in caplog.records] == ["ctxlocal.sessions"]
     assert token not in caplog.text
     assert seen == [("loaded", None), ("rejected", "corrupt record")]
     session["c"] = 3
