@@ -180,12 +180,15 @@ def test_import_loads_the_core_alone(run_python: Callable[..., str]) -> None:
     assert not {name for name in loaded if "concurrent" in name or "site-packages" in name}
 
 
-def test_import_loads_nothing_but_the_standard_library(run_python: Callable[..., str]) -> None:
-    printed = run_python("""
+@pytest.mark.parametrize("package", ["ctxlocal", "ctxlocal.web"])
+def test_import_loads_nothing_but_the_standard_library(
+    package: str, run_python: Callable[..., str]
+) -> None:
+    printed = run_python(f"""
         import sys
         before = set(sys.modules)
-        import ctxlocal
-        new = {name.partition(".")[0] for name in set(sys.modules) - before}
+        import {package}
+        new = {{name.partition(".")[0] for name in set(sys.modules) - before}}
         print(*sorted(new - set(sys.stdlib_module_names)))
     """)
     assert printed == "ctxlocal\n"

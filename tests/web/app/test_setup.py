@@ -116,6 +116,23 @@ def test_the_app_module_has_what_views_use() -> None:
         assert getattr(ctxlocal.web.app, name) is getattr(ctxlocal.web.context, name)
 
 
+def test_web_has_what_views_use_and_loads_the_app_when_asked(
+    run_python: Callable[..., str],
+) -> None:
+    printed = run_python(
+        """
+        import sys
+        import ctxlocal.web as web
+        print("werkzeug" in sys.modules)
+        print(*(name for name in web.__all__ if not hasattr(web, name)))
+        print(web.App is web.app.App, set(web.__all__) <= set(dir(web)))
+        web.other
+    """,
+        status=1,
+    )
+    assert printed == "False\n\nTrue True\n"
+
+
 def test_the_package_of_sessions_is_not_taken_for_the_proxy() -> None:
     with pytest.raises(ImportError, match=r"^cannot import name 'session' from 'ctxlocal' "):
         exec("from ctxlocal import session")
