@@ -620,7 +620,7 @@ holder_called(Holder *self, PyObject **called)
             return *called == NULL ? -1 : 1;
         }
     }
-    *called = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__name__");
+    *called = PyObject_GetAttr((PyObject *)Py_TYPE(self), self->state->str___name__);
     return *called == NULL ? -1 : 0;
 }
 

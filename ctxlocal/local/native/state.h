@@ -87,9 +87,9 @@ enum {
     X(__doc__) X(__repr__) X(__bool__) X(__dir__) X(__reduce_ex__) X(__copy__)  \
     X(__deepcopy__) X(__mro_entries__) X(__await__) X(__aiter__) X(__anext__)   \
     X(__enter__) X(__exit__) X(__aenter__) X(__aexit__) X(__replace__)          \
-    X(__cause__) X(__hash__) X(__module__) X(_get_current_object)               \
-    X(_ctxlocal_origin) X(_ctxlocal_options) X(_ctxlocal_slot) \
-    X(bound) X(storage) X(name) X(label) X(clear) X(get) X(set) X(setdefault) X(twin)   \
+    X(__cause__) X(__hash__) X(__module__) X(__name__) X(_get_current_object)   \
+    X(_ctxlocal_origin) X(_ctxlocal_options) X(_ctxlocal_slot)                  \
+    X(bound) X(storage) X(name) X(label) X(clear) X(get) X(set) X(setdefault) X(twin) \
     X(serve) X(copy) X(items) X(value) X(parent) X(pop) X(push) X(ident)        \
     X(carry) X(unbound_message)
 
