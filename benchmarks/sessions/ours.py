@@ -18,7 +18,7 @@ def wsgi(sessions: Any, visit: Visit) -> Any:
     """Return a plain WSGI application in ctxlocal's middleware; None: without sessions."""
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
-        body = visit(environ["PATH_INFO"], partial(environ.get, "ctxlocal.sessions"), environ)
+        body = visit(environ["PATH_INFO"], partial(environ.get, "ctxlocal.session"), environ)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [body.encode()]
 
