@@ -137,6 +137,7 @@ DOCUMENTED = (
     "ctxlocal.ident",
     "ctxlocal.flow",
     "ctxlocal.errors",
+    "ctxlocal.web",
     "ctxlocal.web.context",
     "ctxlocal.web.app",
     "ctxlocal.web.wsgi",
