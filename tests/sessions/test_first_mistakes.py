@@ -306,10 +306,10 @@ def test_a_missing_package_is_named_with_its_extra(run_python: Callable[..., str
         from importlib import import_module
         from ctxlocal.errors import MissingDependencyError
         for module, package in (
-            ("event", "blinker"),
+            ("events", "blinker"),
             ("codec", "msgspec"),
-            ("envelope", "msgspec"),
-            ("sealing", "cryptography"),
+            ("in_cookie.envelope", "msgspec"),
+            ("in_cookie.sealer", "cryptography"),
             ("stores.redis", "redis"),
             ("stores.sql", "sqlalchemy"),
             ("stores.sqlite", "msgspec"),

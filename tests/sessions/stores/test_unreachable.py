@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ctxlocal.sessions.errors import StoreUnavailableError
+from ctxlocal.sessions.stores.protocol import Change
 from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
@@ -38,7 +39,7 @@ STORES: dict[str, Callable[[Path], Any]] = {
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "load": lambda store: store.load(KEY),
     "create": lambda store: store.create(KEY, {}, TTL),
-    "commit": lambda store: store.commit(KEY, 0, {}, [], [], TTL, "c"),
+    "commit": lambda store: store.commit(KEY, 0, Change("c"), TTL),
     "move": lambda store: store.move(KEY, OTHER, {}, TTL),
     "touch": lambda store: store.touch(KEY, TTL),
     "delete": lambda store: store.delete(KEY),
