@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.web import signals
 from ctxlocal.web.app import App, Response, session
+from ctxlocal.web.asgi.thread import _Job
 from ctxlocal.web.context import (
     after_this_request,
     copy_current_request_context,
@@ -31,6 +33,7 @@ from ctxlocal.web.context import (
     on_teardown,
     request,
 )
+from ctxlocal.web.request_thread import RequestThread
 
 from .asgi_client import Exchange, call, http_scope
 
@@ -655,3 +658,34 @@ def test_functions_of_the_lifespan_run_in_one_thread(app: App) -> None:
 
     asyncio.run(main())
     assert len(set(seen)) == 1
+
+
+def test_a_coroutine_that_its_request_did_not_come_to_is_closed() -> None:
+    """Else the warning that nobody awaited it comes wherever the next collection is."""
+
+    async def late() -> None:
+        raise AssertionError
+
+    with ThreadPoolExecutor(1) as executor:
+        thread = RequestThread(executor)
+        coroutine, job = late(), _Job(lambda: None)
+        thread.give_back()  # as at the end of a request whose task was cancelled meanwhile
+        with pytest.raises(SystemExit):
+            job.ask(coroutine, thread)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_coroutine_that_an_abandoned_call_returns_is_closed(is_late: bool) -> None:
+    async def late() -> None:
+        raise AssertionError
+
+    def function() -> Any:
+        if is_late:  # its task is cancelled while it runs
+            job.abandon()
+        return coroutine
+
+    coroutine, job = late(), _Job(function)
+    job.work()
+    job.abandon()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from functools import partial
-from inspect import iscoroutine
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from threading import Thread
 from typing import Any
 
@@ -185,6 +185,8 @@ class _Job:
         except BaseException as error:
             self.error = error
         self.is_done = True
+        if self.is_abandoned:
+            _discard(self.result)
         self.news.set_result(None)
 
     def _run(self) -> None:
@@ -205,8 +207,12 @@ class _Job:
         self.news.set_running_or_notify_cancel()  # it is too late to cancel it
         self.is_asking = True
         news.set_result(question)
-        while not question.is_settled:
-            thread.work_once()
+        try:
+            while not question.is_settled:
+                thread.work_once()
+        except SystemExit:  # the request has ended, and its task may not have come to this
+            _discard(awaitable)
+            raise
         self.is_asking = False
         question.state.put_back(before)
         return _outcome(question)
@@ -222,6 +228,8 @@ class _Job:
         """Call nothing more; if the job has no thread yet, call nothing at all."""
         self.is_abandoned = True
         self.news.cancel()
+        if self.is_done:
+            _discard(self.result)
 
     def put_back(self) -> None:
         """Set in the task the values that the thread has changed."""
@@ -248,6 +256,12 @@ class _Question:
     def settle(self) -> None:
         """Let the thread go on."""
         self.is_settled = True
+
+
+def _discard(result: object) -> None:
+    """Close a coroutine that nobody has begun to await: Python would warn that nobody did."""
+    if iscoroutine(result) and getcoroutinestate(result) == CORO_CREATED:
+        result.close()
 
 
 def _outcome(call: _Job | _Question) -> Any:
