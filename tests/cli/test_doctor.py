@@ -115,7 +115,7 @@ class TestAdvice:
 
     def test_greenlets_without_contexts(self) -> None:
         found = errors(replace(HEALTHY, greenlet_contexts=False), "gevent")
-        assert 'pip install "greenlet>=1.1.3"' in found[0]
+        assert 'pip install "greenlet>=3.1"' in found[0]
         assert not errors(replace(HEALTHY, greenlet_contexts=False), "asyncio")
 
     def test_a_callable_is_not_judged(self) -> None:
@@ -151,7 +151,7 @@ class TestAdvice:
 
     def test_what_keeps_to_contexts_that_greenlets_lack(self) -> None:
         lacking = under("greenlet", greenlet_contexts=False, context_proxies=("shop.request",))
-        assert errors(lacking, "gevent")[0].endswith('pip install "greenlet>=1.1.3"')
+        assert errors(lacking, "gevent")[0].endswith('pip install "greenlet>=3.1"')
         assert not errors(lacking, "threads")
 
 

@@ -34,7 +34,7 @@ _BESIDE_OTHERS = "What the default's callable returns means nothing to them."
 _TO_FOLLOW = "What is to follow has to be a Local or LocalStack of ctxlocal without a ContextVar."
 _SHARED = (
     "Greenlets have no context variables of their own here: all greenlets of a thread share the "
-    'values. pip install "greenlet>=1.1.3"'
+    'values. pip install "greenlet>=3.1"'
 )
 
 
@@ -151,7 +151,7 @@ def _fault(facts: Facts, kind: str, hub: str | None, server: str) -> str | None:
 
 def _instead(facts: Facts, kind: str, server: str) -> str:
     if kind == "context":  # which isolates everywhere else
-        return 'pip install "greenlet>=1.1.3"'
+        return 'pip install "greenlet>=3.1"'
     return "Use " + " or ".join(map(repr, remedies(server, facts.in_threads)))
 
 
