@@ -31,6 +31,7 @@ from ctxlocal.lab.bench.micro import part as micro
 from ctxlocal.lab.bench.parts import PARTS
 from ctxlocal.lab.bench.servers import load, measure
 from ctxlocal.lab.servers.catalogue import BY_NAME
+from tests.support.loopback import serving
 
 Runner = Callable[..., Result]
 COUNTS = (1, 3)
@@ -388,11 +389,31 @@ class TestServers:
                 await writer.drain()
                 writer.close()
 
-            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-                busy = load.Load(server.sockets[0].getsockname()[1])
+            async with serving(serve) as port:
+                busy = load.Load(port)
                 assert await busy.requests_per_second(0.05) > 0
                 asked.clear()
                 assert await busy.requests_per_second(0.05) > 0
 
         asyncio.run(main())
         assert {b"\r\nCookie: s=1\r\n" in request for request in asked} == {True}
+
+    def test_a_round_leaves_no_connection_open(self) -> None:
+        """Neither those that are busy, nor one that is being opened again."""
+
+        async def main() -> None:
+            async def serve(reader: Any, writer: Any) -> None:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                writer.close()
+
+            async with serving(serve) as port:
+                busy = load.Load(port)
+                for _ in range(20):
+                    await busy.requests_per_second(0.001)
+                    reopening = [client.reopening for client in busy._clients]
+                    await asyncio.gather(*filter(None, reopening), return_exceptions=True)
+                    transports = [client._transport for client in busy._clients]
+                    assert all(one is None or one.is_closing() for one in transports)
+
+        asyncio.run(main())

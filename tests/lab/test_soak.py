@@ -31,6 +31,7 @@ from ctxlocal.lab.soak.plan import PER_SESSION, Plan, Size
 from ctxlocal.lab.soak.report import FLAT_BYTES, Report, Run, grown
 from ctxlocal.lab.soak.visitor import Findings, Visitor
 from tests.support import services
+from tests.support.loopback import serving
 
 SMALL = Size(requests=2 * PER_SESSION, visitors=2)
 WSGI, ASGI = "werkzeug", "uvicorn-asyncio-h11"
@@ -204,9 +205,8 @@ class TestTrouble:
             writer.close()
 
         async def ask() -> None:
-            server = await asyncio.start_server(answer, "127.0.0.1", 0)
-            async with server:
-                await conductor._ask(server.sockets[0].getsockname()[1])
+            async with serving(answer) as port:
+                await conductor._ask(port)
 
         with pytest.raises((ServerProblem, client.NoHTTP)) as told:
             asyncio.run(ask())
@@ -430,8 +430,8 @@ class TestClient:
                 await writer.drain()
                 writer.close()
 
-            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-                connection = await client.connect(server.sockets[0].getsockname()[1])
+            async with serving(serve) as port:
+                connection = await client.connect(port)
                 connection.send("/", None)
                 try:
                     return await talk(connection)
@@ -515,8 +515,8 @@ class TestClient:
                 await writer.drain()
                 writer.close()
 
-            async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-                connection = await client.connect(server.sockets[0].getsockname()[1])
+            async with serving(serve) as port:
+                connection = await client.connect(port)
                 connection.send("/", None, bytes(2**20))
                 with connection:
                     return await connection.answer()

@@ -132,7 +132,9 @@ class _Client(asyncio.Protocol):
         self._load.has_answered(self, is_open=is_open)
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, and open no other connection."""
+        if self.reopening is not None:
+            self.reopening.cancel()
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
