@@ -25,7 +25,7 @@ from time import perf_counter
 from .covering import Covering
 from .mutant import Mutant, mutants_of
 from .survivors import as_entry, read_survivors
-from .tree import Tree
+from .tree import WatchedTree
 from .trial import Verdict, try_mutant
 
 #: What is mutated: not the command, not what only those import who test their own store.
@@ -41,7 +41,7 @@ def main() -> int:
     arguments = _asked_for()
     start = perf_counter()
     with tempfile.TemporaryDirectory(prefix="ctxlocal-mutants-") as name:
-        tree = Tree(Path(name) / "tree")
+        tree = WatchedTree(Path(name) / "tree")
         mutants = _sample(arguments, tree.package)
         if arguments.list:
             print(*mutants, sep="\n")
@@ -114,7 +114,9 @@ def _rank(seed: int, mutant: Mutant) -> str:
     return sha256(f"{seed} {mutant.name}".encode()).hexdigest()
 
 
-def _try_all(tree: Tree, covering: Covering, mutants: list[Mutant], budget: float) -> list[Verdict]:
+def _try_all(
+    tree: WatchedTree, covering: Covering, mutants: list[Mutant], budget: float
+) -> list[Verdict]:
     verdicts, reasons = [], read_survivors()
     for number, mutant in enumerate(mutants, 1):
         verdict = try_mutant(tree, covering, mutant, budget)
@@ -127,7 +129,7 @@ def _try_all(tree: Tree, covering: Covering, mutants: list[Mutant], budget: floa
     return verdicts
 
 
-def _false_killers(tree: Tree, verdicts: list[Verdict]) -> set[str]:
+def _false_killers(tree: WatchedTree, verdicts: list[Verdict]) -> set[str]:
     """Return the tests that fail without a mistake too, among those that have killed."""
     killers = sorted({verdict.killer for verdict in verdicts if "::" in verdict.killer})
     return set(tree.failing(killers)) if killers else set()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .mutant import Mutant
-from .tree import Tree
+from .tree import WatchedTree
 
 _SLOW_S = 15.0  # a test that takes longer is left out
 #: Texts in the code that may be in the id of a test with parameters.
@@ -38,7 +38,7 @@ class Covering:
         self._onlookers = _onlookers(len(tests), lines)
 
     @classmethod
-    def measure(cls, tree: Tree, folder: Path, paths: Sequence[str]) -> Covering:
+    def measure(cls, tree: WatchedTree, folder: Path, paths: Sequence[str]) -> Covering:
         """Run the tests, or read what an earlier run has left in the folder."""
         log, tests = folder / "lines.log", folder / "tests.json"
         if not tests.exists():

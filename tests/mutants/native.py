@@ -25,8 +25,10 @@ from typing import Any, NamedTuple
 
 import tomllib
 
+from tests.support.tree import ROOT
+
 from .native_sites import Site, sites
-from .native_trial import NEAR, ROOT, STAGES, Stage, Workshop, mirror
+from .native_trial import NEAR, STAGES, Stage, Workshop, mirror
 
 SURVIVORS = Path(__file__).with_name("survivors_native.toml")
 

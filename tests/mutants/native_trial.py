@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import resource
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.tree import FAILED, PASSED, ROOT, Tree
+
 from .native_sites import SOURCE, Site
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = Path("ctxlocal")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 #: What a change that is no C has to fail by: GCC lets pass what C23 does not.
 _REFUSALS = ("implicit-function-declaration", "incompatible-pointer-types", "int-conversion")
@@ -35,7 +32,6 @@ _DEBUG = [
 ]
 _TIME_S = 1_800  # that a run may take, however busy the machine is
 _MEMORY = 6 << 30
-_FAILED = 1  # pytest's exit code
 
 
 class Stage(NamedTuple):
@@ -129,13 +125,8 @@ class Workshop:
     """A copy of the tree, in which one change after the other is made, built and tried."""
 
     def __init__(self, folder: Path) -> None:
-        self.tree = folder / "tree"
+        self._tree = Tree(folder / "tree", leaving=("__pycache__", "*.so"))
         self._object = folder / "native.o"
-        for name in ("ctxlocal", "tests"):
-            leave = shutil.ignore_patterns("__pycache__", "*.so")
-            shutil.copytree(ROOT / name, self.tree / name, ignore=leave)
-        for name in ("pyproject.toml", "setup.py", "README.md"):
-            shutil.copy2(ROOT / name, self.tree)
         self._whole = {"fast": self._compiled(_FAST), "best": b""}
 
     def build(self, site: Site | None) -> str:
@@ -158,15 +149,12 @@ class Workshop:
 
     def run(self, stage: Stage) -> str:
         """Return what killed the change that was built last, "" if nothing did."""
-        environ = {**os.environ, **stage.environ, "PYTHONPATH": str(self.tree), "COLUMNS": "500"}
-        environ["PYTHONDONTWRITEBYTECODE"] = ""  # or each run would compile all tests anew
+        environ = dict(stage.environ)
         if stage.is_sanitized:
             self._compiled(_DEBUG)
             self._link(_SANITIZE)
             environ |= _sanitizer_environ()
-        options = ["-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider"]
-        command = [sys.executable, "-m", "pytest", *options, *stage.arguments]
-        return _verdict(command, self.tree, environ, stage)
+        return _verdict(self._tree, environ, stage)
 
     def _write(self, site: Site | None) -> None:
         for path in (ROOT / SOURCE).rglob("*.[ch]"):
@@ -174,17 +162,17 @@ class Workshop:
             text = path.read_text(encoding="utf-8")
             if site is not None and site.file == name.as_posix():
                 text = site.apply(text)
-            (self.tree / SOURCE / name).write_text(text, encoding="utf-8")
+            (self._tree.folder / SOURCE / name).write_text(text, encoding="utf-8")
 
     def _compiled(self, flags: Sequence[str]) -> bytes:
         """Compile, and return what was made; nothing where the compiler refuses."""
         source = f"{SOURCE}/module.c"
         command = [*_compiler(), *_COMMON, *flags, "-c", source, "-o", str(self._object)]
-        done = subprocess.run(command, cwd=self.tree, capture_output=True, check=False)
+        done = subprocess.run(command, cwd=self._tree.folder, capture_output=True, check=False)
         return self._object.read_bytes() if done.returncode == 0 else b""
 
     def _link(self, flags: Sequence[str]) -> None:
-        target = self.tree / PACKAGE / "local" / f"_native{SUFFIX}"
+        target = self._tree.package / "local" / f"_native{SUFFIX}"
         target.unlink(missing_ok=True)
         command = [*_compiler(), "-shared", *flags, str(self._object), "-o", str(target)]
         subprocess.run(command, check=True)
@@ -208,7 +196,7 @@ def _sanitizer_environ() -> dict[str, str]:
     }
 
 
-def _verdict(command: list[str], folder: Path, environ: dict[str, str], stage: Stage) -> str:
+def _verdict(tree: Tree, environ: dict[str, str], stage: Stage) -> str:
     """Run pytest, and say what went red first; a crash, and what does not end, is red too."""
 
     def limit() -> None:
@@ -217,27 +205,14 @@ def _verdict(command: list[str], folder: Path, environ: dict[str, str], stage: S
         if not stage.is_sanitized:  # which reserve terabytes
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=limit,
-    )
-    try:
-        output = process.communicate(timeout=_TIME_S)[0].decode(errors="replace")
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    arguments = ["-x", *stage.arguments]
+    ended = tree.run_pytest(arguments, limit_s=_TIME_S, environ=environ, begin=limit)
+    if ended.status is None:
         return f"not done in {_TIME_S} s"
-    if process.returncode == 0:
+    if ended.status == PASSED:
         return ""
-    if process.returncode in (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT):
+    if ended.status in (-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT):
         raise RuntimeError("The tests were ended by somebody else, which says nothing")
-    if process.returncode != _FAILED:
-        return f"exit status {process.returncode}"
-    red = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return red[0].split(" - ")[0] if red else "pytest's exit status 1"
+    if ended.status != FAILED:
+        return f"exit status {ended.status}"
+    return ended.red[0].test if ended.red else "pytest's exit status 1"

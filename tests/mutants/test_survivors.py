@@ -2,9 +2,10 @@ import sys
 
 import pytest
 
+from tests.support.tree import ROOT
+
 from .mutant import mutants_of
 from .survivors import as_entry, read_survivors
-from .tree import ROOT
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="as the tool needs it")
 PACKAGE = ROOT / "ctxlocal"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from time import perf_counter
 from typing import NamedTuple
 
+from tests.support.tree import NO_TEST, PASSED
+
 from .covering import Covering
 from .mutant import Mutant
-from .tree import RED, Tree
+from .tree import WatchedTree
 
 _GRACE_S = 40.0  # to start pytest, and for a machine that is busy
-_PASSED, _NO_TEST = 0, 5  # pytest's exit codes; all others mean that something went wrong
 
 
 class Verdict(NamedTuple):
@@ -22,7 +23,7 @@ class Verdict(NamedTuple):
     seconds: float
 
 
-def try_mutant(tree: Tree, covering: Covering, mutant: Mutant, budget: float) -> Verdict:
+def try_mutant(tree: WatchedTree, covering: Covering, mutant: Mutant, budget: float) -> Verdict:
     """Run the tests that may notice, with the mistake in the tree, which is mended after."""
     chosen = covering.choose(mutant, budget)
     if not chosen:
@@ -35,8 +36,7 @@ def try_mutant(tree: Tree, covering: Covering, mutant: Mutant, budget: float) ->
     finally:
         tree.write(mutant.path, source)
     seconds = perf_counter() - start
-    if done.status in (_PASSED, _NO_TEST):
+    if done.status in (PASSED, NO_TEST):
         return Verdict(mutant, len(chosen), "", seconds)
-    red = RED.search(done.output)
     how = "took too long" if done.status is None else f"pytest ended with {done.status}"
-    return Verdict(mutant, len(chosen), red[1] if red else how, seconds)
+    return Verdict(mutant, len(chosen), done.red[0].test if done.red else how, seconds)

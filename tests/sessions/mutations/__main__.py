@@ -19,8 +19,11 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from tests.support.tree import ROOT
+
 from .bearing import bearing_tests
-from .run import BrokenTableError, Outcome, check_unmutated, copy_of_the_tree, try_mutation
+from .piece import BrokenTableError, Code
+from .run import FOLDERS, Outcome, try_mutation, unmutated
 from .table import MUTATIONS, REQUIREMENTS
 
 
@@ -71,13 +74,13 @@ def _outcomes(
     numbers: tuple[int, ...], tests: dict[int, list[str]], at_once: int, console: Console
 ) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="ctxlocal-mutation-") as name:
-        folder = Path(name)
-        tree = copy_of_the_tree(folder / "unmutated")
-        check_unmutated(tree, sorted({test for n in numbers for test in tests[n]}))
+        folder, code = Path(name), Code.read(ROOT / "ctxlocal", FOLDERS)
+        every = sorted({test for n in numbers for test in tests[n]})
+        tree = unmutated(folder / "unmutated", code, every)
         chosen = [mutation for mutation in MUTATIONS if mutation.requirement in numbers]
         with ThreadPoolExecutor(at_once) as pool:
             tried = [
-                pool.submit(try_mutation, tree, folder / str(i), mutation, tests[mutation[0]])
+                pool.submit(try_mutation, tree, folder / str(i), code, mutation, tests[mutation[0]])
                 for i, mutation in enumerate(chosen)
             ]
             return [each.result() for each in track(tried, "Mutations", console=console)]

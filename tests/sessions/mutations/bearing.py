@@ -6,9 +6,8 @@ import ast
 import re
 from collections import defaultdict
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.support.tree import ROOT
 
 #: Where they are looked for. What starts servers, browsers or many processes is left out.
 FOLDERS = ("tests/sessions", "tests/web")

@@ -2,91 +2,96 @@
 
 from __future__ import annotations
 
-from .mutation import ASGI, COOKIE, FIELDS, HEADERS, MODEL, WSGI, broken
+from .mutation import broken, edit
 
 MUTATIONS = (
     broken(
         20,
         "`in` is no access",
-        FIELDS,
-        "        fields = self._read()\n        if key in self._values:\n            return True\n",
-        "        accessed, fields = self._accessed, self._read()\n"
-        "        if key in self._values or key in fields:\n"
-        "            self._accessed = accessed\n"
-        "            return True\n",
+        edit(
+            """
+                fields = self._read()
+                if key in self._values:
+                    return True
+            """,
+            """
+                accessed, fields = self._accessed, self._read()
+                if key in self._values or key in fields:
+                    self._accessed = accessed
+                    return True
+            """,
+        ),
     ),
     broken(
         20,
         "`len` and iteration are no access",
-        FIELDS,
-        "        fields, values, dropped = self._read(), self._values, self._dropped\n",
-        "        accessed, fields = self._accessed, self._read()\n"
-        "        values, dropped, self._accessed = self._values, self._dropped, accessed\n",
+        edit(
+            "fields, values, dropped = self._read(), self._values, self._dropped",
+            """
+                accessed, fields = self._accessed, self._read()
+                values, dropped, self._accessed = self._values, self._dropped, accessed
+            """,
+        ),
     ),
     broken(
         20,
         "refresh() is no access",
-        MODEL,
-        '        self._write("session.refresh()")\n',
-        "        accessed = self._accessed\n"
-        '        self._write("session.refresh()")\n'
-        "        self._accessed = accessed\n",
+        edit(
+            'self._write("session.refresh()")',
+            """
+                accessed = self._accessed
+                self._write("session.refresh()")
+                self._accessed = accessed
+            """,
+        ),
     ),
     broken(
         20,
         "asking for a view is no access",
-        FIELDS,
-        "        self._read()\n        return super().items()\n",
-        "        return super().items()\n",
+        edit("self._read()", "pass", within="items"),
     ),
     broken(
         20,
         "only a cookie makes responses vary",
-        HEADERS,
-        "        vary, cookies = self\n        stale:",
-        "        vary, cookies = self.vary and bool(self.cookies), self.cookies\n        stale:",
+        edit(
+            "vary, cookies = self",
+            "vary, cookies = self.vary and bool(self.cookies), self.cookies",
+            within="merge_into",
+        ),
     ),
-    broken(20, "no Vary (WSGI)", WSGI, "if asked is not NOTHING:", "if asked.cookies:"),
+    broken(
+        20,
+        "no Vary (WSGI)",
+        edit("asked is not NOTHING", "asked.cookies", within="_give_status"),
+    ),
     broken(
         20,
         "no Vary (ASGI)",
-        ASGI,
-        "if not asked.vary and not asked.cookies:",
-        "if not asked.cookies:",
+        edit("not asked.vary and not asked.cookies", "not asked.cookies"),
     ),
     broken(
         20,
         "no Vary (App)",
-        HEADERS,
-        "        if vary or cookies:\n",
-        "        if cookies:\n",
+        edit("vary or cookies", "cookies"),
     ),
     broken(
         21,
         "caches may keep the cookie",
-        HEADERS,
-        '            headers.append(("Cache-Control", "no-store"))\n',
-        "",
+        edit('headers.append(("Cache-Control", "no-store"))', "pass"),
     ),
     broken(
         21,
         "the application's Cache-Control stays",
-        HEADERS,
-        "            headers.remove(field)\n",
-        "            pass\n",
+        edit("headers.remove(field)", "pass"),
     ),
     broken(
         22,
         "the browser forgets less",
-        COOKIE,
-        '("cache", "cookies", "storage")',
-        '("cookies", "storage")',
+        edit('("cache", "cookies", "storage")', '("cookies", "storage")'),
     ),
     broken(
         22,
         "any directive is sent",
-        COOKIE,
-        "        if directive not in _DIRECTIVES:\n",
-        "        if not directive:\n",
+        edit("directive not in _DIRECTIVES", "not directive"),
     ),
 )

@@ -2,158 +2,162 @@
 
 from __future__ import annotations
 
-from .mutation import COOKIE, HEADERS, IN_COOKIE, RECORD, SETTINGS, TOKEN, WSGI, broken
+from .mutation import broken, edit
 
 MUTATIONS = (
     broken(
         13,
         "another name by default",
-        COOKIE,
-        'name: str = "__Host-session"',
-        'name: str = "session"',
+        edit('"__Host-session"', '"session"'),
     ),
     broken(
         13,
         "scripts reach it by default",
-        COOKIE,
-        "http_only: bool = True",
-        "http_only: bool = False",
+        edit("http_only: bool = True", "http_only: bool = False"),
     ),
     broken(
         13,
         "SameSite is not written",
-        COOKIE,
-        'parts.append(f"; SameSite={self.same_site}")',
-        "pass",
+        edit('parts.append(f"; SameSite={self.same_site}")', "pass"),
     ),
-    broken(13, "Secure is not written", COOKIE, 'parts.append("; Secure")', "pass"),
-    broken(13, "Partitioned is not written", COOKIE, 'parts.append("; Partitioned")', "pass"),
+    broken(
+        13,
+        "Secure is not written",
+        edit('parts.append("; Secure")', "pass"),
+    ),
+    broken(
+        13,
+        "Partitioned is not written",
+        edit('parts.append("; Partitioned")', "pass"),
+    ),
     broken(
         13,
         "a domain with __Host- is accepted",
-        COOKIE,
-        "if host and self.domain is not None:",
-        "if False:",
+        edit("host and self.domain is not None", "False"),
     ),
     broken(
         13,
         "SameSite=None without Secure is accepted",
-        COOKIE,
-        'if self.same_site == "None":',
-        "if False:",
+        edit('self.same_site == "None"', "False"),
     ),
     broken(
         13,
         "no switch for plain HTTP",
-        COOKIE,
-        "return cls(name, secure=False)",
-        "return cls(name)",
+        edit("cls(name, secure=False)", "cls(name)"),
     ),
     broken(
         14,
         "the deletion has attributes of its own",
-        COOKIE,
-        '=; Max-Age=0{self._tail}"',
-        '=; Max-Age=0; Path=/"',
+        edit('f"{self.name}=; Max-Age=0{self._tail}"', 'f"{self.name}=; Max-Age=0; Path=/"'),
     ),
     broken(
         14,
         "the deletion sets an empty cookie",
-        COOKIE,
-        '=; Max-Age=0{self._tail}"',
-        '={self._tail}"',
+        edit('f"{self.name}=; Max-Age=0{self._tail}"', 'f"{self.name}={self._tail}"'),
     ),
     broken(
         14,
         "a log-out leaves the cookie",
-        RECORD,
-        "self._send = False if self._has_cookie() else None",
-        "self._send = None",
+        edit("False if self._has_cookie() else None", "None"),
     ),
-    broken(15, "larger cookies are sent", COOKIE, "if size > MAX_SIZE:", "if False:"),
+    broken(
+        15,
+        "larger cookies are sent",
+        edit("size > MAX_SIZE", "False"),
+    ),
     broken(
         15,
         "the name does not count",
-        COOKIE,
-        "size = len(self.name) + len(token)",
-        "size = len(token)",
+        edit("len(self.name) + len(token)", "len(token)"),
     ),
     broken(
         15,
         "the status is given before the session is saved",
-        WSGI,
-        "        asked = self._end_session(",
-        "        self._start(status, headers)\n        asked = self._end_session(",
+        edit(
+            "asked = self._end_session(status, exc_info)",
+            """
+                self._start(status, headers)
+                asked = self._end_session(status, exc_info)
+            """,
+        ),
     ),
     broken(
         15,
         "Max-Age over 400 days",
-        COOKIE,
-        "not 0 < max_age <= MAX_AGE:",
-        "not 0 < max_age:",
+        edit("0 < max_age <= MAX_AGE", "0 < max_age"),
     ),
     broken(
         15,
         "Max-Age is not cut down to 400 days",
-        RECORD,
-        "min(int(self._sessions.idle_timeout), MAX_AGE)",
-        "int(self._sessions.idle_timeout)",
+        edit("min(int(self._sessions.idle_timeout), MAX_AGE)", "int(self._sessions.idle_timeout)"),
     ),
     broken(
         16,
         "a cookie is set twice",
-        HEADERS,
-        "            for cookie in cookies:\n",
-        "            for cookie in cookies * 2:\n",
+        edit(
+            """
+                for cookie in cookies:
+                    ...
+            """,
+            """
+                for cookie in cookies * 2:
+                    ...
+            """,
+        ),
     ),
     broken(
         16,
         "a value may hold controls",
-        COOKIE,
-        "if not value.isascii() or value.encode().translate(None, _OCTETS):",
-        "if not value.isascii():",
+        edit(
+            "not value.isascii() or value.encode().translate(None, _OCTETS)", "not value.isascii()"
+        ),
     ),
     broken(
         16,
         "a path may hold controls",
-        COOKIE,
-        're.compile(r"/[ -:<-~]*")',
-        're.compile(r"/[^;]*", re.ASCII)',
+        edit('re.compile(r"/[ -:<-~]*")', 're.compile(r"/[^;]*", re.ASCII)'),
     ),
     broken(
         17,
         "only the first id is looked up",
-        SETTINGS,
-        "[:MOST_CANDIDATES]",
-        "[:1]",
+        edit("MOST_CANDIDATES", "1", within="ids_in"),
     ),
     broken(
         17,
         "only the first token is opened",
-        IN_COOKIE,
-        '(R17)."""\n        for token in tokens:',
-        '(R17)."""\n        for token in tokens[:1]:',
+        edit("tokens", "tokens[:1]", within="_first_accepted"),
     ),
     broken(
         17,
         "only one value is found",
-        COOKIE,
-        "    return re.compile(pattern).findall",
-        "    return lambda cookies: re.compile(pattern).findall(cookies)[:1]",
+        edit(
+            "re.compile(pattern).findall",
+            "lambda cookies: re.compile(pattern).findall(cookies)[:1]",
+            within="finder",
+        ),
     ),
     broken(
         18,
         "quotes swallow cookies",
-        COOKIE,
-        "    return re.compile(pattern).findall",
-        "    found = re.compile(pattern).findall\n"
-        "    return lambda cookies: found(re.sub(r'\"[^\"]*\"', '', cookies))",
+        edit(
+            "return re.compile(pattern).findall",
+            """
+                found = re.compile(pattern).findall
+                return lambda cookies: found(re.sub(r'"[^"]*"', '', cookies))
+            """,
+            within="finder",
+        ),
     ),
     broken(
         18,
         "quotes swallow ids",
-        TOKEN,
-        'rf"(?:^|;)[ \\t]*',
-        'rf"(?:^|;)(?=[^\\"]*(?:\\"[^\\"]*\\"[^\\"]*)*\\Z)[ \\t]*',
+        edit(
+            "pattern = ...",
+            r"""
+                pattern = ...
+                pattern = pattern.replace(";)", r';)(?=[^"]*(?:"[^"]*"[^"]*)*\Z)', 1)
+            """,
+            within="id_finder",
+        ),
     ),
 )

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-MODEL = "sessions/session.py"
-FIELDS = "sessions/fields.py"
-STORED = "sessions/in_store/sessions.py"
-RECORD = "sessions/in_store/session.py"
-QUICK = "sessions/in_store/quick.py"
-SETTINGS = "sessions/in_store/settings.py"
-COOKIE = "sessions/cookie.py"
-IN_COOKIE = "sessions/in_cookie/sessions.py"
-SEALING = "sessions/in_cookie/sealer.py"
-SIGNING = "sessions/in_cookie/signer.py"
-ENVELOPE = "sessions/in_cookie/envelope.py"
-KEYRING = "sessions/in_cookie/keyring.py"
-CODEC = "sessions/codec.py"
-TOKEN = "sessions/in_store/token.py"
-HANDLES = "sessions/handle.py"
-HEADERS = "sessions/interface.py"
-MEMORY = "sessions/stores/memory.py"
-APP = "web/app/application.py"
-WSGI = "web/wsgi.py"
-ASGI = "web/asgi/middleware.py"
-
 
 class Edit(NamedTuple):
-    """A place in a file of the package, and what to put there."""
+    """A piece of code, as :mod:`.piece` has it, and what to put in its place."""
 
-    path: str
-    old: str  #: is in the file exactly once
+    old: str
     new: str
+    within: str  #: the function, class or module, where there is one like it elsewhere
 
 
 class Mutation(NamedTuple):
@@ -41,8 +20,15 @@ class Mutation(NamedTuple):
     breaks: str
     edits: tuple[Edit, ...]
 
+    def __str__(self) -> str:
+        return f"R{self.requirement} {self.breaks}"
 
-def broken(requirement: int, breaks: str, *edits: str) -> Mutation:
-    """Return a mutation; each edit is a file, the old text and the new text."""
-    grouped = zip(edits[::3], edits[1::3], edits[2::3], strict=True)
-    return Mutation(requirement, breaks, tuple(Edit(*edit) for edit in grouped))
+
+def broken(requirement: int, breaks: str, *edits: Edit) -> Mutation:
+    """Return a mutation."""
+    return Mutation(requirement, breaks, edits)
+
+
+def edit(old: str, new: str, *, within: str = "") -> Edit:
+    """Return an edit."""
+    return Edit(old, new, within)

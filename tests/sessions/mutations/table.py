@@ -1,7 +1,7 @@
 """What is broken, requirement by requirement, so that a test goes red.
 
-The old text of each edit has to be in its file exactly once: a table that no longer fits
-the code is an error, not a mutation less.
+Each piece has to be in the code exactly once: a table that no longer fits the code is an error,
+not a mutation less.
 """
 
 from __future__ import annotations

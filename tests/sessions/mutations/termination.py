@@ -2,247 +2,228 @@
 
 from __future__ import annotations
 
-from .mutation import HANDLES, IN_COOKIE, MEMORY, MODEL, QUICK, RECORD, SETTINGS, STORED, broken
+from .mutation import broken, edit
 
 MUTATIONS = (
     broken(
         7,
         "a store makes the record anew",
-        MEMORY,
-        "        return _REVOKED\n\n    def move(",
-        "        self.create(key, change.sets, ttl)\n"
-        '        return Answer("committed", (0,) * len(change.ops))\n\n    def move(',
+        edit(
+            "return _REVOKED",
+            """
+                self.create(key, change.sets, ttl)
+                return Answer("committed", (0,) * len(change.ops))
+            """,
+            within="MemoryStore.commit",
+        ),
     ),
     broken(
         7,
         "the session makes a record anew",
-        RECORD,
-        '                self._lose("revoked" if theirs is None else "cleared", must)\n'
-        "                return Results()\n",
-        "                self._key = None\n"
-        "                yield from self._create(changes)\n"
-        "                return Results()\n",
+        edit(
+            'self._lose("revoked" if theirs is None else "cleared", must)',
+            """
+                self._key = None
+                yield from self._create(changes)
+            """,
+        ),
     ),
     broken(
         7,
         "a request goes on storing after it lost",
-        RECORD,
-        "        self._is_lost = True\n",
-        "        self._is_lost = False\n",
+        edit("self._is_lost = True", "self._is_lost = False"),
     ),
     broken(
         7,
         "a login after the end brings back what was there",
-        RECORD,
-        "        self._keep_own()\n        self._forget()\n",
-        "        self._forget()\n",
+        edit("self._keep_own()", "pass", within="_begin_anew"),
     ),
     broken(
         7,
         "a login after the end is none",
-        RECORD,
-        "        yield from self._create(self._changes())\n",
-        "",
+        edit("yield from self._create(self._changes())", "pass"),
     ),
     broken(
         7,
         "what was told and not done is no error",
-        RECORD,
-        "        if must:\n            raise SessionEndedError(reason)\n",
-        "",
+        edit(
+            """
+                if must:
+                    raise SessionEndedError(reason)
+            """,
+            "pass",
+        ),
     ),
     broken(
         7,
         "a change that was refused is taken for stored",
-        QUICK,
-        'if type(answer) is not Answer or answer.outcome != "committed":',
-        "if type(answer) is not Answer:",
+        edit(
+            'type(answer) is not Answer or answer.outcome != "committed"',
+            "type(answer) is not Answer",
+        ),
     ),
     broken(
         8,
         "a user sees the sessions of all",
-        MEMORY,
-        "[item for item in self.scan() if item[1].values.get(USER) == wanted]",
-        "list(self.scan())",
+        edit(
+            "[item for item in self.scan() if item[1].values.get(USER) == wanted]",
+            "list(self.scan())",
+        ),
     ),
     broken(
         8,
         "the session that asks is not told apart",
-        STORED,
-        'session_info(key, record, key == current_key or record.values.get(HANDLE, b"") == name)',
-        "session_info(key, record)",
+        edit(
+            "session_info(key, record, ...)",
+            "session_info(key, record)",
+        ),
     ),
     broken(
         8,
         "revoke() ends nothing",
-        STORED,
-        'removed = yield "revoke", (named.user, None, named.name)',
-        'removed = len((yield "list", (named.user,)))',
+        edit(
+            'removed = yield "revoke", (named.user, None, named.name)',
+            'removed = len((yield "list", (named.user,)))',
+        ),
     ),
     broken(
         8,
         "a handle is that of the id of the moment",
-        HANDLES,
-        "    if name is None:\n        return key\n",
-        "    if True:\n        return key\n",
+        edit("name is None", "True", within="handle_of"),
     ),
     broken(
         8,
         "a handle ends all of the user's sessions",
-        STORED,
-        'removed = yield "revoke", (named.user, None, named.name)',
-        'removed = yield "revoke", (named.user, None)',
+        edit("(named.user, None, named.name)", "(named.user, None)"),
     ),
     broken(
         8,
         "a user revokes another user's session",
-        STORED,
-        "if named is None or user not in (None, named.user):",
-        "if named is None:",
+        edit("named is None or user not in (None, named.user)", "named is None"),
     ),
     broken(
         8,
         "revoke_all() ends the current one too",
-        STORED,
-        "(user, _key_of(except_current))",
-        "(user, None)",
+        edit("_key_of(except_current)", "None"),
     ),
     broken(
         8,
         "revoke_all() spares one that was not looked at",
-        STORED,
-        "    session._read()  # the key is known once it is loaded\n",
-        "",
+        edit("session._read()", "pass", within="_key_of"),
     ),
     broken(
         8,
         "revoke_everyone() spares visitors",
-        MEMORY,
-        "return sum(self._end(place) for place, _ in self._live())",
-        "return sum(self._end(place) for place, s in self._live() if USER in s.values)",
+        edit(
+            "(self._end(place) for place, _ in self._live())",
+            "(self._end(place) for place, s in self._live() if USER in s.values)",
+        ),
     ),
     broken(
         9,
         "the idle limit is not checked at load",
-        SETTINGS,
-        "return limit if now < limit and now - touched < self.idle_timeout else 0.0",
-        "return limit if now < limit else 0.0",
+        edit("now < limit and now - touched < self.idle_timeout", "now < limit"),
     ),
     broken(
         9,
         "the absolute limit is not checked at load",
-        SETTINGS,
-        "return limit if now < limit and now - touched < self.idle_timeout else 0.0",
-        "return limit if now - touched < self.idle_timeout else 0.0",
+        edit(
+            "now < limit and now - touched < self.idle_timeout", "now - touched < self.idle_timeout"
+        ),
     ),
     broken(
         9,
         "use moves the absolute limit",
-        SETTINGS,
-        "limit = float(fields[BORN]) + self.absolute_timeout",
-        "limit = self.clock() + self.absolute_timeout",
+        edit("float(fields[BORN])", "self.clock()"),
     ),
     broken(
         9,
         "a clear moves the absolute limit",
-        MODEL,
-        "            if raw is not None and regenerate is None:",
-        "            if name != BORN and raw is not None and regenerate is None:",
+        edit(
+            "raw is not None and regenerate is None",
+            "name != BORN and raw is not None and regenerate is None",
+        ),
     ),
     broken(
         9,
         "every read is a write",
-        RECORD,
-        "        if due or self._renew:\n",
-        "        if True:\n",
-        QUICK,
-        "elif sessions.clock() - touched >= sessions.touch_interval:",
-        "else:",
+        edit("due or self._renew", "True"),
+        edit("sessions.clock() - touched >= sessions.touch_interval", "True"),
     ),
     broken(
         9,
         "a cookie has no idle limit of now",
-        IN_COOKIE,
-        "if not (now - envelope.touched < self.idle_timeout and now",
-        "if not (now",
+        edit(
+            "now - envelope.touched < self.idle_timeout and now - born < self.absolute_timeout",
+            "now - born < self.absolute_timeout",
+        ),
     ),
     broken(
         9,
         "a cookie has no absolute limit",
-        IN_COOKIE,
-        "self.idle_timeout and now - born < self.absolute_timeout)",
-        "self.idle_timeout)",
+        edit(
+            "now - envelope.touched < self.idle_timeout and now - born < self.absolute_timeout",
+            "now - envelope.touched < self.idle_timeout",
+        ),
     ),
     broken(
         9,
         "a renewed cookie outlasts the absolute limit",
-        IN_COOKIE,
-        "            left = rest\n",
-        "            pass\n",
+        edit("left = rest", "pass"),
     ),
     broken(
         10,
         "valid_after is not asked",
-        IN_COOKIE,
-        "if self.valid_after is not None and (user",
-        "if False and (user",
+        edit("self.valid_after is not None", "False"),
     ),
     broken(
         10,
         "a cookie made after valid_after passes, whenever the login was",
-        IN_COOKIE,
-        "max(born, _time(fields.get(AUTHENTICATED))) < limit",
-        "envelope.touched < limit",
+        edit("max(born, _time(fields.get(AUTHENTICATED)))", "envelope.touched"),
     ),
     broken(
         11,
         "nobody gives way",
-        RECORD,
-        "others[: max(0, len(others) + 1 - limit)]",
-        "others[:0]",
+        edit("max(0, len(others) + 1 - limit)", "0"),
     ),
     broken(
         11,
         "the session used last gives way",
-        RECORD,
-        "for key, record in others[: max(",
-        "for key, record in others[::-1][: max(",
+        edit("others[:...]", "others[::-1][:...]"),
     ),
-    broken(11, "one more than allowed", RECORD, "len(others) >= limit", "len(others) > limit"),
+    broken(
+        11,
+        "one more than allowed",
+        edit("len(others) >= limit", "len(others) > limit"),
+    ),
     broken(
         11,
         "who logs in again counts twice",
-        RECORD,
-        "if key != self._key and (mine is None or record.values.get(HANDLE) != mine)",
-        "if True",
+        edit("key != self._key and (mine is None or record.values.get(HANDLE) != mine)", "True"),
     ),
     broken(
         11,
         "who was renewed meanwhile does not give way",
-        RECORD,
-        "        if handle is None:\n            return bool((yield",
-        "        if True:\n            return bool((yield",
+        edit("handle is None", "True", within="_end_other"),
     ),
     broken(
         12,
         "an old login is fresh",
-        MODEL,
-        "not 0 <= self._now() - when <= seconds",
-        "not 0 <= self._now() - when",
+        edit("0 <= self._now() - when <= seconds", "0 <= self._now() - when"),
     ),
     broken(
         12,
         "a login in the future is fresh",
-        MODEL,
-        "not 0 <= self._now() - when <= seconds",
-        "not self._now() - when <= seconds",
+        edit("0 <= self._now() - when <= seconds", "self._now() - when <= seconds"),
     ),
-    broken(12, "nobody is fresh", MODEL, "if self.user is None or when", "if when"),
+    broken(
+        12,
+        "nobody is fresh",
+        edit("self.user is None", "False", within="require_fresh"),
+    ),
     broken(
         12,
         "a login is not noted",
-        MODEL,
-        "            self.authenticated_at = self._now()\n",
-        "            self.authenticated_at = 0.0\n",
+        edit("self.authenticated_at = self._now()", "self.authenticated_at = 0.0"),
     ),
 )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from pathlib import Path
 
 import pytest
 
-import ctxlocal
+from tests.support.tree import ROOT
 
-from .bearing import ROOT, bearing_tests
+from .bearing import bearing_tests
 from .mutation import Mutation
-from .run import occurrences
+from .piece import Code
+from .run import FOLDERS
 from .table import MUTATIONS, REQUIREMENTS
 
-PACKAGE = Path(ctxlocal.__file__).parent
-
-
-def name(mutation: Mutation) -> str:
-    return f"R{mutation.requirement} {mutation.breaks}"
+CODE = Code.read(ROOT / "ctxlocal", FOLDERS)
 
 
 @pytest.mark.parametrize("number", REQUIREMENTS)
@@ -32,27 +29,22 @@ def test_the_page_of_requirements_has_each_of_them() -> None:
     assert re.findall(r"^\| R(\d+) \| \S", page, re.MULTILINE) == list(map(str, REQUIREMENTS))
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=name)
-def test_each_old_text_is_there_once(mutation: Mutation) -> None:
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_each_piece_is_there_once(mutation: Mutation) -> None:
     assert mutation.edits != ()
     for edit in mutation.edits:
-        assert occurrences(edit, PACKAGE) == 1, edit
-        assert edit.new != edit.old
+        CODE.find(edit)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=name)
-def test_each_mutation_can_be_compiled(mutation: Mutation) -> None:
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_each_mutation_is_another_program(mutation: Mutation) -> None:
     """A test that is red because of the spelling shows nothing."""
-    texts: dict[str, str] = {}
-    for edit in mutation.edits:
-        text = texts.get(edit.path) or (PACKAGE / edit.path).read_text(encoding="utf-8")
-        texts[edit.path] = text.replace(edit.old, edit.new)
-    for path, text in texts.items():
-        compile(text, path, "exec")
+    for path, changed in CODE.edited(mutation.edits).items():
+        compile(ast.unparse(changed), path, "exec")
 
 
 def test_no_two_mutations_have_one_name() -> None:
-    assert len({name(mutation) for mutation in MUTATIONS}) == len(MUTATIONS)
+    assert len(set(map(str, MUTATIONS))) == len(MUTATIONS)
 
 
 def test_numbers_are_read_from_names() -> None:
