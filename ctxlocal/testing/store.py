@@ -15,8 +15,7 @@ from inspect import iscoroutinefunction, isfunction, signature
 from typing import Any
 
 from ..sessions.stores.protocol import AsyncStore, Store
-from ._renewals import RULES  # all of them
-from ._rules import Rule
+from ._rules import RULES, Rule
 from ._trial import Bridge, LoseReply, StoreContractError, Trial
 
 __all__ = ["StoreContractError", "check_async_store", "check_store"]

@@ -26,7 +26,8 @@ from ctxlocal.sessions.stores.protocol import (
 )
 from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.testing import StoreContractError, check_async_store, check_store
-from ctxlocal.testing._renewals import CLIENTS, RULES
+from ctxlocal.testing._rules import RULES
+from ctxlocal.testing._rules.renewals import CLIENTS
 
 from .conftest import KEY, Clock, Kind
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from ..sessions.stores.protocol import HANDLE, USER, Answer, Expect, Incr
-from ._rules import RULES as RULES
-from ._rules import rule
-from ._trial import TTL, Trial
+from ...sessions.stores.protocol import HANDLE, USER, Answer, Expect, Incr
+from .._trial import TTL, Trial
+from .rule import rule
 
 GRACE = 100.0
 TURNS = 6
