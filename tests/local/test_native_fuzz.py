@@ -257,7 +257,7 @@ def operations(world: World, a: int, b: int, c: int) -> list[Callable[[], Any]]:
         lambda: world.kept.extend(
             leaf.copy()
             for leaf in copy_context().values()
-            if type(leaf).__name__ in ("Cell", "Pile")
+            if type(leaf).__name__ in ("Namespace", "Pile")
         ),
         lambda: gc.set_threshold(1 + c % 50),
         lambda: local._ctxlocal_slot.storage.clear(),

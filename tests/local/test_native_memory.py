@@ -227,7 +227,7 @@ def test_a_cycle_through_the_lower_part_of_a_stack_is_collected() -> None:
     assert reference() is None
 
 
-def test_few_dead_cells_are_kept_for_the_next_ones() -> None:
+def test_few_dead_namespaces_are_kept_for_the_next_ones() -> None:
     local = M.Local()
 
     def hold(count: int) -> list[Context]:
@@ -982,20 +982,20 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
     local.value = value = Value()
     stack.push(value)
     p = local("value", unbound_message="nothing")
-    cell, pile = (
+    namespace, pile = (
         next(each for each in gc.get_referrers(value) if type(each).__name__ == kind)
-        for kind in ("Cell", "Pile")
+        for kind in ("Namespace", "Pile")
     )
     slot = local._ctxlocal_slot
     resolver = p._get_current_object
     referred = {
         "local": (local, [Conn, native, slot, slot.storage]),
         "stack": (stack, [M.LocalStack, native, stack._slot, stack._slot.storage]),
-        "cell": (cell, [type(cell), native, value]),
+        "namespace": (namespace, [type(namespace), native, value]),
         "pile": (pile, [type(pile), native, value]),
         "proxy": (p, [M.LocalProxy, native, resolver]),
         "resolver": (resolver, [type(resolver), native, local, "nothing"]),
-        "module": (native, [type(cell), type(pile), M.Local, M.LocalStack, M.LocalProxy]),
+        "module": (native, [type(namespace), type(pile), M.Local, M.LocalStack, M.LocalProxy]),
         "module's own": (native, [type(resolver), M.LocalProxy.__base__, unbound.unbound]),
     }
     with suppress(M.UnboundError):
@@ -1005,7 +1005,7 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
         assert [each for each in expected if id(each) not in found] == [], name
     if strategy != "context":
         values = local.__dict__
-        assert any(each is values for each in gc.get_referents(cell))
+        assert any(each is values for each in gc.get_referents(namespace))
     assert any(each == ((5,), {}) for each in gc.get_referents(local))
     assert any(type(each) is operator.attrgetter for each in gc.get_referents(resolver))
     assert [each for each in referred if not gc.is_tracked(referred[each][0])] == []

@@ -95,7 +95,7 @@ def test_a_debug_build_behaves_as_the_model_says(debug_build: Path) -> None:
     assert run_model(50, debug_build) == ["in place", "passed"]
 
 
-@pytest.mark.parametrize("check", ["hamt", "node", "cell"])  # found after 5, 150 and 100 examples
+@pytest.mark.parametrize("check", ["hamt", "node", "leaf"])  # found after 5, 150 and 100 examples
 def test_the_model_fails_without_each_check_of_sharing(debug_build: Path, check: str) -> None:
     assert run_model(2_000, debug_build, CTXLOCAL_DROP_CHECK=check) == ["in place", "found"]
 

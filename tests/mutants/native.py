@@ -1,7 +1,7 @@
 """Breaks the native twin in small ways, and sees whether a test goes red.
 
 ``python -m tests.mutants.native --seed 1 --sample 100`` tries a hundred of the four thousand
-changes that native_sites.py finds; ``--only cell.h`` (a file or function) those of a part, and
+changes that native_sites.py finds; ``--only namespace.h`` (a file or function) those of a part, and
 ``--quick`` with the nearest tests alone. Not counted are changes that are no C, and those of which
 the compiler makes the same code. What survives has to be in survivors_native.toml, with the
 reason why no test can see it, or the exit status is 1; also where an entry fits no code.
@@ -80,7 +80,7 @@ def _asked_for() -> Any:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.native", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sample", type=int, default=100, help="how many; default 100")
-    parser.add_argument("--only", metavar="cell.h", help="changes in this file or function")
+    parser.add_argument("--only", metavar="namespace.h", help="changes in this file or function")
     parser.add_argument("--quick", action="store_true", help="with the nearest tests alone")
     parser.add_argument("--numbers", metavar="3,17", help="these changes, as a report has them")
     parser.add_argument("--trust", action="store_true", help="that all is green without a change")

@@ -18,8 +18,9 @@ SOURCE = "ctxlocal/local/native"
 #: docs.h is made by a program, and has no code.
 FILES = (
     "module.c",
-    *(f"{name}.h" for name in ("arguments", "cell", "depth", "holder", "latch", "layout", "local")),
-    *(f"{name}.h" for name in ("names", "pile", "proxy", "resolver", "stack", "state")),
+    *(f"{name}.h" for name in ("arguments", "depth", "holder", "latch", "layout", "local")),
+    *(f"{name}.h" for name in ("names", "namespace", "pile", "proxy", "resolver", "stack")),
+    "state.h",
 )
 
 _TOKEN = re.compile(

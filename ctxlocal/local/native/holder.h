@@ -1,6 +1,6 @@
 /* Holder: what a Local and a LocalStack have in common, and how they find their value.
 
-   A holder has at most one value for each owner: a Cell (a Local's attributes) or a Pile
+   A holder has at most one value for each owner: a Namespace (a Local's attributes) or a Pile
    (a stack's objects), here called a *leaf*. Where leaves are kept is decided by the slot's
    storage, which is Python code that both twins share (storage.py): in a ContextVar, in
    the thread state, in the record of a greenlet or task. The owner has the only lasting

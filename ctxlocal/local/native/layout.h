@@ -1,23 +1,23 @@
 /* In-place mutation: when a value that a Context holds may be changed where it stands.
 
    PEP 567 keeps Contexts apart because nothing that a Context refers to ever changes: a
-   set makes a new map (a HAMT), and `copy_context` shares the old one. A cell of ours is
-   the value of one variable in that map. To change the cell instead of setting another
+   set makes a new map (a HAMT), and `copy_context` shares the old one. A leaf of ours is
+   the value of one variable in that map. To change the leaf instead of setting another
    costs a tenth; it is right exactly when nobody but the current Context can reach it.
 
    Who could? Everybody who does holds a reference to some object on the way from the
-   Context to the cell:
+   Context to the leaf:
 
-       Context -> HAMT -> node -> ... -> node -> cell
+       Context -> HAMT -> node -> ... -> node -> leaf
 
    a copied Context to the HAMT; a Context that has set something since, to the nodes that
-   the two maps still share, or to the cell itself; a Token, an iterator's user or other
-   Python code, to the cell; an iterator to the HAMT. So the rule is: **every** object below
+   the two maps still share, or to the leaf itself; a Token, an iterator's user or other
+   Python code, to the leaf; an iterator to the HAMT. So the rule is: **every** object below
    the Context has a reference count of 1. The Context itself may have any number: whoever
    refers to it is to see the change. Each of the three checks is needed:
    after copy_context() alone only the HAMT is shared; after a set of another variable
    in either Context, only nodes; where those were copied because they lay on the path
-   of that other variable, only the cell. tests/local/test_native_model.py drops each check in
+   of that other variable, only the leaf. tests/local/test_native_model.py drops each check in
    turn and sees the model of context semantics fail.
 
    An owner check (by thread, by task, by Context object) would be cheaper and is unsound.
@@ -26,10 +26,10 @@
    (Include/internal/pycore_context.h and pycore_hamt.h, Python/hamt.c), which are the same
    in all of them, are used on no other version, and are tried out at import: `layout_test`
    builds Contexts of many sizes and looks whether what it finds is what it put in. Where
-   any of this fails, or CTXLOCAL_NO_INPLACE is set, cells are copied for each write and
+   any of this fails, or CTXLOCAL_NO_INPLACE is set, leaves are copied for each write and
    read through PyContextVar_Get.
 
-   Reading (`context_peek`) takes the cell from the variable's own cache, which
+   Reading (`context_peek`) takes the leaf from the variable's own cache, which
    ContextVar.set and reset maintain and which every switch of Context or greenlet
    invalidates. A cache of our own would miss sets by foreign code. */
 
@@ -82,7 +82,7 @@ typedef struct {
 } ArrayLayout;
 
 /* Which check a mutation test has switched off; a build without CTXLOCAL_DEBUG has no such thing. */
-enum { CHECK_HAMT = 1, CHECK_NODE = 2, CHECK_CELL = 4 };
+enum { CHECK_HAMT = 1, CHECK_NODE = 2, CHECK_LEAF = 4 };
 #ifdef CTXLOCAL_DEBUG
 static int dropped_checks;
 #define IS_SHARED(object, check) (!(dropped_checks & (check)) && Py_REFCNT(object) != 1)
@@ -139,7 +139,7 @@ context_exclusive(State *state, PyThreadState *thread, PyObject *var, uint32_t h
             PyObject *key = bitmap->array[index];
             node = bitmap->array[index + 1];
             if (key == var) {
-                return IS_SHARED(node, CHECK_CELL) ? NULL : node;
+                return IS_SHARED(node, CHECK_LEAF) ? NULL : node;
             }
             if (key != NULL) {
                 return NULL;

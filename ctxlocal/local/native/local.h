@@ -4,8 +4,8 @@
    attribute, `__getattr__`. `local_get` and `local_set` state it. In front of them stand
    `local_getattro` and `local_setattro`, which handle what matters for speed and nothing
    else: a name that has an index and that the class does not define (names_peek), in an
-   owner whose cell is found without Python code (holder_peek). No Python code runs before
-   they are done with the cell; so they need no references of their own, and a `__del__` of
+   owner whose namespace is found without Python code (holder_peek). No Python code runs before
+   they are done with the namespace; so they need no references of their own, and a `__del__` of
    the value that a set replaces finds everything in order.
 
    Everything else may run Python code at nearly every step: the application's default,
@@ -16,7 +16,7 @@
 #define CTXLOCAL_LOCAL_H
 
 #include "arguments.h"
-#include "cell.h"
+#include "namespace.h"
 
 /* Raise AttributeError: what the Local is called, `before`, the attribute's name, `after`. */
 static PyObject *
@@ -156,7 +156,7 @@ local_begin(Local *self)
     }
     PyObject *arguments = Py_NewRef(self->arguments);
     PyObject *init = NULL, *args = NULL, *done = NULL;
-    Cell *mark = cell_new(self->state, (Holder *)self); /* of a known owner */
+    Namespace *mark = namespace_new(self->state, (Holder *)self); /* of a known owner */
     if (mark == NULL || holder_keep((Holder *)self, (Leaf *)mark, &leaf) < 0) {
         goto failed;
     }
@@ -211,12 +211,12 @@ local_value(Local *self, PyObject *name, PyObject **value, PyObject **own, Py_ss
         return 0;
     }
     *index = names_find(&self->names, name, 0, own);
-    *value = *index == -2 ? NULL : cell_get((Cell *)leaf, *index, name);
+    *value = *index == -2 ? NULL : namespace_get((Namespace *)leaf, *index, name);
     Py_DECREF(leaf);
     return *value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
 
-/* Change the cell of the current Context, or put a changed copy in its place. The garbage
+/* Change the namespace of the current Context, or put a changed copy in its place. The garbage
    collector must not run meanwhile: a finaliser could write to the same Context in between.
    What is to be dropped afterwards is left in `garbage`. */
 static int
@@ -225,18 +225,18 @@ local_write_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *val
 {
     Leaf *leaf = holder_peek_writable((Holder *)self, 0);
     if (leaf != NULL) {
-        return cell_put((Cell *)leaf, index, name, value, &garbage[0]);
+        return namespace_put((Namespace *)leaf, index, name, value, &garbage[0]);
     }
     Leaf *current = holder_peek((Holder *)self);
     if (current == NULL && value == NULL) {
         return 0;
     }
-    Cell *made = current != NULL ? cell_copy((Cell *)current)
-                                 : cell_new(self->state, (Holder *)self);
+    Namespace *made = current != NULL ? namespace_copy((Namespace *)current)
+                                      : namespace_new(self->state, (Holder *)self);
     if (made == NULL) {
         return -1;
     }
-    int result = cell_put(made, index, name, value, &garbage[0]);
+    int result = namespace_put(made, index, name, value, &garbage[0]);
     if (result == 0) {
         garbage[1] = current != NULL ? PyContextVar_Set(self->var, (PyObject *)made) /* no new one */
                                      : context_set_held(self->var, (PyObject *)made);
@@ -246,7 +246,7 @@ local_write_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *val
     return result;
 }
 
-/* Change the cell of an owner that alone has it. */
+/* Change the namespace of an owner that alone has it. */
 static int
 local_write_owner(Local *self, Py_ssize_t index, PyObject *name, PyObject *value,
                   PyObject *garbage[2])
@@ -260,7 +260,7 @@ local_write_owner(Local *self, Py_ssize_t index, PyObject *name, PyObject *value
             return 0;
         }
         if (leaf == NULL) {
-            Cell *made = cell_new(self->state, (Holder *)self);
+            Namespace *made = namespace_new(self->state, (Holder *)self);
             int failed = made == NULL || holder_keep((Holder *)self, (Leaf *)made, &leaf) < 0;
             Py_XDECREF(made);
             if (failed) {
@@ -268,7 +268,7 @@ local_write_owner(Local *self, Py_ssize_t index, PyObject *name, PyObject *value
             }
         }
         if (leaf->home == (Holder *)self) {
-            int result = cell_put((Cell *)leaf, index, name, value, &garbage[0]);
+            int result = namespace_put((Namespace *)leaf, index, name, value, &garbage[0]);
             Py_DECREF(leaf);
             return result;
         }
@@ -341,7 +341,7 @@ local_items(Local *self)
     if (holder_find((Holder *)self, &leaf) < 0) {
         return NULL;
     }
-    PyObject *items = leaf == NULL ? PyList_New(0) : cell_items((Cell *)leaf);
+    PyObject *items = leaf == NULL ? PyList_New(0) : namespace_items((Namespace *)leaf);
     Py_XDECREF(leaf);
     return items;
 }
@@ -398,7 +398,7 @@ local_dict(PyObject *op, void *Py_UNUSED(closure))
         return NULL;
     }
     if (leaf == NULL) {
-        Cell *made = cell_new(self->state, (Holder *)self);
+        Namespace *made = namespace_new(self->state, (Holder *)self);
         int failed = made == NULL || holder_keep((Holder *)self, (Leaf *)made, &leaf) < 0;
         Py_XDECREF(made);
         if (failed) {
@@ -406,8 +406,8 @@ local_dict(PyObject *op, void *Py_UNUSED(closure))
         }
     }
     PyObject *dict = NULL;
-    if (cell_become_dict((Cell *)leaf) == 0) {
-        dict = Py_NewRef(((Cell *)leaf)->dict);
+    if (namespace_become_dict((Namespace *)leaf) == 0) {
+        dict = Py_NewRef(((Namespace *)leaf)->dict);
     }
     Py_DECREF(leaf);
     return dict;
@@ -488,9 +488,9 @@ local_getattro(PyObject *op, PyObject *name)
     Local *self = (Local *)op;
     Py_ssize_t index = names_peek(&self->names, Py_TYPE(self), name);
     if (LIKELY(index >= 0)) {
-        Cell *cell = (Cell *)holder_peek((Holder *)self);
-        if (LIKELY(cell != NULL) && LIKELY(index < cell->size)) {
-            PyObject *value = cell->entries[index].value;
+        Namespace *namespace = (Namespace *)holder_peek((Holder *)self);
+        if (LIKELY(namespace != NULL) && LIKELY(index < namespace->size)) {
+            PyObject *value = namespace->entries[index].value;
             if (LIKELY(value != NULL)) {
                 return Py_NewRef(value);
             }
@@ -556,16 +556,16 @@ local_setattro(PyObject *op, PyObject *name, PyObject *value)
     Local *self = (Local *)op;
     Py_ssize_t index = names_peek(&self->names, Py_TYPE(self), name);
     if (LIKELY(index >= 0) && LIKELY(value != NULL)) {
-        Cell *cell = (Cell *)holder_peek_writable((Holder *)self, 0);
-        if (LIKELY(cell != NULL) && LIKELY(index < cell->size)) {
-            Entry *entry = &cell->entries[index];
+        Namespace *namespace = (Namespace *)holder_peek_writable((Holder *)self, 0);
+        if (LIKELY(namespace != NULL) && LIKELY(index < namespace->size)) {
+            Entry *entry = &namespace->entries[index];
             PyObject *former = entry->value;
             entry->value = Py_NewRef(value);
             if (LIKELY(former != NULL)) {
                 Py_DECREF(former); /* last of all: it may run anything */
             } else {
-                entry->rank = cell->next_rank++;
-                cell->used++;
+                entry->rank = namespace->next_rank++;
+                namespace->used++;
             }
             return 0;
         }
@@ -838,7 +838,7 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    holder_init((Holder *)self, state, state->Cell);
+    holder_init((Holder *)self, state, state->Namespace);
     names_init(&self->names);
     if (type->tp_init == local_init && type->tp_new == local_new) {
         return (PyObject *)self;
@@ -854,11 +854,11 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     /* A subclass's __init__ owns the arguments, and is about to run here. */
     PyObject *keywords = kwargs == NULL ? PyDict_New() : PyDict_Copy(kwargs);
     Leaf *leaf = NULL;
-    Cell *mark = NULL;
+    Namespace *mark = NULL;
     if (keywords == NULL || options == NULL || local_make_slot(self, options) < 0 ||
         (self->arguments = PyTuple_Pack(2, args, keywords)) == NULL ||
         holder_bind((Holder *)self) < 0 ||
-        (mark = cell_new(state, (Holder *)self)) == NULL ||
+        (mark = namespace_new(state, (Holder *)self)) == NULL ||
         holder_keep((Holder *)self, (Leaf *)mark, &leaf) < 0) {
         Py_CLEAR(self);
     }

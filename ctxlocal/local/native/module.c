@@ -8,7 +8,7 @@
        layout.h     in-place mutation: when, why it is sound, and CPython's private layouts
        holder.h     finding the current owner's value, for Local and LocalStack
        names.h      a Local's table of names
-       cell.h       the attributes of one owner
+       namespace.h  the attributes of one owner
        arguments.h  parsing
        local.h      Local
        pile.h       the objects of one owner
@@ -132,7 +132,7 @@ native_exec(PyObject *module)
     STRINGS(X)
 #undef X
     if ((state->str_dot = PyUnicode_InternFromString(".")) == NULL ||
-        (state->Cell = add_type(module, &cell_spec, NULL)) == NULL ||
+        (state->Namespace = add_type(module, &namespace_spec, NULL)) == NULL ||
         (state->Pile = add_type(module, &pile_spec, NULL)) == NULL ||
         (state->Resolver = add_type(module, &resolver_spec, NULL)) == NULL ||
         (state->Local = add_type(module, &local_spec, "Local")) == NULL ||
@@ -157,7 +157,7 @@ native_exec(PyObject *module)
     if (dropped != NULL) {
         dropped_checks = strcmp(dropped, "hamt") == 0 ? CHECK_HAMT
             : strcmp(dropped, "node") == 0            ? CHECK_NODE
-            : strcmp(dropped, "cell") == 0            ? CHECK_CELL
+            : strcmp(dropped, "leaf") == 0            ? CHECK_LEAF
                                                       : 0;
     }
     int dropped_for_later = dropped_checks;
@@ -186,7 +186,7 @@ static int
 native_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(module);
-    Py_VISIT(state->Cell);
+    Py_VISIT(state->Namespace);
     Py_VISIT(state->Pile);
     Py_VISIT(state->Local);
     Py_VISIT(state->LocalStack);
@@ -206,13 +206,13 @@ native_free(void *module)
     if (state == NULL) {
         return;
     }
-    while (state->spare_cells != NULL) {
-        Cell *cell = (Cell *)state->spare_cells;
-        state->spare_cells = (PyObject *)cell->next;
-        PyMem_Free(cell->entries);
-        PyObject_GC_Del(cell);
+    while (state->spare_namespaces != NULL) {
+        Namespace *namespace = (Namespace *)state->spare_namespaces;
+        state->spare_namespaces = (PyObject *)namespace->next;
+        PyMem_Free(namespace->entries);
+        PyObject_GC_Del(namespace);
     }
-    Py_XDECREF(state->Cell);
+    Py_XDECREF(state->Namespace);
     Py_XDECREF(state->Pile);
     Py_XDECREF(state->Local);
     Py_XDECREF(state->LocalStack);

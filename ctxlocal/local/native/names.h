@@ -8,8 +8,8 @@
    another version tag (or none, 0) whenever it or a base of it changes.
 
    Cost: one load and compare for the version, and about one probe. Names are not forgotten
-   before the Local; the first MOST_NAMES get an index, later ones do not, and a cell that
-   gets one of those keeps its values in a dict instead (cell.h). */
+   before the Local; the first MOST_NAMES get an index, later ones do not, and a namespace that
+   gets one of those keeps its values in a dict instead (namespace.h). */
 
 #ifndef CTXLOCAL_NAMES_H
 #define CTXLOCAL_NAMES_H

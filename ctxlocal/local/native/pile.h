@@ -258,8 +258,8 @@ static PyType_Spec pile_spec = {
 static void
 leaf_empty(Leaf *leaf)
 {
-    if (Py_TYPE(leaf) == leaf->state->Cell) {
-        cell_empty((Cell *)leaf);
+    if (Py_TYPE(leaf) == leaf->state->Namespace) {
+        namespace_empty((Namespace *)leaf);
     } else {
         pile_empty((Pile *)leaf);
     }

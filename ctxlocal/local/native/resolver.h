@@ -193,9 +193,9 @@ resolve_quietly_or_not(Resolver *self, int is_quiet)
         Local *local = (Local *)self->source;
         Py_ssize_t index = names_peek(&local->names, Py_TYPE(local), self->name);
         if (LIKELY(index >= 0)) {
-            Cell *cell = (Cell *)holder_peek((Holder *)local);
-            if (LIKELY(cell != NULL) && LIKELY(index < cell->size)) {
-                PyObject *value = cell->entries[index].value;
+            Namespace *namespace = (Namespace *)holder_peek((Holder *)local);
+            if (LIKELY(namespace != NULL) && LIKELY(index < namespace->size)) {
+                PyObject *value = namespace->entries[index].value;
                 if (LIKELY(value != NULL)) {
                     return Py_NewRef(value);
                 }

@@ -1,8 +1,8 @@
 /* LocalStack: push, pop and top.
 
    The piles are pile.h's; whether one may be changed in place is asked of holder.h. Unlike a
-   cell, a pile may be part of another one in every strategy: so outside Contexts too it
-   is changed only where its owner has the only reference. */
+   namespace, a pile may be part of another one in every strategy: so outside Contexts too it is
+   changed only where its owner has the only reference. */
 
 #ifndef CTXLOCAL_STACK_H
 #define CTXLOCAL_STACK_H

@@ -95,7 +95,7 @@ enum {
 
 typedef struct State {
     PyObject *module; /* borrowed: it owns this */
-    PyTypeObject *Cell;
+    PyTypeObject *Namespace;
     PyTypeObject *Pile;
     PyTypeObject *Local;
     PyTypeObject *LocalStack;
@@ -103,10 +103,10 @@ typedef struct State {
     PyTypeObject *BaseProxy;
     PyTypeObject *LocalProxy;
     int can_peek;        /* the ContextVar's own cache may be read; see layout.h */
-    int can_mutate;      /* a cell may be changed in place; see layout.h */
+    int can_mutate;      /* a leaf may be changed in place; see layout.h */
     PyTypeObject *HamtBitmap;
     PyTypeObject *HamtArray;
-    PyObject *spare_cells; /* memory of dead cells; see cell.h */
+    PyObject *spare_namespaces; /* memory of dead ones; see namespace.h */
     int spare_count;
     greenlet_api *greenlet; /* NULL before the first use, and where it is unusable */
     PyObject *helpers[HELPER_COUNT];

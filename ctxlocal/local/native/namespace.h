@@ -1,24 +1,24 @@
-/* Cell: the attributes of one Local in one owner.
+/* Namespace: the attributes of one Local in one owner.
 
    An array with an entry for each index that the Local's names have (names.h): so a get
    is two loads, and a copy is one loop. An entry has its value and its rank, a number that
    grows in the order in which attributes are first set; iteration sorts by it.
 
-   A cell changes into a dict, for good, when it gets a name that has no index (there are
+   A namespace changes into a dict, for good, when it gets a name that has no index (there are
    MOST_NAMES already), and when its `__dict__` is asked for in a strategy that promises a
    real one. Then `dict` is all, `size` is 0, and the fast ways do not find anything.
 
-   Whether a cell may be changed is its holder's affair (holder.h): in a Context only where
+   Whether a namespace may be changed is its holder's affair (holder.h): in a Context only where
    layout.h finds that nobody else can reach it, elsewhere always. The functions here change.
 
-   The memory of dead cells is kept for the next ones, entries and all: a request has a new
-   cell in its Context, and the allocations would be a tenth of what it costs. Not in a debug
-   build, where memory checkers are to see each cell die.
+   The memory of dead namespaces is kept for the next ones, entries and all: a request has a new
+   namespace in its Context, and the allocations would be a tenth of what it costs. Not in a debug
+   build, where memory checkers are to see each namespace die.
 
    Cost of a copy: O(highest index set). */
 
-#ifndef CTXLOCAL_CELL_H
-#define CTXLOCAL_CELL_H
+#ifndef CTXLOCAL_NAMESPACE_H
+#define CTXLOCAL_NAMESPACE_H
 
 #include "holder.h"
 #include "names.h"
@@ -41,12 +41,12 @@ typedef struct {
     Py_ssize_t size;
     Py_ssize_t used;
     uint64_t next_rank;
-} Cell;
+} Namespace;
 
-#define CELL_HOME(cell) ((Local *)(cell)->home)
+#define NAMESPACE_HOME(namespace) ((Local *)(namespace)->home)
 
 static int
-cell_reserve(Cell *self, Py_ssize_t size)
+namespace_reserve(Namespace *self, Py_ssize_t size)
 {
     if (size <= self->size) {
         return 0;
@@ -62,17 +62,17 @@ cell_reserve(Cell *self, Py_ssize_t size)
     return 0;
 }
 
-/* Make an empty cell of `home`, which may be NULL: then it is nobody's. */
-static Cell *
-cell_new(State *state, Holder *home)
+/* Make an empty namespace of `home`, which may be NULL: then it is nobody's. */
+static Namespace *
+namespace_new(State *state, Holder *home)
 {
-    Cell *self = (Cell *)state->spare_cells;
+    Namespace *self = (Namespace *)state->spare_namespaces;
     if (self != NULL) { /* its entries are empty */
-        state->spare_cells = (PyObject *)self->next;
+        state->spare_namespaces = (PyObject *)self->next;
         state->spare_count--;
-        PyObject_Init((PyObject *)self, state->Cell);
+        PyObject_Init((PyObject *)self, state->Namespace);
     } else {
-        self = PyObject_GC_New(Cell, state->Cell);
+        self = PyObject_GC_New(Namespace, state->Namespace);
         if (self == NULL) {
             return NULL;
         }
@@ -93,16 +93,16 @@ cell_new(State *state, Holder *home)
     return self;
 }
 
-/* How many entries a new cell should have room for: all the names of today, within reason. */
+/* How many entries a new namespace should have room for: all the names of today, within reason. */
 static Py_ssize_t
-cell_room(Local *home, Py_ssize_t index)
+namespace_room(Local *home, Py_ssize_t index)
 {
     Py_ssize_t room = home->names.count < 64 ? home->names.count : 64;
     return index + 1 > room ? index + 1 : room;
 }
 
 static int
-cell_take_over(Cell *self, Cell *other)
+namespace_take_over(Namespace *self, Namespace *other)
 {
     if (other->dict != NULL) {
         PyObject *dict = Py_NewRef(other->dict);
@@ -110,7 +110,7 @@ cell_take_over(Cell *self, Cell *other)
         Py_DECREF(dict);
         return self->dict == NULL ? -1 : 0;
     }
-    if (cell_reserve(self, other->size) < 0) { /* a reused cell may have more room */
+    if (namespace_reserve(self, other->size) < 0) { /* a reused namespace may have more room */
         return -1;
     }
     for (Py_ssize_t i = 0; i < other->size; i++) {
@@ -122,14 +122,14 @@ cell_take_over(Cell *self, Cell *other)
     return 0;
 }
 
-static Cell *
-cell_copy(Cell *other)
+static Namespace *
+namespace_copy(Namespace *other)
 {
-    Cell *self = cell_new(other->state, NULL);
+    Namespace *self = namespace_new(other->state, NULL);
     if (self != NULL && other->home != NULL) { /* it may have ended while memory was found */
         leaf_link((Leaf *)self, other->state, other->home);
     }
-    if (self != NULL && cell_take_over(self, other) < 0) {
+    if (self != NULL && namespace_take_over(self, other) < 0) {
         Py_CLEAR(self);
     }
     return self;
@@ -144,7 +144,7 @@ entry_order(const void *one, const void *other)
 
 /* The entries that have values, by rank: `used` pointers, to be freed. */
 static Entry **
-cell_sorted(Cell *self)
+namespace_sorted(Namespace *self)
 {
     Entry **sorted = PyMem_Malloc((size_t)(self->used + 1) * sizeof(Entry *));
     if (sorted == NULL) {
@@ -165,19 +165,19 @@ cell_sorted(Cell *self)
 /* A new dict of what the array holds when it has been made: making it may run the garbage
    collector, and that anything. */
 static PyObject *
-cell_as_dict(Cell *self)
+namespace_as_dict(Namespace *self)
 {
     PyObject *dict = PyDict_New();
     if (dict == NULL || self->used == 0) {
         return dict;
     }
-    Entry **sorted = cell_sorted(self);
+    Entry **sorted = namespace_sorted(self);
     if (sorted == NULL) {
         Py_DECREF(dict);
         return NULL;
     }
     for (Py_ssize_t i = 0; i < self->used; i++) {
-        PyObject *name = CELL_HOME(self)->names.by_index[sorted[i] - self->entries];
+        PyObject *name = NAMESPACE_HOME(self)->names.by_index[sorted[i] - self->entries];
         if (PyDict_SetItem(dict, name, sorted[i]->value) < 0) {
             Py_CLEAR(dict);
             break;
@@ -189,7 +189,7 @@ cell_as_dict(Cell *self)
 
 /* Drop all values. They may run Python code that comes back here. */
 static void
-cell_empty(Cell *self)
+namespace_empty(Namespace *self)
 {
     Entry *entries = self->entries;
     Py_ssize_t size = self->size;
@@ -204,14 +204,14 @@ cell_empty(Cell *self)
     Py_XDECREF(dict);
 }
 
-/* Change into a dict. The caller has a reference to the cell. */
+/* Change into a dict. The caller has a reference to the namespace. */
 static int
-cell_become_dict(Cell *self)
+namespace_become_dict(Namespace *self)
 {
     if (self->dict != NULL) {
         return 0;
     }
-    PyObject *dict = cell_as_dict(self);
+    PyObject *dict = namespace_as_dict(self);
     if (dict == NULL) {
         return -1;
     }
@@ -219,7 +219,7 @@ cell_become_dict(Cell *self)
         Py_DECREF(dict);
         return 0;
     }
-    cell_empty(self); /* drops no last reference: the dict has all values */
+    namespace_empty(self); /* drops no last reference: the dict has all values */
     self->dict = dict;
     return 0;
 }
@@ -227,14 +227,14 @@ cell_become_dict(Cell *self)
 /* Set (or, where `value` is NULL, remove) an attribute; `former` gets what was there, for the
    caller to drop when all is done. `index` is -1 for a name that has none. */
 static int
-cell_put(Cell *self, Py_ssize_t index, PyObject *name, PyObject *value, PyObject **former)
+namespace_put(Namespace *self, Py_ssize_t index, PyObject *name, PyObject *value, PyObject **former)
 {
     *former = NULL;
-    if (self->dict == NULL && index < 0 && value != NULL && cell_become_dict(self) < 0) {
+    if (self->dict == NULL && index < 0 && value != NULL && namespace_become_dict(self) < 0) {
         return -1;
     }
     if (self->dict != NULL) {
-        /* A real __dict__ may have keys with an __eq__ in Python, which may end this cell. */
+        /* A real __dict__ may have keys with an __eq__ in Python, which may end this namespace. */
         PyObject *dict = Py_NewRef(self->dict);
         *former = Py_XNewRef(PyDict_GetItemWithError(dict, name));
         int result = *former == NULL && PyErr_Occurred() ? -1
@@ -253,8 +253,8 @@ cell_put(Cell *self, Py_ssize_t index, PyObject *name, PyObject *value, PyObject
         return 0;
     }
     if (index >= self->size) {
-        Py_ssize_t room = cell_room(CELL_HOME(self), index);
-        if (cell_reserve(self, room > 2 * self->size ? room : 2 * self->size) < 0) {
+        Py_ssize_t room = namespace_room(NAMESPACE_HOME(self), index);
+        if (namespace_reserve(self, room > 2 * self->size ? room : 2 * self->size) < 0) {
             return -1;
         }
     }
@@ -270,7 +270,7 @@ cell_put(Cell *self, Py_ssize_t index, PyObject *name, PyObject *value, PyObject
 
 /* The value of an attribute as a new reference, or NULL, with or without an error. */
 static PyObject *
-cell_get(Cell *self, Py_ssize_t index, PyObject *name)
+namespace_get(Namespace *self, Py_ssize_t index, PyObject *name)
 {
     if (self->dict != NULL) {
         PyObject *dict = Py_NewRef(self->dict);
@@ -283,9 +283,9 @@ cell_get(Cell *self, Py_ssize_t index, PyObject *name)
 
 /* A list of (name, value) pairs, in the order in which the attributes were first set. */
 static PyObject *
-cell_items(Cell *self)
+namespace_items(Namespace *self)
 {
-    PyObject *dict = self->dict == NULL ? cell_as_dict(self) : Py_NewRef(self->dict);
+    PyObject *dict = self->dict == NULL ? namespace_as_dict(self) : Py_NewRef(self->dict);
     PyObject *items = dict == NULL ? NULL : PyDict_Items(dict);
     Py_XDECREF(dict);
     return items;
@@ -294,14 +294,14 @@ cell_items(Cell *self)
 /* The type */
 
 static int
-cell_traverse(Cell *self, visitproc visit, void *arg)
+namespace_traverse(Namespace *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->state->module);
     Py_VISIT(self->dict);
     if (self->dict != NULL && Py_REFCNT(self->dict) == 1 && !PyObject_GC_IsTracked(self->dict)) {
         /* The collector leaves it out of account since a collection in which a greenlet was
-           active that is a value: to an only owner its values are the cell's own. */
+           active that is a value: to an only owner its values are the namespace's own. */
         PyObject *name, *value;
         Py_ssize_t at = 0;
         while (PyDict_Next(self->dict, &at, &name, &value)) {
@@ -315,26 +315,26 @@ cell_traverse(Cell *self, visitproc visit, void *arg)
 }
 
 static int
-cell_clear(Cell *self)
+namespace_clear(Namespace *self)
 {
-    cell_empty(self);
+    namespace_empty(self);
     return 0;
 }
 
-enum { MOST_SPARE_CELLS = 64, MOST_SPARE_ENTRIES = 16 };
+enum { MOST_SPARE_NAMESPACES = 64, MOST_SPARE_ENTRIES = 16 };
 
-/* Drop the values of a cell that is dead, which nobody reaches; keep the entries of a small array
-   if there are not many already (values that are cells too may make them a few more). */
+/* Drop the values of a namespace that is dead, which nobody reaches; keep the entries of a small
+   array if there are not many already (values that are namespaces too may make them a few more). */
 static int
-cell_empty_for_reuse(Cell *self)
+namespace_empty_for_reuse(Namespace *self)
 {
 #ifdef CTXLOCAL_DEBUG
-    cell_empty(self);
+    namespace_empty(self);
     return 0;
 #else
     if (self->dict != NULL || self->size > MOST_SPARE_ENTRIES ||
-        self->state->spare_count >= MOST_SPARE_CELLS) {
-        cell_empty(self);
+        self->state->spare_count >= MOST_SPARE_NAMESPACES) {
+        namespace_empty(self);
         return 0;
     }
     for (Py_ssize_t i = 0; i < self->size; i++) {
@@ -345,17 +345,17 @@ cell_empty_for_reuse(Cell *self)
 }
 
 static void
-cell_dealloc(Cell *self)
+namespace_dealloc(Namespace *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     leaf_unlink((Leaf *)self); /* first: the trashcan may put it aside (holder.h) */
-    Py_TRASHCAN_BEGIN(self, cell_dealloc)
+    Py_TRASHCAN_BEGIN(self, namespace_dealloc)
     State *state = self->state;
     PyObject *module = state->module;
-    if (cell_empty_for_reuse(self)) {
-        self->next = (Leaf *)state->spare_cells;
-        state->spare_cells = (PyObject *)self;
+    if (namespace_empty_for_reuse(self)) {
+        self->next = (Leaf *)state->spare_namespaces;
+        state->spare_namespaces = (PyObject *)self;
         state->spare_count++;
     } else {
         PyMem_Free(self->entries);
@@ -367,37 +367,37 @@ cell_dealloc(Cell *self)
 }
 
 static int
-cell_bool(Cell *self)
+namespace_bool(Namespace *self)
 {
     return self->dict != NULL ? PyDict_GET_SIZE(self->dict) != 0 : self->used != 0;
 }
 
 static PyObject *
-cell_copy_method(PyObject *self, PyObject *Py_UNUSED(ignored))
+namespace_copy_method(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return (PyObject *)cell_copy((Cell *)self);
+    return (PyObject *)namespace_copy((Namespace *)self);
 }
 
-static PyMethodDef cell_methods[] = {
-    {"copy", cell_copy_method, METH_NOARGS, "Return another cell of the same Local with the same values."},
+static PyMethodDef namespace_methods[] = {
+    {"copy", namespace_copy_method, METH_NOARGS, "Return another namespace of the same Local with the same values."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot cell_slots[] = {
+static PyType_Slot namespace_slots[] = {
     {Py_tp_doc, "The attributes of one Local in one owner."},
-    {Py_tp_dealloc, cell_dealloc},
-    {Py_tp_traverse, cell_traverse},
-    {Py_tp_clear, cell_clear},
-    {Py_nb_bool, cell_bool},
-    {Py_tp_methods, cell_methods},
+    {Py_tp_dealloc, namespace_dealloc},
+    {Py_tp_traverse, namespace_traverse},
+    {Py_tp_clear, namespace_clear},
+    {Py_nb_bool, namespace_bool},
+    {Py_tp_methods, namespace_methods},
     {0, NULL},
 };
 
-static PyType_Spec cell_spec = {
-    .name = "ctxlocal.local._native.Cell",
-    .basicsize = sizeof(Cell),
+static PyType_Spec namespace_spec = {
+    .name = "ctxlocal.local._native.Namespace",
+    .basicsize = sizeof(Namespace),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = cell_slots,
+    .slots = namespace_slots,
 };
 
 #endif
