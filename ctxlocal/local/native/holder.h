@@ -200,7 +200,8 @@ greenlet_read_version(PyObject *module, PyObject *ignored)
     return PyLong_FromUnsignedLongLong(THREAD_STATE()->context_ver);
 }
 
-static PyMethodDef greenlet_test_def = {"context_version", greenlet_read_version, METH_NOARGS, NULL};
+static PyMethodDef greenlet_test_def = {
+    "context_version", greenlet_read_version, METH_NOARGS, NULL};
 
 /* Whether a switch changes the context version, which is what `cached` relies on. */
 static int

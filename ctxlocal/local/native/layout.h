@@ -81,7 +81,7 @@ typedef struct {
     Py_ssize_t count;
 } ArrayLayout;
 
-/* Which check a mutation test has switched off; a build without CTXLOCAL_DEBUG has no such thing. */
+/* Which check a mutation test has switched off: only in a build with CTXLOCAL_DEBUG. */
 enum { CHECK_HAMT = 1, CHECK_NODE = 2, CHECK_LEAF = 4 };
 #ifdef CTXLOCAL_DEBUG
 static int dropped_checks;
@@ -283,7 +283,8 @@ layout_check_var(State *state, PyThreadState *thread, PyObject *var, PyObject *v
     return found == NULL;
 }
 
-enum { TEST_VARS = 64 }; /* so many that the root is an array node, but in one process of millions */
+/* So many that the root is an array node, but in one process of millions. */
+enum { TEST_VARS = 64 };
 
 /* Fill the current Context, which is new, with variables; 1: all was as we think. */
 static int

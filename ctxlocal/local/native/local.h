@@ -61,8 +61,9 @@ local_is_hidden_name(PyObject *name)
 {
     static const char prefix[] = "_ctxlocal_";
     Py_ssize_t length = PyUnicode_GET_LENGTH(name), i = 0;
-    if (length >= 2 && PyUnicode_READ_CHAR(name, 0) == '_' && PyUnicode_READ_CHAR(name, 1) == '_' &&
-        PyUnicode_READ_CHAR(name, length - 1) == '_' && PyUnicode_READ_CHAR(name, length - 2) == '_') {
+    if (length >= 2 && PyUnicode_READ_CHAR(name, 0) == '_' &&
+        PyUnicode_READ_CHAR(name, 1) == '_' && PyUnicode_READ_CHAR(name, length - 1) == '_' &&
+        PyUnicode_READ_CHAR(name, length - 2) == '_') {
         return 1;
     }
     while (prefix[i] != '\0' && i < length && PyUnicode_READ_CHAR(name, i) == (Py_UCS4)prefix[i]) {
@@ -124,7 +125,8 @@ local_var_put(Local *self, PyObject *name, PyObject *value)
     if (value != NULL) {
         result = PyObject_SetItem(copy, name, value);
     } else {
-        PyObject *taken = PyObject_CallMethodObjArgs(copy, self->state->str_pop, name, Py_None, NULL);
+        PyObject *taken = PyObject_CallMethodObjArgs(copy, self->state->str_pop, name, Py_None,
+                                                     NULL);
         Py_XDECREF(taken);
         result = taken == NULL ? -1 : 0;
     }
@@ -190,8 +192,8 @@ failed:
     return done == NULL ? -1 : 0;
 }
 
-/* The value of `name` (exactly a str), in an owner that has begun. 1: found, as a new reference; 0: not there; -1: an error.
-   *own and *index are what the names know of it. */
+/* The value of `name` (exactly a str), in an owner that has begun. 1: found, as a new reference;
+   0: not there; -1: an error. *own and *index are what the names know of it. */
 static int
 local_value(Local *self, PyObject *name, PyObject **value, PyObject **own, Py_ssize_t *index)
 {
@@ -238,7 +240,8 @@ local_write_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *val
     }
     int result = namespace_put(made, index, name, value, &garbage[0]);
     if (result == 0) {
-        garbage[1] = current != NULL ? PyContextVar_Set(self->var, (PyObject *)made) /* no new one */
+        /* Where there is a namespace there is a Context: no new one begins. */
+        garbage[1] = current != NULL ? PyContextVar_Set(self->var, (PyObject *)made)
                                      : context_set_held(self->var, (PyObject *)made);
         result = garbage[1] == NULL ? -1 : 0;
     }
@@ -904,7 +907,8 @@ local_init(PyObject *op, PyObject *args, PyObject *kwargs)
         if (kind != NULL) {
             PyErr_Format(PyExc_TypeError,
                          "%S defines __init__, which runs anew in each owner, so its strategy "
-                         "cannot be an argument. Write: class %S(Local, ident=\"...\")", kind, kind);
+                         "cannot be an argument. Write: class %S(Local, ident=\"...\")",
+                         kind, kind);
             Py_DECREF(kind);
         }
         return -1;

@@ -97,7 +97,8 @@ add_type(PyObject *module, PyType_Spec *spec, const char *name)
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     if (type != NULL && name != NULL &&
         (name_type(type, name) < 0 ||
-         name_slots(type, Py_BuildValue("(s)", "__weakref__")) < 0 || PyObject_SetAttrString(module, name, type) < 0)) {
+         name_slots(type, Py_BuildValue("(s)", "__weakref__")) < 0 ||
+         PyObject_SetAttrString(module, name, type) < 0)) {
         Py_CLEAR(type);
     }
     return (PyTypeObject *)type;
@@ -145,8 +146,11 @@ native_exec(PyObject *module)
     int failed = options == NULL ||
         PyObject_SetAttr((PyObject *)state->Local, state->str__ctxlocal_options, options) < 0;
     Py_XDECREF(options);
-    if (failed ||
-        (state->LocalProxy = make_class(state, "ctxlocal.LocalProxy", DOC_LocalProxy, NULL)) == NULL ||
+    if (failed) {
+        return -1;
+    }
+    state->LocalProxy = make_class(state, "ctxlocal.LocalProxy", DOC_LocalProxy, NULL);
+    if (state->LocalProxy == NULL ||
         name_type((PyObject *)state->LocalProxy, "LocalProxy") < 0 ||
         name_slots((PyObject *)state->LocalProxy, PyTuple_New(0)) < 0 ||
         PyObject_SetAttrString(module, "LocalProxy", (PyObject *)state->LocalProxy) < 0) {

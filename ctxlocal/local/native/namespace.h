@@ -379,7 +379,8 @@ namespace_copy_method(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef namespace_methods[] = {
-    {"copy", namespace_copy_method, METH_NOARGS, "Return another namespace of the same Local with the same values."},
+    {"copy", namespace_copy_method, METH_NOARGS,
+     "Return another namespace of the same Local with the same values."},
     {NULL, NULL, 0, NULL},
 };
 

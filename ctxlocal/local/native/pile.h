@@ -234,7 +234,8 @@ pile_copy_method(PyObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef pile_methods[] = {
-    {"copy", pile_copy_method, METH_NOARGS, "Return another pile of the same stack with the same objects."},
+    {"copy", pile_copy_method, METH_NOARGS,
+     "Return another pile of the same stack with the same objects."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -672,7 +672,8 @@ proxy_next(PyObject *op)
     if (PyIter_Check(target)) {
         item = Py_TYPE(target)->tp_iternext(target);
     } else {
-        PyErr_Format(PyExc_TypeError, "'%.200s' object is not an iterator", Py_TYPE(target)->tp_name);
+        PyErr_Format(PyExc_TypeError, "'%.200s' object is not an iterator",
+                     Py_TYPE(target)->tp_name);
     }
     Py_DECREF(target);
     return item;
@@ -843,7 +844,9 @@ proxy_call_named(PyObject *op, PyObject *name, PyObject *const *args, Py_ssize_t
 {
     PyObject *target = proxy_target(op);
     PyObject *method = target == NULL ? NULL : PyObject_GetAttr(target, name);
-    PyObject *result = method == NULL ? NULL : PyObject_Vectorcall(method, args, (size_t)count, keywords);
+    PyObject *result = method == NULL
+        ? NULL
+        : PyObject_Vectorcall(method, args, (size_t)count, keywords);
     Py_XDECREF(target);
     Py_XDECREF(method);
     return result;
@@ -1041,12 +1044,14 @@ proxy_init_subclass(PyObject *cls, PyObject *args, PyObject *kwargs)
     if (state == NULL) {
         return NULL;
     }
-    PyObject *above = PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type, state->BaseProxy, cls, NULL);
+    PyObject *above = PyObject_CallFunctionObjArgs((PyObject *)&PySuper_Type, state->BaseProxy, cls,
+                                                   NULL);
     PyObject *method = above == NULL ? NULL : PyObject_GetAttr(above, state->str___init_subclass__);
     PyObject *done = method == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(above);
     Py_XDECREF(method);
-    if (done != NULL && state->BaseProxy->tp_setattro == proxy_setattro && set_by_methods(state) < 0) {
+    if (done != NULL && state->BaseProxy->tp_setattro == proxy_setattro &&
+        set_by_methods(state) < 0) {
         Py_CLEAR(done);
     }
     /* A method written in Python does not fill this slot, so one of ours must not. */
@@ -1114,7 +1119,8 @@ proxy_dealloc(PyObject *op)
 }
 
 static PyMethodDef base_proxy_methods[] = {
-    {"__init_subclass__", FAST(proxy_init_subclass), METH_CLASS | METH_VARARGS | METH_KEYWORDS, NULL},
+    {"__init_subclass__", FAST(proxy_init_subclass), METH_CLASS | METH_VARARGS | METH_KEYWORDS,
+     NULL},
     {"__dir__", proxy_dir, METH_NOARGS, NULL},
     {"__reduce_ex__", proxy_reduce, METH_O, NULL},
     {"__copy__", proxy_copy, METH_NOARGS, NULL},
@@ -1307,7 +1313,8 @@ native_unwrap(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObjec
 }
 
 static PyObject *
-native_is_bound(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+native_is_bound(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count,
+                PyObject *keywords)
 {
     static const Parameter parameters[] = {{"proxy", EITHER_WAY, 1}};
     PyObject *given[1], *target;

@@ -344,7 +344,7 @@ static PyMemberDef resolver_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-/* It has no tp_clear: it never changes. A cycle through it is broken at the Local's or proxy's end. */
+/* It has no tp_clear: it never changes. A cycle is broken at the Local or proxy in it. */
 static PyType_Slot resolver_slots[] = {
     {Py_tp_doc, "Finds the object behind a proxy."},
     {Py_tp_dealloc, resolver_dealloc},

@@ -106,7 +106,8 @@ stack_pop_list(LocalStack *self)
     Py_DECREF(values);
     PyObject *obj = NULL, *token = NULL;
     if (list != NULL && PyList_GET_SIZE(list) == 0) {
-        PyErr_SetString(PyExc_ValueError, "not enough values to unpack (expected at least 1, got 0)");
+        PyErr_SetString(PyExc_ValueError,
+                        "not enough values to unpack (expected at least 1, got 0)");
     } else if (list != NULL) {
         Py_ssize_t last = PyList_GET_SIZE(list) - 1;
         obj = Py_NewRef(PyList_GET_ITEM(list, last));
@@ -245,8 +246,8 @@ stack_get_all(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (holder_find((Holder *)self, &leaf) < 0) {
         return NULL;
     }
-    PyObject *all = leaf == NULL || pile_is_empty((Pile *)leaf) ? Py_NewRef(Py_None)
-                                                                : (PyObject *)pile_copy((Pile *)leaf);
+    int is_empty = leaf == NULL || pile_is_empty((Pile *)leaf);
+    PyObject *all = is_empty ? Py_NewRef(Py_None) : (PyObject *)pile_copy((Pile *)leaf);
     Py_XDECREF(leaf);
     return all;
 }
@@ -289,7 +290,8 @@ stack_pushed(PyObject *op, PyObject *const *args, Py_ssize_t count, PyObject *ke
         Py_XDECREF(slot);
         if (label != NULL) {
             PyErr_Format(PyExc_TypeError,
-                         "%S.pushed() takes any object but None, which an empty stack means.", label);
+                         "%S.pushed() takes any object but None, which an empty stack means.",
+                         label);
             Py_DECREF(label);
         } else if (!PyErr_Occurred()) {
             holder_bind((Holder *)self);
