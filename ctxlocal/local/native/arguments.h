@@ -109,4 +109,34 @@ refuse_arguments(const char *name, PyObject *self, PyObject *const *args, Py_ssi
     Py_XDECREF(named);
 }
 
+/* What a Local or a LocalStack is made with: borrowed. */
+typedef struct {
+    PyObject *var;
+    PyObject *ident;
+    PyObject *name;
+    PyObject *carry;
+} Construction;
+
+/* Find out what is given to `__init__`, called `name`. -1 with an error. */
+static int
+parse_construction(const char *name, PyObject *self, PyObject *args, PyObject *keywords,
+                   Construction *made_with)
+{
+    static const Parameter parameters[] = {{"context_var", POSITIONAL_ONLY, 0},
+                                           {"ident", KEYWORD_ONLY, 0},
+                                           {"name", KEYWORD_ONLY, 0},
+                                           {"carry", KEYWORD_ONLY, 0}};
+    PyObject *given[4];
+    PyObject *const *items = ((PyTupleObject *)args)->ob_item;
+    if (!parse(parameters, 4, items, PyTuple_GET_SIZE(args), keywords, given)) {
+        refuse_arguments(name, self, items, PyTuple_GET_SIZE(args), keywords);
+        return -1;
+    }
+    made_with->var = given[0] != NULL ? given[0] : Py_None;
+    made_with->ident = given[1] != NULL ? given[1] : Py_None;
+    made_with->name = given[2] != NULL ? given[2] : Py_None;
+    made_with->carry = given[3] != NULL ? given[3] : Py_False;
+    return 0;
+}
+
 #endif

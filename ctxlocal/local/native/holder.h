@@ -97,6 +97,19 @@ leaf_link(Leaf *leaf, State *state, Holder *home)
     home->first = leaf;
 }
 
+/* Make a new object a leaf, in the list of `home`; nobody's where that is NULL. */
+static void
+leaf_init(Leaf *leaf, State *state, Holder *home)
+{
+    leaf->home = NULL;
+    leaf->previous = leaf->next = NULL;
+    leaf->state = state;
+    state_hold(state);
+    if (home != NULL) {
+        leaf_link(leaf, state, home);
+    }
+}
+
 static void
 leaf_unlink(Leaf *leaf)
 {

@@ -875,32 +875,23 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static int
 local_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const Parameter parameters[] = {{"context_var", POSITIONAL_ONLY, 0},
-                                           {"ident", KEYWORD_ONLY, 0},
-                                           {"name", KEYWORD_ONLY, 0},
-                                           {"carry", KEYWORD_ONLY, 0}};
     Local *self = (Local *)op;
     PyTypeObject *type = Py_TYPE(self);
-    PyObject *given[4];
-    PyObject *const *items = ((PyTupleObject *)args)->ob_item;
-    if (!parse(parameters, 4, items, PyTuple_GET_SIZE(args), kwargs, given)) {
-        refuse_arguments("Local.__init__", op, items, PyTuple_GET_SIZE(args), kwargs);
+    Construction with;
+    if (parse_construction("Local.__init__", op, args, kwargs, &with) < 0) {
         return -1;
     }
-    PyObject *var = given[0] != NULL ? given[0] : Py_None;
-    PyObject *ident = given[1] != NULL ? given[1] : Py_None;
-    PyObject *name = given[2] != NULL ? given[2] : Py_None;
-    PyObject *carry = given[3] != NULL ? given[3] : Py_False;
-    if (self->slot != NULL && self->arguments == NULL && type->tp_new != local_new &&
-        var == Py_None && ident == Py_None && name == Py_None && carry == Py_False) {
+    int is_plain = with.var == Py_None && with.ident == Py_None && with.name == Py_None;
+    if (self->slot != NULL && self->arguments == NULL && type->tp_new != local_new && is_plain &&
+        with.carry == Py_False) {
         return 0; /* its __new__ is done, and may have set attributes */
     }
     if (self->arguments != NULL) {
-        int is_false = PyObject_RichCompareBool(carry, Py_False, Py_EQ);
+        int is_false = PyObject_RichCompareBool(with.carry, Py_False, Py_EQ);
         if (is_false < 0) {
             return -1;
         }
-        if (var == Py_None && ident == Py_None && name == Py_None && is_false) {
+        if (is_plain && is_false) {
             return 0;
         }
         PyObject *kind = PyObject_GetAttrString((PyObject *)type, "__name__");
@@ -914,17 +905,18 @@ local_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     PyObject *options = NULL;
-    if (var == Py_None && ident == Py_None) {
+    if (with.var == Py_None && with.ident == Py_None) {
         options = local_options(self->state, type);
-        int carries = options == NULL ? -1 : PyObject_IsTrue(carry);
+        int carries = options == NULL ? -1 : PyObject_IsTrue(with.carry);
         if (carries < 0) {
             Py_XDECREF(options);
             return -1;
         }
-        ident = PyTuple_GET_ITEM(options, 0);
-        carry = carries ? carry : PyTuple_GET_ITEM(options, 1);
+        with.ident = PyTuple_GET_ITEM(options, 0);
+        with.carry = carries ? with.carry : PyTuple_GET_ITEM(options, 1);
     }
-    int result = holder_make_slot((Holder *)self, name, var, ident, carry, &PyDict_Type);
+    int result = holder_make_slot((Holder *)self, with.name, with.var, with.ident, with.carry,
+                                  &PyDict_Type);
     Py_XDECREF(options);
     return result;
 }

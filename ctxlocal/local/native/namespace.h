@@ -82,13 +82,7 @@ namespace_new(State *state, Holder *home)
     self->dict = NULL;
     self->used = 0;
     self->next_rank = 0;
-    self->home = NULL;
-    self->previous = self->next = NULL;
-    self->state = state;
-    state_hold(state);
-    if (home != NULL) {
-        leaf_link((Leaf *)self, state, home);
-    }
+    leaf_init((Leaf *)self, state, home);
     PyObject_GC_Track(self);
     return self;
 }

@@ -45,13 +45,7 @@ pile_new(State *state, Holder *home)
     self->count = 0;
     self->capacity = PILE_INLINE;
     self->items = self->few;
-    self->home = NULL;
-    self->previous = self->next = NULL;
-    self->state = state;
-    state_hold(state);
-    if (home != NULL) {
-        leaf_link((Leaf *)self, state, home);
-    }
+    leaf_init((Leaf *)self, state, home);
     PyObject_GC_Track(self);
     return self;
 }

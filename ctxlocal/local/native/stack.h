@@ -432,19 +432,12 @@ stack_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
 static int
 stack_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static const Parameter parameters[] = {{"context_var", POSITIONAL_ONLY, 0},
-                                           {"ident", KEYWORD_ONLY, 0},
-                                           {"name", KEYWORD_ONLY, 0},
-                                           {"carry", KEYWORD_ONLY, 0}};
-    PyObject *given[4];
-    PyObject *const *items = ((PyTupleObject *)args)->ob_item;
-    if (!parse(parameters, 4, items, PyTuple_GET_SIZE(args), kwargs, given)) {
-        refuse_arguments("LocalStack.__init__", op, items, PyTuple_GET_SIZE(args), kwargs);
+    Construction with;
+    if (parse_construction("LocalStack.__init__", op, args, kwargs, &with) < 0) {
         return -1;
     }
-    return holder_make_slot((Holder *)op, given[2], given[0] != NULL ? given[0] : Py_None,
-                            given[1] != NULL ? given[1] : Py_None,
-                            given[3] != NULL ? given[3] : Py_False, &PyList_Type);
+    return holder_make_slot((Holder *)op, with.name, with.var, with.ident, with.carry,
+                            &PyList_Type);
 }
 
 static int
