@@ -8,6 +8,7 @@ native/layout.h is dropped: then it has to fail, or it would not show that the c
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def test_a_debug_build_behaves_as_the_model_says(debug_build: Path) -> None:
 @pytest.mark.parametrize("check", ["hamt", "node", "leaf"])  # found after 5, 150 and 100 examples
 def test_the_model_fails_without_each_check_of_sharing(debug_build: Path, check: str) -> None:
     assert run_model(2_000, debug_build, CTXLOCAL_DROP_CHECK=check) == ["in place", "found"]
+
+
+@pytest.mark.parametrize("check", ["hamt", "node", "leaf"])  # found in the first round
+def test_what_is_held_changes_without_each_check_of_sharing(debug_build: Path, check: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.holding", "200"],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{debug_build}{os.pathsep}{ROOT}",
+            "CTXLOCAL_DROP_CHECK": check,
+        },
+        cwd=debug_build,
+        capture_output=True,
+        text=True,
+    )
+    assert re.search("^round .* is not ", done.stdout), done.stdout + done.stderr
 
 
 def test_nothing_is_changed_in_place_where_that_is_switched_off(

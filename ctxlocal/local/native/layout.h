@@ -22,12 +22,37 @@
 
    An owner check (by thread, by task, by Context object) would be cheaper and is unsound.
 
+   Since 3.14 the interpreter does not count every reference (pycore_stackref.h), so a count
+   of 1 has to be read with care:
+
+   - LOAD_FAST_BORROW puts a local variable's object on the evaluation stack without counting
+     it, and a function that is called with it may have it uncounted as its argument. So
+     whoever is *given* an object with a count of 1 must not conclude that nobody else has it:
+     the one reference may be the caller's variable (the reason for
+     PyUnstable_Object_IsUniqueReferencedTemporary). We are given nothing. We come by the
+     HAMT, whose reference is counted and is the 1. And an uncounted reference rests on a
+     counted one, of a variable that outlives it: the compiler borrows only where the stack is
+     done with the object before the variable is set or deleted (flowgraph.c,
+     optimize_load_fast); what somebody overwrites through `frame.f_locals` the frame keeps
+     (f_overwritten_fast_locals); what is returned or yielded, or moves with its frame into a
+     generator or a frame object, is counted first (PyStackRef_MakeHeapSafe). So an object on
+     the way that anybody holds, in whatever manner, has a count of at least 2. The JIT leaves
+     out more counting, of references of which it knows the same.
+   - An immortal object has a count that is never 1. Leaves, nodes and maps are mortal; one
+     that somebody makes immortal (PyUnstable_SetImmortal, 3.15) is copied at each write.
+   - Deferred counts, of objects whose references on stacks only the collector finds, are
+     those of free-threaded builds, which have no native twin.
+
+   tests/local/test_native_borrowed.py holds leaves, maps and nodes in each of these manners
+   while they are written.
+
    The layouts are private. They are copied here from the headers of the versions below
-   (Include/internal/pycore_context.h and pycore_hamt.h, Python/hamt.c), which are the same
-   in all of them, are used on no other version, and are tried out at import: `layout_test`
-   builds Contexts of many sizes and looks whether what it finds is what it put in. Where
-   any of this fails, or CTXLOCAL_NO_INPLACE is set, leaves are copied for each write and
-   read through PyContextVar_Get.
+   (Include/internal/pycore_context.h and pycore_hamt.h, since 3.14 pycore_structs.h;
+   Python/hamt.c), which are the same in all of them, are used on no other version, and are
+   tried out at import: `layout_test` builds Contexts of many sizes and looks whether what it
+   finds is what it put in, and follows no pointer before it has seen that it is one. Where
+   any of this fails, or CTXLOCAL_NO_INPLACE is set, leaves are copied for each write and read
+   through PyContextVar_Get.
 
    Reading (`context_peek`) takes the leaf from the variable's own cache, which
    ContextVar.set and reset maintain and which every switch of Context or greenlet
@@ -38,7 +63,7 @@
 
 #include "state.h"
 
-#if PY_VERSION_HEX >= 0x030a0000 && PY_VERSION_HEX < 0x030e0000 && SIZEOF_PY_HASH_T == 8
+#if PY_VERSION_HEX >= 0x030a0000 && PY_VERSION_HEX < 0x03100000 && SIZEOF_PY_HASH_T == 8
 #define HAS_LAYOUTS 1
 #else
 #define HAS_LAYOUTS 0
@@ -224,28 +249,53 @@ layout_type_is(PyTypeObject *type, const char *name, size_t size)
     return strcmp(type->tp_name, name) == 0 && (size_t)type->tp_basicsize == size;
 }
 
-/* Look whether the HAMT under the current Context is as we think. 1: it is. */
-static int
-layout_check_nodes(State *state, PyThreadState *thread, int is_array)
+/* How many there are. Looks into none of them: they may be no pointers. */
+static Py_ssize_t
+layout_count(PyObject **array, Py_ssize_t size)
 {
-    ContextLayout *context = (ContextLayout *)thread->context;
-    if (context == NULL ||
+    Py_ssize_t count = 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        count += array[i] != NULL;
+    }
+    return count;
+}
+
+/* Whether the HAMT of a Context that is entered, with `filled` variables, is as we think. */
+static int
+layout_check_map(ContextLayout *context, Py_ssize_t filled)
+{
+    if (context == NULL || context->entered != 1 ||
         !(layout_type_is(Py_TYPE(context), "Context", sizeof(ContextLayout)) ||
           layout_type_is(Py_TYPE(context), "_contextvars.Context", sizeof(ContextLayout)))) {
         return 0;
     }
-    PyObject *hamt = context->vars;
-    if (hamt == NULL || !layout_type_is(Py_TYPE(hamt), "hamt", sizeof(HamtLayout))) {
+    HamtLayout *hamt = (HamtLayout *)context->vars;
+    return hamt != NULL && layout_type_is(Py_TYPE(hamt), "hamt", sizeof(HamtLayout)) &&
+        hamt->count == filled && hamt->weakreflist == NULL && hamt->root != NULL;
+}
+
+/* Look whether the root of the current Context's HAMT is as we think: a bitmap where it has one
+   variable, else an array. 1: it is. */
+static int
+layout_check_root(State *state, PyThreadState *thread, Py_ssize_t filled)
+{
+    ContextLayout *context = (ContextLayout *)thread->context;
+    if (!layout_check_map(context, filled)) {
         return 0;
     }
-    PyTypeObject *type = Py_TYPE(((HamtLayout *)hamt)->root);
-    if (!is_array && layout_type_is(type, "hamt_bitmap_node",
-                                    sizeof(BitmapLayout) - sizeof(PyObject *)) &&
-        type->tp_itemsize == sizeof(PyObject *)) {
+    PyObject *root = ((HamtLayout *)context->vars)->root;
+    PyTypeObject *type = Py_TYPE(root);
+    BitmapLayout *bitmap = (BitmapLayout *)root;
+    ArrayLayout *array = (ArrayLayout *)root;
+    if (filled == 1 &&
+        layout_type_is(type, "hamt_bitmap_node", sizeof(BitmapLayout) - sizeof(PyObject *)) &&
+        type->tp_itemsize == sizeof(PyObject *) && Py_SIZE(bitmap) == 2 &&
+        count_bits(bitmap->bitmap) == 1 && layout_count(bitmap->array, 2) == 2) {
         state->HamtBitmap = type;
         return 1;
     }
-    if (is_array && layout_type_is(type, "hamt_array_node", sizeof(ArrayLayout))) {
+    if (filled > 1 && layout_type_is(type, "hamt_array_node", sizeof(ArrayLayout)) &&
+        layout_count(array->array, 32) == array->count) {
         state->HamtArray = type;
         return 1;
     }
@@ -299,7 +349,7 @@ layout_fill_and_check(State *state, PyThreadState *thread)
         good = token != NULL;
         Py_XDECREF(token);
         if (good && (i == 0 || i == TEST_VARS - 1)) {
-            good = layout_check_nodes(state, thread, i != 0);
+            good = layout_check_root(state, thread, i + 1);
         }
         /* Until the array's layout is known, only small maps can be walked. */
         if (good && (i < 8 || i == TEST_VARS - 1)) {
