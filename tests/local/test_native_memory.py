@@ -607,24 +607,47 @@ class Name(str):
 @pytest.mark.parametrize("change", ["release", "set many", "discard", "dict", "delete"])
 def test_a_name_may_change_the_local_while_it_is_compared(strategy: Any, change: str) -> None:
     def run() -> None:
-        for local in (M.Local(ident=strategy), M.Local()):
-            local.a = local.b = 1
-            name = Name("a")
-            name.function = lambda local=local: CHANGES[change](local)
-            values = local.__dict__
-            for use in (
-                lambda: setattr(local, name, 2),  # noqa: B023
-                lambda: getattr(local, name, None),  # noqa: B023
-                lambda: values.__setitem__(name, 3),  # noqa: B023
-                lambda: local.a,  # noqa: B023
-                lambda: values.get(name),  # noqa: B023
-            ):
-                with suppress(AttributeError):
-                    use()
-            local.c = 1
-            assert local.c == 1
+        for at in range(8):  # at which hash or comparison
+            for local in (M.Local(ident=strategy), M.Local()):
+                local.a = local.b = 1
+                name = Name("a")
+                values = local.__dict__
+                for use in (
+                    lambda: setattr(local, name, 2),  # noqa: B023
+                    lambda: getattr(local, name, None),  # noqa: B023
+                    lambda: values.__setitem__(name, 3),  # noqa: B023
+                    lambda: local.a,  # noqa: B023
+                    lambda: values.get(name),  # noqa: B023
+                ):
+                    name.function = once(lambda local=local: CHANGES[change](local), at)
+                    with suppress(AttributeError):
+                        use()
+                local.c = 1
+                assert local.c == 1
 
     in_new_owner("thread", run)  # with which everything ends
+
+
+def once(function: Callable[[], object], at: int) -> Callable[[], object]:
+    """Return what calls a function when it is itself called after so many calls."""
+    calls = iter([*[False] * at, True])
+    return lambda: next(calls, False) and function()
+
+
+def test_a_class_that_python_has_no_more_versions_for_is_looked_at_anew(strategy: Any) -> None:
+    class Conn(M.Local, ident=strategy):  # type: ignore[call-arg]
+        changed = 0
+
+    local = Conn()
+    for i in range(1100):  # CPython 3.13 gives a class a thousand
+        Conn.changed = i
+        assert local.changed == i
+    local.x = 1
+    assert local.x == 1
+    Conn.x = property(lambda self: "the class's")
+    assert local.x == "the class's"
+    del Conn.x
+    assert local.x == 1
 
 
 def test_a_resolver_may_drop_its_proxy_and_switch(strategy: Any) -> None:
@@ -1355,3 +1378,31 @@ def test_each_allocation_may_fail(strategy: Any, monkeypatch: pytest.MonkeyPatch
         if max(grown) <= 20:
             return
     assert max(grown) <= 20
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="CPython itself crashes where a function gets no memory"
+)
+def test_a_name_that_could_not_be_kept_is_let_go(strategy: Any) -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    names = [sys.intern(f"name_{i}_of_its_own") for i in range(12)]
+
+    def counts() -> list[int]:
+        return [sys.getrefcount(name) for name in names]
+
+    before, refused = counts(), 0
+    for number in [*range(1, 60)] * 10:
+        local = M.Local(ident=strategy)
+        testcapi.set_nomemory(number, number + 1)
+        try:
+            for name in names:
+                setattr(local, name, 1)
+        except MemoryError:
+            refused += 1
+        finally:
+            testcapi.remove_mem_hooks()
+        M.release_local(local)
+        del local
+    gc.collect()
+    assert refused > 20
+    assert max(now - earlier for now, earlier in zip(counts(), before, strict=True)) < 8
