@@ -298,35 +298,3 @@ def test_a_check_is_of_the_stores_kind() -> None:
     assert told(lambda: check_store(lambda: threaded), TypeError).startswith(  # type: ignore[arg-type,return-value]
         f"{threaded!r} is no Store; it lacks is_blocking"
     )
-
-
-def test_a_missing_package_is_named_with_its_extra(run_python: Callable[..., str]) -> None:
-    output = run_python("""
-        import sys
-        from importlib import import_module
-        from ctxlocal.errors import MissingDependencyError
-        for module, package in (
-            ("events", "blinker"),
-            ("codec", "msgspec"),
-            ("in_cookie.envelope", "msgspec"),
-            ("in_cookie.sealer", "cryptography"),
-            ("stores.redis", "redis"),
-            ("stores.sql", "sqlalchemy"),
-            ("stores.sqlite", "msgspec"),
-        ):
-            sys.modules[package] = None
-            try:
-                import_module(f"ctxlocal.sessions.{module}")
-            except MissingDependencyError as error:
-                print(f"{error.package} {error.extra}: {error}".partition(", which")[0])
-            del sys.modules[package]
-    """)
-    assert output.splitlines() == [
-        "blinker sessions: ctxlocal.sessions needs blinker",
-        "msgspec sessions: ctxlocal.sessions needs msgspec",
-        "msgspec sessions: ctxlocal.sessions needs msgspec",
-        "cryptography crypto: An encrypted cookie needs cryptography",
-        "redis redis: The Redis session store needs redis",
-        "sqlalchemy sql: The SQL session store needs sqlalchemy",
-        "msgspec sessions: SQLiteStore needs msgspec",
-    ]

@@ -18,14 +18,10 @@ from binascii import a2b_base64, b2a_base64
 from enum import Enum
 from typing import Protocol
 
-from ...errors import MissingDependencyError
-from .keyring import ID_SIZE
+from msgspec import MsgspecError, Struct
+from msgspec.msgpack import Decoder, Encoder
 
-try:
-    from msgspec import MsgspecError, Struct
-    from msgspec.msgpack import Decoder, Encoder
-except ImportError as error:
-    raise MissingDependencyError("ctxlocal.sessions", "msgspec", "sessions") from error
+from .keyring import ID_SIZE
 
 __all__ = ["Envelope", "Rejected", "Seal"]
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ...errors import MissingDependencyError
+from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.routing import Map, Rule
+
 from ..context import Application, is_async
 from .once import Once
-
-try:
-    from werkzeug.exceptions import HTTPException, default_exceptions
-    from werkzeug.routing import Map, Rule
-except ImportError as error:
-    raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
 F = TypeVar("F", bound=Callable[..., Any])
 Teardown = TypeVar("Teardown", bound=Callable[[BaseException | None], Any])

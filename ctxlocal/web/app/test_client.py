@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ...errors import MissingDependencyError
+from werkzeug.test import Client, EnvironBuilder
+
 from ...sessions.session import Session
 from ..context import RequestContext, run_all
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-try:
-    from werkzeug.test import Client, EnvironBuilder
-except ImportError as error:
-    raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
 KEEP = "ctxlocal.keep"  #: in an environ: what an App gives the request's context to
 

@@ -18,17 +18,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import getrandbits
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from ....errors import MissingDependencyError
+import msgspec
+
 from ...errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ..merge import clears, merge
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result, Stats
 from ..unreadable import skip
 from .file import Connection, Connections, transaction
-
-try:
-    import msgspec
-except ImportError as error:
-    raise MissingDependencyError("SQLiteStore", "msgspec", "sessions") from error
 
 _COMMITTED = Answer("committed")
 _FOR_EVER = float("inf")
