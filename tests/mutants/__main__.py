@@ -123,6 +123,7 @@ def _try_all(
         if not verdict.killer and mutant.name not in reasons:
             verdict = try_mutant(tree, covering, mutant, _SECOND_LOOK * budget)
         word = f"killed by {verdict.killer}" if verdict.killer else "SURVIVED"
+        word += " (too late)" * verdict.is_late
         took = f"{verdict.seconds:.1f} s, {verdict.tests} tests"
         print(f"{number}/{len(mutants)} {took}: {mutant}: {word}", flush=True)
         verdicts.append(verdict)
@@ -155,7 +156,11 @@ def _figure(verdicts: list[Verdict], reasons: Container[object]) -> str:
     listed = sum(not verdict.killer and verdict.mutant.name in reasons for verdict in verdicts)
     counted = len(verdicts) - listed
     share = f" ({killed / counted:.1%})" if counted else ""
-    return f"{killed} of {counted} killed{share}, and {listed} are listed as not noticeable"
+    late = sum(verdict.is_late for verdict in verdicts)
+    return (
+        f"{killed} of {counted} killed{share}, {late} of them by taking too long, "
+        f"and {listed} are listed as not noticeable"
+    )
 
 
 if __name__ == "__main__":

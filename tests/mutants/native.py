@@ -135,10 +135,13 @@ def _outcomes(
         if work.build(site):
             continue
         reason = listed.get(site.address, "")
-        tried = () if reason else (mirror(site), *stages)
-        killed = next(filter(None, map(work.run, tried)), "")
-        if not killed and work.is_same_when_optimised(site):
-            continue
+        killed = "" if reason else work.run(mirror(site))
+        if not killed:
+            if work.is_same_when_optimised(site):
+                continue
+            work.build(site)
+        if not (killed or reason):
+            killed = next(filter(None, map(work.run, stages)), "")
         count += 1
         yield Outcome(number, site, killed, reason)
 

@@ -48,7 +48,7 @@ def changes(node: ast.AST, field: str) -> Iterator[ast.AST]:
         yield from _of_expression(node)
     elif isinstance(node, ast.stmt):
         yield from _of_statement(node)
-    elif isinstance(node, ast.ExceptHandler) and node.type is not None:
+    elif isinstance(node, ast.ExceptHandler) and not _catches_all(node):
         yield _with(node, type=ast.Name("BaseException"))
 
 
@@ -105,6 +105,10 @@ def _of_statement(node: ast.stmt) -> Iterator[ast.stmt]:
             yield ast.Continue()
         case ast.Continue():
             yield ast.Break()
+
+
+def _catches_all(node: ast.ExceptHandler) -> bool:
+    return node.type is None or ast.unparse(node.type) == "BaseException"
 
 
 def _is_none(node: ast.AST) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import perf_counter
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from .mutant import Mutant
 from .tree import WatchedTree
 
 _GRACE_S = 40.0  # to start pytest, and for a machine that is busy
+_LATE = re.compile(r"Timeout \(>|\+ Timeout \+")  # what pytest-timeout says
 
 
 class Verdict(NamedTuple):
@@ -21,6 +23,7 @@ class Verdict(NamedTuple):
     tests: int  #: how many were chosen
     killer: str  #: the test that failed, or how it ended otherwise; "" if the mutant survived
     seconds: float
+    is_late: bool = False  #: that it took too long is all that was noticed
 
 
 def try_mutant(tree: WatchedTree, covering: Covering, mutant: Mutant, budget: float) -> Verdict:
@@ -39,4 +42,5 @@ def try_mutant(tree: WatchedTree, covering: Covering, mutant: Mutant, budget: fl
     if done.status in (PASSED, NO_TEST):
         return Verdict(mutant, len(chosen), "", seconds)
     how = "took too long" if done.status is None else f"pytest ended with {done.status}"
-    return Verdict(mutant, len(chosen), done.red[0].test if done.red else how, seconds)
+    is_late = done.status is None or bool(_LATE.search(done.output))
+    return Verdict(mutant, len(chosen), done.red[0].test if done.red else how, seconds, is_late)
