@@ -242,11 +242,13 @@ def test_each_hidden_variable_is_said_once(kind: str, caplog: pytest.LogCaptureF
         served(kind, both)()
 
     Context().run(outside)
-    one, two = said(caplog)
-    assert one.startswith("The context variable 'first' was set outside and is hidden")
-    assert two.startswith("The context variable 'second'")
-    assert "inherit=[" in one
-    assert "its value" not in one
+    assert said(caplog) == [
+        f"The context variable {name!r} was set outside and is hidden from the application: a "
+        "request starts without what its caller, or an earlier request on the same worker, has "
+        "set. If it is to be seen, name it: inherit=[the variable]; inherit=True lets all of them "
+        "in. This is said once for each variable."
+        for name in ("first", "second")
+    ]
     assert caplog.records[0].levelno == logging.WARNING
 
 
@@ -274,6 +276,49 @@ def test_nothing_is_said_of_what_nobody_misses(kind: str, caplog: pytest.LogCapt
 
     Context().run(outside)
     assert said(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("current_async_library_cvar", "async_single_thread_context", "thread_sensitive_context"),
+        *("deadlock_context", "warnings_context"),
+    ],
+)
+def test_nothing_is_said_of_a_librarys_own_variable(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def outside() -> None:
+        ContextVar[Any](name).set(1)
+        served("wsgi", both)()
+
+    Context().run(outside)
+    assert said(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("prec", 9), ("rounding", decimal.ROUND_UP), ("Emin", -9), ("Emax", 9)]
+)
+def test_a_hidden_decimal_context_that_was_changed_is_said(
+    field: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def outside() -> None:
+        setattr(decimal.getcontext(), field, value)
+        served("wsgi", both)()
+
+    Context().run(outside)
+    assert len(said(caplog)) == 1
+
+
+def test_a_hidden_decimal_context_whose_traps_were_changed_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def outside() -> None:
+        decimal.getcontext().traps[decimal.Inexact] = True
+        served("wsgi", both)()
+
+    Context().run(outside)
+    assert len(said(caplog)) == 1
 
 
 def test_variables_made_by_the_thousand_are_not_remembered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -520,6 +521,37 @@ def test_the_environ_of_a_scope() -> None:
     elsewhere = environ_of(http_scope("/mounted", root_path="/mount", server=None, client=None))
     assert (elsewhere["SCRIPT_NAME"], elsewhere["PATH_INFO"]) == ("/mount", "/mounted")
     assert "REMOTE_ADDR" not in elsewhere
+
+
+def test_the_environ_has_all_that_pep_3333_asks_for_and_no_more() -> None:
+    scope = {"type": "http", "method": "PUT", "path": "/a/b", "headers": []}
+    assert environ_of(scope) == {
+        "REQUEST_METHOD": "PUT",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/a/b",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "asgi.scope": scope,
+    }
+
+
+@pytest.mark.parametrize("root", ["/mount", "/mount/"])
+@pytest.mark.parametrize(
+    ("path", "rest"), [("/mount", ""), ("/mount/", "/"), ("/mount/a", "/a"), ("/a", "/a")]
+)
+def test_the_path_is_what_follows_the_root(root: str, path: str, rest: str) -> None:
+    environ = environ_of(http_scope(path, root_path=root))
+    found = (environ["SCRIPT_NAME"], environ["PATH_INFO"])
+    # A path that is as long as the root with its slash is the application's own.
+    assert found == (root, path if root == path + "/" else rest)
 
 
 # Bodies of responses
