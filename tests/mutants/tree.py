@@ -44,7 +44,8 @@ class WatchedTree(Tree):
 
     def watch(self, paths: Sequence[str], log: Path, tests: Path) -> Ended:
         """Run all tests, and log which line runs in which."""
-        options = [_OF_ONE, "-p", "tests.mutants.watching", *(f"--ignore={path}" for path in LEFT_OUT)]
+        ignored = [f"--ignore={path}" for path in LEFT_OUT]
+        options = [_OF_ONE, "-p", "tests.mutants.watching", *ignored]
         environ = {
             sitecustomize.LOG: str(log),
             sitecustomize.PACKAGE: str(self.package),
