@@ -329,9 +329,12 @@ class TestCommand:
         assert stores.shown("redis://user:hunter2@host") == "redis"
 
     def test_all_the_time_there_is(self) -> None:
-        run = soak(WSGI, size=replace(SMALL, requests=10_000_000, seconds=0.5))
-        assert run.outcome == "clean"
-        assert 0 < run.requests < 10_000
+        for seconds in (0.5, 2.0, 8.0, 32.0):  # a busy machine may need more for one answer
+            run = soak(WSGI, size=replace(SMALL, requests=10_000_000, seconds=seconds))
+            assert run.outcome == "clean"
+            if run.requests:
+                break
+        assert 0 < run.requests < 1_000_000
 
 
 class TestReport:

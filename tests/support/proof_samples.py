@@ -14,7 +14,7 @@ ABOUT = {
     "machine": {"cpu_model_name": "Intel(R) Xeon(R) Processor", "cpu_count": 2},
     "twin": "native",
     "twin_reason": "built for this Python",
-    "versions": {"ctxlocal": "0.1.0", "gevent": "26.9.0", "uvicorn": "0.39.0"},
+    "versions": {"ctxlocal": "0.1.0", "gevent": "26.8.99", "uvicorn": "0.39.0"},
 }
 SERVERS = (
     ("gunicorn-sync", "thread"),
@@ -70,7 +70,7 @@ def matrix(*cells: Cell) -> dict[str, Any]:
         for strategy in ("context", "thread", "greenlet")
     ]
     usual.append(Cell("asyncio", "eager task", "context", "snapshot", "n/a", False, note="old"))
-    return Report(cells or usual).as_dict()
+    return {**Report(cells or usual).as_dict(), **ABOUT}
 
 
 def run(**changes: Any) -> dict[str, Any]:
