@@ -12,10 +12,10 @@ import sys
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
-from .. import ident as _ident
 from .._run_all import run_all
 from ..errors import FrameBusyError, FrameClosedError
 from ..ident.by_equality import carried_by, shared_values
+from ..ident.default import get_default
 from ..ident.record import Values, thread_token
 from ..ident.strategy import ContextIdent
 from ..local import Latch, exchanged
@@ -256,7 +256,7 @@ def _carrying() -> list[tuple[Ident, object]]:
 
     The default does so even if nothing follows it yet: the first write may come inside.
     """
-    default = _ident.get_default()
+    default = get_default()
     if not carriers and isinstance(default, ContextIdent):
         return []
     known = [reference() for reference in list(carrying.values())]

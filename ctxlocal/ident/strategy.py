@@ -1,4 +1,7 @@
-"""The identity strategies: each finds the current owner, and the record of what it holds."""
+"""The identity strategies: each finds the current owner, and the record of what it holds.
+
+That of greenlets has a module of its own (greenlet.py).
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,18 @@ from _thread import get_ident
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
-from ..errors import (
-    HubMismatchError,
-    IdentCallableError,
-    MissingDependencyError,
-    UnknownIdentError,
-    endless,
-)
+from ..errors import IdentCallableError, endless
 from .record import EqualToken, OwnerToken, Record, thread_record, thread_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Hashable
     from typing import Any, Final
 
     from .by_equality import Frames
 
 THREAD: Final = object()  # the owner that owner() gives where the thread itself is it
-_KEY: Final = "_ctxlocal"  # of the Record in an owner's __dict__
+RECORD_KEY: Final = "_ctxlocal"  # of the Record in an owner's __dict__
 
 
 class Ident:
@@ -97,7 +93,7 @@ class Ident:
         """Return the record of ``owner``, or None."""
         record: Record | None
         attributes = getattr(owner, "__dict__", None)
-        if type(attributes) is dict and (record := attributes.get(_KEY)) is not None:
+        if type(attributes) is dict and (record := attributes.get(RECORD_KEY)) is not None:
             # A copied owner has the original's record in its __dict__; it is not its own.
             return record if record.owner is not None and record.owner() is owner else None
         entry = self._by_id.get(id(owner))
@@ -111,9 +107,9 @@ class Ident:
         if type(attributes) is not dict:
             reference = ref(owner, self._forget_id(id(owner)))
             return self._by_id.setdefault(id(owner), (reference, record))[1]
-        found: Record = attributes.setdefault(_KEY, record)
+        found: Record = attributes.setdefault(RECORD_KEY, record)
         if found.owner is None or found.owner() is not owner:  # came with a copied __dict__
-            attributes[_KEY] = found = record
+            attributes[RECORD_KEY] = found = record
         return found
 
     def _forget_id(self, key: int) -> Callable[[object], object]:
@@ -173,110 +169,6 @@ class ThreadIdent(Ident):
     def owner(self) -> object:
         """Return THREAD."""
         return THREAD
-
-
-class GreenletIdent(Ident):
-    """The greenlet; the thread where the current one is its thread's main greenlet.
-
-    :param hub: None for any greenlet; "gevent" or "eventlet" to refuse
-        greenlets that the other one's hub runs.
-    :raises MissingDependencyError: greenlet, or the named package, is not installed.
-    """
-
-    def __init__(self, hub: str | None = None) -> None:
-        super().__init__()
-        if hub not in (None, "gevent", "eventlet"):
-            raise UnknownIdentError(hub, "GreenletIdent's hub", ("gevent", "eventlet"))
-        self.hub = hub
-        self.name = hub or "greenlet"
-        # Of its own, so that no record made under another name spares the check of the hub.
-        self._key = _KEY if hub is None else f"{_KEY}_{hub}"
-        try:
-            if hub is not None:
-                __import__(hub)
-            from greenlet import getcurrent
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"The identity strategy {self.name!r}", self.name, hub or "gevent"
-            ) from error
-        from collections import deque  # 2 ms, paid for with greenlets alone
-
-        self._getcurrent = getcurrent
-        self._raw: deque[ref[Any]] = deque()
-
-    def owner(self) -> object:
-        """Return the current greenlet, or THREAD in a main greenlet."""
-        try:
-            greenlet = self._getcurrent()
-        except RuntimeError:  # the interpreter is ending; a finaliser asks
-            return THREAD
-        return THREAD if greenlet.parent is None else greenlet
-
-    def find_record(self, owner: Any) -> Record | None:
-        """Return the record in the greenlet's ``__dict__``."""
-        record: Record | None = owner.__dict__.get(self._key)
-        return record
-
-    def make_record(self, owner: Any) -> Record:
-        """Give the greenlet a record that is dropped when the greenlet ends."""
-        if self.hub is not None:
-            self._check_hub(owner)
-        record = owner.__dict__[self._key] = Record(owner, thread_token())
-        # gevent's greenlets have rawlink, eventlet's link; both call back at the end.
-        link = getattr(owner, "rawlink", None) or getattr(owner, "link", None)
-        if link is not None:
-            link(self._end)
-        else:
-            self._sweep_ended()
-            self._raw.append(ref(owner))
-        return record
-
-    def _end(self, greenlet: Any, *_: object) -> None:
-        greenlet.__dict__.pop(self._key, None)
-
-    def _sweep_ended(self) -> None:
-        """Drop what ended raw greenlets still hold: nothing calls back at their end.
-
-        Bounded work: so many of the known ones a call, in turn, and few that live, each of which
-        is a miss of the processor's cache.
-        """
-        living = 0
-        for _ in range(min(_SWEPT_AT_ONCE, len(self._raw))):
-            try:
-                reference = self._raw.popleft()
-            except IndexError:  # another thread sweeps too
-                return
-            greenlet = reference()
-            if greenlet is None:
-                continue
-            if greenlet.dead:
-                self._end(greenlet)
-                continue
-            self._raw.append(reference)
-            living += 1
-            if living == _LIVING_AT_ONCE:
-                return
-
-    def _check_hub(self, greenlet: Any) -> None:
-        running = _hub_of(greenlet)
-        if self.hub is not None and running not in (None, self.hub):
-            raise HubMismatchError(self.hub, str(running))
-
-
-_SWEPT_AT_ONCE: Final = 64
-_LIVING_AT_ONCE: Final = 4  # more than the one that each call adds
-
-
-def _hub_of(greenlet: Any) -> str | None:
-    """Name the hub that runs ``greenlet``: "gevent", "eventlet" or None (a raw greenlet)."""
-    top = greenlet
-    while top.parent is not None and top.parent.parent is not None:
-        top = top.parent
-    if type(top).__module__.startswith("gevent."):
-        return "gevent"
-    hubs = sys.modules.get("eventlet.hubs")
-    hub = getattr(getattr(hubs, "_threadlocal", None), "hub", None)
-    return "eventlet" if hub is not None and hub.greenlet is top else None
 
 
 class TaskIdent(Ident):

@@ -25,9 +25,12 @@ import itertools
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
-from .. import ident as _ident
 from ..ident.by_equality import SharedValues
+from ..ident.default import decided_default, follow, get_default
+from ..ident.greenlet import GreenletIdent
+from ..ident.named import resolve
 from ..ident.record import RawLocal, Seen, living_values
+from ..ident.strategy import THREAD, ContextIdent, ThreadIdent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,7 +212,7 @@ class _RecordStorage:
     def _setdefault(self, owner: object, value: Any) -> Any:
         if self.ident.knows_by_equality(owner):
             return self._shared.setdefault(owner, value)
-        if type(value) is dict and owner is not _ident.THREAD and not gc.is_tracked(owner):
+        if type(value) is dict and owner is not THREAD and not gc.is_tracked(owner):
             value = Seen(value)  # of a greenlet, which may be among its own values
         return getattr(self.ident.record_of(owner), self._map).setdefault(self.key, value)
 
@@ -238,27 +241,27 @@ class OwnerStorage(_RecordStorage):
 
     def get(self) -> Any:
         owner = self.ident.owner()
-        if owner is _ident.THREAD:
+        if owner is THREAD:
             return self._thread.get()
         record = self.ident.find_record(owner)
         return self._get_shared(owner) if record is None else record.fixed.get(self.key)
 
     def set(self, value: Any) -> None:
         owner = self.ident.owner()
-        if owner is _ident.THREAD:
+        if owner is THREAD:
             self._thread.set(value)
         else:
             self._set(owner, value)
 
     def setdefault(self, value: Any) -> Any:
         owner = self.ident.owner()
-        if owner is _ident.THREAD:
+        if owner is THREAD:
             return self._thread.setdefault(value)
         return self._setdefault(owner, value)
 
     def clear(self) -> None:
         owner = self.ident.owner()
-        if owner is _ident.THREAD:
+        if owner is THREAD:
             self._thread.clear()
         else:
             self._clear(owner)
@@ -331,7 +334,7 @@ class Slot:
         self._holder: ref[Holder] | None = None
         self.unbind()
         if storage is None:
-            _ident.follow(self)
+            follow(self)
         else:
             self._bind(storage)
 
@@ -351,7 +354,7 @@ class Slot:
         if self.storage is not None:
             return self.storage
         # Several threads may write first at once; setdefault lets one decide for all.
-        made = _make_storage(_ident.get_default(), carry=True)
+        made = _make_storage(get_default(), carry=True)
         return self._bind(self._chosen.setdefault("storage", made))
 
     def _bind(self, storage: Storage) -> Storage:
@@ -390,7 +393,7 @@ class Slot:
         """Return the strategy, for a message; an undecided one stays so, unlike with a write."""
         if self.storage is not None:
             return self.storage.ident
-        return _ident.decided_default() or _ident.resolve("context")
+        return decided_default() or resolve("context")
 
     def mark_storage(self) -> Storage:
         """Return where scopes put their marks: the same owners, another value."""
@@ -438,7 +441,7 @@ def make_slot(
     :param empty: what the user's ContextVar holds when it holds nothing.
     """
     if var is None:
-        storage = None if ident is None else _make_storage(_ident.resolve(ident), carry)
+        storage = None if ident is None else _make_storage(resolve(ident), carry)
         return Slot(holder, name, storage)
     label = _label(holder, name)
     if not isinstance(var, ContextVar):
@@ -451,15 +454,15 @@ def make_slot(
             f"{label} takes a ContextVar or an ident, not both: with a ContextVar the "
             "strategy is context."
         )
-    return Slot(holder, name, VarStorage(_ident.resolve("context"), var, empty))
+    return Slot(holder, name, VarStorage(resolve("context"), var, empty))
 
 
 def _make_storage(ident: Ident, carry: bool) -> Storage:
-    if isinstance(ident, _ident.ContextIdent):
+    if isinstance(ident, ContextIdent):
         return ContextStorage(ident)
     if carry:
         return CarriedStorage(ident)
-    return ThreadStorage(ident) if isinstance(ident, _ident.ThreadIdent) else OwnerStorage(ident)
+    return ThreadStorage(ident) if isinstance(ident, ThreadIdent) else OwnerStorage(ident)
 
 
 def plan(storage: Storage) -> tuple[str, object, object, object, object, object]:
@@ -477,8 +480,8 @@ def plan(storage: Storage) -> tuple[str, object, object, object, object, object]
     if type(storage) is ThreadStorage:
         return "thread", None, storage._raw, None, None, None
     ident = storage.ident
-    if type(ident) is _ident.ThreadIdent and type(storage) is CarriedStorage:
+    if type(ident) is ThreadIdent and type(storage) is CarriedStorage:
         return "thread", None, None, None, None, None
-    if type(ident) is _ident.GreenletIdent and isinstance(storage, _RecordStorage):
+    if type(ident) is GreenletIdent and isinstance(storage, _RecordStorage):
         return "greenlet", None, None, ident._key, storage._map, storage.key
     return "other", None, None, None, None, None

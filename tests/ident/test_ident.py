@@ -25,6 +25,7 @@ import greenlet
 import pytest
 
 from ctxlocal import errors, ident
+from ctxlocal.ident import default as default_module
 
 
 def whole(text: str) -> str:
@@ -965,13 +966,13 @@ def test_all_contexts_are_looked_for_once(
             impl.release_local(local)
 
     write_and_release()
-    find, calls = ident._living_contexts, []
+    find, calls = default_module._living_contexts, []
 
     def counted() -> list[Context]:
         calls.append(1)
         return find()
 
-    monkeypatch.setattr(ident, "_living_contexts", counted)
+    monkeypatch.setattr(default_module, "_living_contexts", counted)
     ident.set_default("thread")
     assert calls == [1]
 

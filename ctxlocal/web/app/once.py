@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ...ident.strategy import _hub_of
+from ...ident.greenlet import hub_of
 from ..context import RequestContext
 
 
@@ -69,7 +69,7 @@ async def _wait_async(running: Future[None]) -> None:
 
 def _wait(running: Future[None]) -> None:
     greenlet = sys.modules.get("greenlet")
-    hub = None if greenlet is None else _hub_of(greenlet.getcurrent())
+    hub = None if greenlet is None else hub_of(greenlet.getcurrent())
     if hub is None:
         running.result()
         return
