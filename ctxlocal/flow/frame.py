@@ -14,13 +14,13 @@ from contextvars import Context, copy_context
 
 from .._run_all import run_all
 from ..errors import FrameBusyError, FrameClosedError
-from ..ident.by_equality import carried_by, shared_values
 from ..ident.default import get_default
 from ..ident.record import Values, thread_token
 from ..ident.strategy import ContextIdent
+from ..ident.travel import strategies, travelling_storage, travelling_strategies
 from ..local import Latch, exchanged
-from ..local.storage import carriers, carrying, clear_context
-from .swap import exchange_for
+from ..local.storage import clear_context
+from .swap import swap_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,8 +201,8 @@ class Snapshot:
             if since._context.get(var, self) is not value:
                 var.set(value)
         for key in {*since._cells, *self._cells}:
-            if (ident := carriers.get(key)) is not None:  # None: the Local is gone
-                place, at = _place(ident, key)
+            if (storage := travelling_storage(key)) is not None:  # None: the Local is gone
+                place, at = storage.place()
                 _put_back(place, at, since._cells.get(key), self._cells.get(key))
 
     def _copied(self) -> Values:
@@ -220,20 +220,12 @@ def _copy(source: dict[int, Any], target: Values) -> None:
 def _carried() -> Values:
     """Return a copy of the values that the current owners carry."""
     values = Values()
-    for ident, owner in _carrying():
-        if ident.knows_by_equality(owner):
-            _copy(carried_by(owner, ident.frames), values)
-        elif (record := ident.existing_record(owner)) is not None:
+    for ident, owner in _travelling():
+        if (record := ident.existing_record(owner)) is not None:
             _copy(record.carried, values)
+        elif ident.knows_by_equality(owner):
+            _copy(ident.travel.values_by_equality(owner), values)
     return values
-
-
-def _place(ident: Ident, key: int) -> tuple[Any, Any]:
-    """Return the map that has the current owner's value of a storage, and its key there."""
-    owner = ident.owner()
-    if ident.knows_by_equality(owner):
-        return shared_values(key) or {}, owner  # {}: the Local has gone meanwhile
-    return ident.record_of(owner).carried, key
 
 
 def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
@@ -251,44 +243,41 @@ def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
                 namespace[name] = value
 
 
-def _carrying() -> list[tuple[Ident, object]]:
-    """Return (strategy, current owner) for each strategy that carries something.
+def _travelling() -> list[tuple[Ident, object]]:
+    """Return (strategy, current owner) for each strategy under which something travels.
 
-    The default does so even if nothing follows it yet: the first write may come inside.
+    The default is one of them even if nothing follows it yet: the first write may come inside.
     """
     default = get_default()
-    if not carriers and isinstance(default, ContextIdent):
+    if not strategies and isinstance(default, ContextIdent):
         return []
-    known = [reference() for reference in list(carrying.values())]
-    strategies = {default, *(ident for ident in known if ident is not None and ident.travelling)}
-    return [(ident, ident.owner()) for ident in strategies if not isinstance(ident, ContextIdent)]
+    found = {default, *travelling_strategies()}
+    return [(ident, ident.owner()) for ident in found if not isinstance(ident, ContextIdent)]
 
 
 def call_in(
     context: Context, values: Values, function: Callable[..., R], args: Any, kwargs: Any
 ) -> R:
     """Call ``function`` in ``context``, with ``values`` exchanged for what the owner carries."""
-    carrying = _carrying()
-    if not carrying:
+    owners = _travelling()
+    if not owners:
         return context.run(function, *args, **kwargs)
-    swaps = [exchange_for(ident, owner) for ident, owner in carrying]
-    return context.run(_call_with, swaps, values, function, args, kwargs)
+    here = thread_token(), _current_greenlet()
+    swaps = [swap_for(ident, owner, values, *here) for ident, owner in owners]
+    return context.run(_call_with, swaps, function, args, kwargs)
 
 
-def _call_with(
-    swaps: list[Swap], values: Values, function: Callable[..., R], args: Any, kwargs: Any
-) -> R:
-    flow = (thread_token(), _current_greenlet())
+def _call_with(swaps: list[Swap], function: Callable[..., R], args: Any, kwargs: Any) -> R:
     entered: list[Swap] = []
     try:
         for swap in swaps:
-            swap.enter(values, flow)
+            swap.enter()
             entered.append(swap)
         exchanged()
         return function(*args, **kwargs)
     finally:
         for swap in reversed(entered):
-            swap.leave(values)
+            swap.leave()
         exchanged()
 
 

@@ -17,9 +17,13 @@ from _weakref import ref  # the module weakref takes 1.5 ms, of which nothing el
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Any, TypeAlias
+    from typing import Any, Protocol
 
-    Flow: TypeAlias = tuple[object, ref[Any] | None]  # a thread's token, and weakly a greenlet
+    class Inside(Protocol):
+        """What an owner that is inside a frame has there."""
+
+        values: Values
+        thread: object  # the token of the one that entered the frame
 
 
 def _raw_local_type() -> type:
@@ -126,19 +130,19 @@ class Record:
     """All values of one owner; an owner known by equality has no record (by_equality.py).
 
     ``fixed`` are the values that stay with the owner; ``carried`` those that
-    travel with snapshots and frames, which exchange the map whole. ``flow`` is
-    the thread and greenlet inside a frame that has exchanged it, or None.
+    travel with snapshots and frames, which exchange the map whole. ``inside`` is
+    the exchange that a frame has made of it, the last one; else None.
 
     :param owner: the owner of the values; None for a thread.
     :param thread: the token of the thread that the values die with in a forked child, or None.
     """
 
-    __slots__ = ("__weakref__", "carried", "fixed", "flow", "owner", "token")
+    __slots__ = ("__weakref__", "carried", "fixed", "inside", "owner", "token")
 
     def __init__(self, owner: object = None, thread: object = None) -> None:
         self.fixed = Values(thread)
         self.carried = Values(thread)
-        self.flow: Flow | None = None
+        self.inside: Any = None
         self.token: OwnerToken | None = None
         self.owner = None if owner is None else ref(owner)
 

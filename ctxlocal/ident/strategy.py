@@ -13,13 +13,12 @@ from contextvars import Context, ContextVar
 
 from ..errors import IdentCallableError, endless
 from .record import EqualToken, OwnerToken, Record, thread_record, thread_token
+from .travel import Travel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from typing import Any, Final
-
-    from .by_equality import Frames
 
 THREAD: Final = object()  # the owner that owner() gives where the thread itself is it
 RECORD_KEY: Final = "_ctxlocal"  # of the Record in an owner's __dict__
@@ -38,8 +37,7 @@ class Ident:
 
     def __init__(self) -> None:
         self._by_id: dict[int, tuple[ref[Any], Record]] = {}
-        self.frames: Frames = {}  # that owners known by equality are inside
-        self.travelling: dict[int, None] = {}  # keys of the storages under it that travel
+        self.travel = Travel()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"

@@ -10,7 +10,8 @@ OwnerStorage       in the ``fixed`` map of the owner's Record
 CarriedStorage     in the ``carried`` map, which snapshots and frames exchange
 =================  ==============================================================
 
-The last two keep the values of owners known by equality themselves (SharedValues).
+The last two keep the values of owners known by equality themselves (ValuesByOwner): which of
+the two an owner is, ``place`` and ``_existing_place`` tell, and nothing else asks.
 
 In the first two a value is shared with every Context copied since, so it is
 never changed in place (``is_copy_on_write``): another value is set instead. A Slot puts a
@@ -25,7 +26,8 @@ import itertools
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
-from ..ident.by_equality import SharedValues
+from ..ident import travel
+from ..ident.by_equality import ValuesByOwner
 from ..ident.default import decided_default, follow, get_default
 from ..ident.greenlet import GreenletIdent
 from ..ident.named import resolve
@@ -184,43 +186,57 @@ _keys = itertools.count(1)  # never reused, unlike id()
 
 
 class _RecordStorage:
-    """The base of the two kinds of storage that keep their values in Records."""
+    """The base of the two kinds of storage that keep their values with their owners."""
 
-    __slots__ = ("__weakref__", "_shared", "ident", "key")
+    __slots__ = ("__weakref__", "by_owner", "ident", "key")
     is_copy_on_write = False
     _map: str  # which map of the Record
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
         self.key = next(_keys)
-        self._shared = SharedValues(self.key, ident.frames if self._map == "carried" else {})
+        self.by_owner = ValuesByOwner()
 
     def sibling(self) -> Storage:
         return type(self)(self.ident)  # type: ignore[return-value]  # both kinds are Storages
 
-    def _get_shared(self, owner: object) -> Any:
-        return self._shared.get(owner) if self.ident.knows_by_equality(owner) else None
+    def _place_of(self, owner: object) -> tuple[Any, Any]:
+        """Return the map that has the owner's value, and its key there; it gets a Record."""
+        if (record := self.ident.existing_record(owner)) is None:
+            if self.ident.knows_by_equality(owner):
+                return self._place_by_equality(owner)
+            record = self.ident.make_record(owner)
+        return getattr(record, self._map), self.key
+
+    def _existing_place_of(self, owner: object) -> tuple[Any, Any]:
+        """Return the same for a look; of an owner that has no Record, an empty map."""
+        if (record := self.ident.existing_record(owner)) is not None:
+            return getattr(record, self._map), self.key
+        return self._place_by_equality(owner) if self.ident.knows_by_equality(owner) else ({}, None)
+
+    def _place_by_equality(self, owner: object) -> tuple[Any, Any]:
+        return self.by_owner, owner
+
+    def _get(self, owner: object) -> Any:
+        values, key = self._existing_place_of(owner)
+        return values.get(key)
 
     def _set(self, owner: object, value: Any) -> None:
         if value is None:
             self._clear(owner)
-        elif self.ident.knows_by_equality(owner):
-            self._shared[owner] = value
         else:
-            getattr(self.ident.record_of(owner), self._map)[self.key] = value
+            values, key = self._place_of(owner)
+            values[key] = value
 
     def _setdefault(self, owner: object, value: Any) -> Any:
-        if self.ident.knows_by_equality(owner):
-            return self._shared.setdefault(owner, value)
+        values, key = self._place_of(owner)
         if type(value) is dict and owner is not THREAD and not gc.is_tracked(owner):
             value = Seen(value)  # of a greenlet, which may be among its own values
-        return getattr(self.ident.record_of(owner), self._map).setdefault(self.key, value)
+        return values.setdefault(key, value)
 
     def _clear(self, owner: object) -> None:
-        if self.ident.knows_by_equality(owner):
-            self._shared.pop(owner, None)
-        elif (record := self.ident.existing_record(owner)) is not None:
-            getattr(record, self._map).pop(self.key, None)
+        values, key = self._existing_place_of(owner)
+        values.pop(key, None)
 
     def __del__(self) -> None:
         if living_values is None:  # the interpreter is ending
@@ -244,7 +260,7 @@ class OwnerStorage(_RecordStorage):
         if owner is THREAD:
             return self._thread.get()
         record = self.ident.find_record(owner)
-        return self._get_shared(owner) if record is None else record.fixed.get(self.key)
+        return self._get(owner) if record is None else record.fixed.get(self.key)
 
     def set(self, value: Any) -> None:
         owner = self.ident.owner()
@@ -275,16 +291,12 @@ class CarriedStorage(_RecordStorage):
 
     def __init__(self, ident: Ident) -> None:
         super().__init__(ident)
-        carriers[self.key] = ident
-        ident.travelling[self.key] = None
-        strategy = id(ident)
-        forget = carrying.pop  # at the interpreter's end the global may be gone before the strategy
-        carrying.setdefault(strategy, ref(ident, lambda _: forget(strategy, None)))
+        travel.add(self)
 
     def get(self) -> Any:
         owner = self.ident.owner()
         record = self.ident.existing_record(owner)
-        return self._get_shared(owner) if record is None else record.carried.get(self.key)
+        return self._get(owner) if record is None else record.carried.get(self.key)
 
     def set(self, value: Any) -> None:
         self._set(self.ident.owner(), value)
@@ -295,22 +307,23 @@ class CarriedStorage(_RecordStorage):
     def clear(self) -> None:
         self._clear(self.ident.owner())
 
+    def place(self) -> tuple[Any, Any]:
+        """Return the map that has the current owner's value, and its key there."""
+        return self._place_of(self.ident.owner())
+
+    def _place_by_equality(self, owner: object) -> tuple[Any, Any]:
+        inside = self.ident.travel.inside.get(owner)
+        return (self.by_owner, owner) if inside is None else (inside.values, self.key)
+
     def is_live(self, contexts: object) -> bool:
         """Whether any living owner, frame or snapshot holds something. O(owners)."""
-        return self._shared.is_live() or any(values.get(self.key) for values in living_values())
+        return self.by_owner.is_live() or any(values.get(self.key) for values in living_values())
 
     def __del__(self) -> None:
-        if carriers is None:  # the interpreter is ending
+        if travel is None:  # the interpreter is ending
             return
-        carriers.pop(self.key, None)
-        self.ident.travelling.pop(self.key, None)
+        travel.remove(self)
         super().__del__()
-
-
-# The strategy of each storage that travels, by the storage's key; and every strategy that ever had
-# one, weakly: they are few, and at each step a frame looks which of them have one now.
-carriers: dict[int, Ident] = {}
-carrying: dict[int, ref[Ident]] = {}
 
 
 def _nothing() -> None:

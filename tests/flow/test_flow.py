@@ -20,7 +20,7 @@ import greenlet
 import pytest
 
 from ctxlocal import errors
-from ctxlocal.local.storage import carriers, carrying
+from ctxlocal.ident.travel import strategies, travelling_strategies
 
 foreign: ContextVar[str] = ContextVar("foreign")
 
@@ -491,7 +491,7 @@ def test_the_first_write_ever_made_inside_does_not_stay(
     impl: ModuleType, default: Any, way: str
 ) -> None:
     """A Local finds its strategy at the first write, which may well be in the first request."""
-    assert not carriers
+    assert not travelling_strategies()
     local, stack = impl.Local(), impl.LocalStack()
 
     def first() -> None:
@@ -1259,13 +1259,16 @@ def test_a_frame_exchanges_one_map_for_a_strategy_however_many_locals_use_it(
         return "one"
 
     strategy = impl.ident.resolve(who)
-    before = len(carrying)
+    before, known = travelling_strategies(), len(strategies)
     locals_ = [impl.Local(ident=strategy, carry=True) for _ in range(10)]
-    assert len(carrying) == before + 1
-    assert len(strategy.travelling) == 10
+    assert travelling_strategies() == [*before, strategy]
+    assert len(strategies) == known + 1
+    assert len(strategy.travel.storages) == 10
     del locals_
     gc.collect()
-    assert not strategy.travelling
+    assert not strategy.travel.storages
+    reference = weakref.ref(strategy)
     del strategy
     gc.collect()
-    assert len(carrying) == before
+    assert (travelling_strategies(), len(strategies)) == (before, known)
+    assert reference() is None

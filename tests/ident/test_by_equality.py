@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import ModuleType
@@ -21,8 +21,9 @@ import pytest
 
 from ctxlocal import flow
 from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
-from ctxlocal.flow.swap import SharedSwap
+from ctxlocal.flow.swap import SwapByEquality
 from ctxlocal.ident.record import Values
+from ctxlocal.ident.travel import Travel
 
 
 def who() -> str:
@@ -170,7 +171,7 @@ def test_neither_a_snapshot_nor_a_frame_leaves_anything(impl: ModuleType) -> Non
     local = impl.Local()
     flow.Frame().run(setattr, local, "value", 1)
     flow.snapshot().run(setattr, local, "value", 1)
-    assert impl.ident.get_default().frames == {}
+    assert impl.ident.get_default().travel.inside == {}
     assert not hasattr(local, "value")
     impl.ident.set_default("thread")  # refused if there were a live value
 
@@ -222,19 +223,18 @@ def test_a_second_greenlet_of_an_owner_is_refused_a_frame(impl: ModuleType, owne
 
 
 def test_who_leaves_takes_away_nothing_but_its_own() -> None:
-    frames: dict[Hashable, Any] = {}
-    flow_of_this = (threading.get_ident(), None)
-    mine, others = Values(), (Values(), flow_of_this)
-    swap = SharedSwap(frames, "one")
-    swap.enter(mine, flow_of_this)
-    assert frames["one"][0] is mine
-    frames["one"] = others  # as a greenlet that works on, past the frame of its parent
-    swap.leave(mine)
-    assert frames == {"one": others}
-    swap.enter(mine, flow_of_this)
-    frames.clear()  # as in a forked process, where the others are gone
-    swap.leave(mine)
-    assert frames == {}
+    travel = Travel()
+    thread = object()
+    mine, others = (SwapByEquality(travel, "one", Values(), thread, None) for _ in range(2))
+    mine.enter()
+    assert travel.inside["one"] is mine
+    travel.inside["one"] = others  # as a greenlet that works on, past the frame of its parent
+    mine.leave()
+    assert travel.inside == {"one": others}
+    mine.enter()
+    travel.inside.clear()  # as in a forked process, where the others are gone
+    mine.leave()
+    assert travel.inside == {}
 
 
 def test_the_first_value_inside_a_frame_is_the_frames(impl: ModuleType) -> None:

@@ -981,11 +981,11 @@ def test_a_strategy_that_outlives_the_modules_ends_in_silence(twin: dict[str, st
     code = """
         import os
         from ctxlocal import Local, ident
-        from ctxlocal.flow import frame
+        from ctxlocal.ident import travel
         from ctxlocal.local import storage
         class Own(ident.ThreadIdent): pass
         # Of modules that are referred to, the last imported loses its names first.
-        os.kept = [storage, frame.carrying, Local(ident=Own(), carry=True)]
+        os.kept = [storage, travel.strategies, Local(ident=Own(), carry=True)]
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
