@@ -2,6 +2,11 @@
 
 An owner that has a Record has one map in it, which is exchanged. One that is known by equality
 has none (by_equality.py): it is entered in its strategy's Travel as long as it is inside.
+
+Swaps of one owner lie one above the other, as its frames are nested, and the last one to enter
+leaves first; but for greenlets. One that works for its parent may still be inside when the parent
+leaves, and an abandoned one leaves late. Such a swap is taken out from beneath the next one, which
+then puts back what this one would have.
 """
 
 from __future__ import annotations
@@ -38,12 +43,12 @@ class Swap:
     """
 
     __slots__ = ("below", "greenlet", "thread", "values")
-    below: Swap | None  # of the same owner, whose frame this one's is nested in
 
     def __init__(self, values: Values, thread: object, greenlet: ref[Any] | None) -> None:
         self.values = values
         self.thread = thread
         self.greenlet = greenlet
+        self.below: Swap | None = None  # of the same owner, whose frame this one's is nested in
 
     def enter(self) -> None:
         """Put the values in place of what the owner carries.
@@ -53,8 +58,14 @@ class Swap:
         raise NotImplementedError
 
     def leave(self) -> None:
-        """Put back what the owner carried before, if the values are still in place."""
+        """Put back what the owner carried before, or let the swap above this one do so."""
         raise NotImplementedError
+
+    def _above(self, top: Any) -> Any:
+        """Return the swap next above this one; None: it is in place no longer, as after a fork."""
+        while top is not None and top.below is not self:
+            top = top.below
+        return top
 
     def _refuse_others(self, inside: Swap, *, is_thread: bool) -> None:
         if inside.thread is not self.thread:
@@ -102,17 +113,17 @@ class RecordSwap(Swap):
 
     def enter(self) -> None:
         record = self._record
-        self.below = record.inside
-        if self.below is not None:
-            self._refuse_others(self.below, is_thread=record is thread_record())
-        self._former = record.carried
+        if record.inside is not None:
+            self._refuse_others(record.inside, is_thread=record is thread_record())
+        self.below, self._former = record.inside, record.carried
         record.carried, record.inside = self.values, self
 
     def leave(self) -> None:
         record = self._record
-        # An abandoned greenlet may come here late, when the thread has gone on.
         if record.inside is self:
             record.carried, record.inside = self._former, self.below
+        elif (above := self._above(record.inside)) is not None:
+            above.below, above._former = self.below, self._former
 
 
 class SwapByEquality(Swap):
@@ -135,15 +146,17 @@ class SwapByEquality(Swap):
     def enter(self) -> None:
         # Of several threads one is first.
         inside: Any = self._travel.inside.setdefault(self._owner, self)
-        self.below = None if inside is self else inside
-        if self.below is not None:
-            self._refuse_others(self.below, is_thread=False)
+        if inside is not self:
+            self._refuse_others(inside, is_thread=False)
+            self.below = inside
             self._travel.inside[self._owner] = self
 
     def leave(self) -> None:
-        if self._travel.inside.get(self._owner) is not self:
-            return
-        if self.below is None:
-            self._travel.inside.pop(self._owner, None)
+        inside = self._travel.inside
+        if (top := inside.get(self._owner)) is not self:
+            if (above := self._above(top)) is not None:
+                above.below = self.below
+        elif self.below is None:
+            inside.pop(self._owner, None)
         else:
-            self._travel.inside[self._owner] = self.below
+            inside[self._owner] = self.below

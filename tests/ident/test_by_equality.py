@@ -269,6 +269,58 @@ def test_a_greenlet_may_work_for_the_frame_of_its_parent(impl: ModuleType) -> No
     assert seen == ["the parent's"]
 
 
+@pytest.mark.parametrize("owner", ["known by equality", Mock()])
+def test_a_greenlet_that_outlasts_the_frame_of_its_parent_leaves_nothing_of_it(
+    impl: ModuleType, owner: Any
+) -> None:
+    impl.ident.set_default(lambda: owner)
+    local = impl.Local()
+    local.value = "own"
+    main = greenlet.getcurrent()
+
+    def wait() -> str:
+        local.value = "the child's"
+        main.switch()
+        return str(local.value)
+
+    child = greenlet.greenlet(lambda: flow.Frame().run(wait))
+
+    def step() -> None:
+        local.value = "the parent's"
+        child.switch()
+
+    flow.Frame().run(step)
+    assert child.switch() == "the child's"
+    assert local.value == "own"
+
+
+@pytest.mark.parametrize("owner", ["known by equality", Mock()])
+def test_frames_of_greenlets_within_greenlets_may_end_in_any_order(
+    impl: ModuleType, owner: Any
+) -> None:
+    impl.ident.set_default(lambda: owner)
+    local = impl.Local()
+    local.value = "own"
+    main = greenlet.getcurrent()
+    second: list[greenlet.greenlet] = []
+
+    def outlast() -> None:
+        second.append(greenlet.greenlet(lambda: flow.Frame().run(wait)))
+        second[0].switch()
+
+    def wait() -> None:
+        local.value = "the innermost's"
+        main.switch()
+
+    first = greenlet.greenlet(lambda: flow.Frame().run(outlast))
+    flow.Frame().run(first.switch)
+    first.switch()
+    assert (first.dead, second[0].dead) == (True, False)
+    assert local.value == "the innermost's"
+    second[0].switch()
+    assert local.value == "own"
+
+
 FORK = """
     import os, threading
     import ctxlocal
