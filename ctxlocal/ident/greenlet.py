@@ -30,7 +30,7 @@ class GreenletIdent(Ident):
         self.hub = hub
         self.name = hub or "greenlet"
         # Of its own, so that no record made under another name spares the check of the hub.
-        self._key = RECORD_KEY if hub is None else f"{RECORD_KEY}_{hub}"
+        self.record_key = RECORD_KEY if hub is None else f"{RECORD_KEY}_{hub}"
         try:
             if hub is not None:
                 __import__(hub)
@@ -54,14 +54,14 @@ class GreenletIdent(Ident):
 
     def find_record(self, owner: Any) -> Record | None:
         """Return the record in the greenlet's ``__dict__``."""
-        record: Record | None = owner.__dict__.get(self._key)
+        record: Record | None = owner.__dict__.get(self.record_key)
         return record
 
     def make_record(self, owner: Any) -> Record:
         """Give the greenlet a record that is dropped when the greenlet ends."""
         if self.hub is not None:
             self._check_hub(owner)
-        record = owner.__dict__[self._key] = Record(owner, thread_token())
+        record = owner.__dict__[self.record_key] = Record(owner, thread_token())
         # gevent's greenlets have rawlink, eventlet's link; both call back at the end.
         link = getattr(owner, "rawlink", None) or getattr(owner, "link", None)
         if link is not None:
@@ -72,7 +72,7 @@ class GreenletIdent(Ident):
         return record
 
     def _end(self, greenlet: Any, *_: object) -> None:
-        greenlet.__dict__.pop(self._key, None)
+        greenlet.__dict__.pop(self.record_key, None)
 
     def _sweep_ended(self) -> None:
         """Drop what ended raw greenlets still hold: nothing calls back at their end.

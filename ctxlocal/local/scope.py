@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .storage import Slot, Storage
+    from .slot import Slot
+    from .storage import Storage
 
 
 def _ignore(error: ScopeLostError) -> None:

@@ -14,23 +14,19 @@ The last two keep the values of owners known by equality themselves (ValuesByOwn
 the two an owner is, ``place`` and ``_existing_place`` tell, and nothing else asks.
 
 In the first two a value is shared with every Context copied since, so it is
-never changed in place (``is_copy_on_write``): another value is set instead. A Slot puts a
-storage behind a Local, at once or, where it follows the application's default,
-at the first write.
+never changed in place (``is_copy_on_write``): another value is set instead. A Slot (slot.py)
+puts a storage behind a Local.
 """
 
 from __future__ import annotations
 
 import gc
 import itertools
-from _weakref import ref  # without what else weakref imports
 from contextvars import Context, ContextVar
 
 from ..ident import travel
 from ..ident.by_equality import ValuesByOwner
-from ..ident.default import decided_default, follow, get_default
 from ..ident.greenlet import GreenletIdent
-from ..ident.named import resolve
 from ..ident.record import RawLocal, Seen, living_values
 from ..ident.strategy import THREAD, ContextIdent, ThreadIdent
 
@@ -39,15 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from ..ident import Ident, IdentLike
-
-    class Holder(Protocol):
-        """A Local or LocalStack that remembers something of its storage."""
-
-        def _ctxlocal_renew(self) -> None: ...
+    from ..ident import Ident
 
     class Storage(Protocol):
-        """At most one value for the current owner."""
+        """At most one value for the current owner.
+
+        ``sibling`` makes another storage for the same owners. ``shortcut`` tells how the native
+        twin finds the value without asking the storage, by its kind: ("context", ContextVar),
+        ("var", ContextVar), ("thread", values of the thread, which it asks the storage for where
+        they are left out), ("greenlet", key of the record in a greenlet's ``__dict__``, which map
+        of the record, key in the map), or ("other",), to be asked each time.
+        """
 
         @property
         def ident(self) -> Ident: ...
@@ -58,6 +56,7 @@ if TYPE_CHECKING:
         def setdefault(self, value: Any) -> Any: ...
         def clear(self) -> None: ...
         def sibling(self) -> Storage: ...
+        def shortcut(self) -> tuple[Any, ...]: ...
 
 
 class Label(str):
@@ -109,6 +108,9 @@ class ContextStorage:
     def sibling(self) -> Storage:
         return ContextStorage(self.ident)
 
+    def shortcut(self) -> tuple[Any, ...]:
+        return "context", self.first
+
 
 _LABEL = Label("ctxlocal")
 
@@ -149,6 +151,9 @@ class VarStorage:
     def sibling(self) -> Storage:
         return ContextStorage(self.ident)
 
+    def shortcut(self) -> tuple[Any, ...]:
+        return "var", self.var
+
 
 class ThreadStorage:
     """A value in the state of each OS thread that has one."""
@@ -177,6 +182,9 @@ class ThreadStorage:
     def sibling(self) -> Storage:
         return ThreadStorage(self.ident)
 
+    def shortcut(self) -> tuple[Any, ...]:
+        return "thread", self._raw
+
 
 class _Raw(RawLocal):
     value: Any = None
@@ -199,6 +207,11 @@ class _RecordStorage:
 
     def sibling(self) -> Storage:
         return type(self)(self.ident)  # type: ignore[return-value]  # both kinds are Storages
+
+    def shortcut(self) -> tuple[Any, ...]:
+        if type(self.ident) is GreenletIdent:
+            return "greenlet", self.ident.record_key, self._map, self.key
+        return ("other",)
 
     def _place_of(self, owner: object) -> tuple[Any, Any]:
         """Return the map that has the owner's value, and its key there; it gets a Record."""
@@ -315,6 +328,9 @@ class CarriedStorage(_RecordStorage):
         inside = self.ident.travel.inside.get(owner)
         return (self.by_owner, owner) if inside is None else (inside.values, self.key)
 
+    def shortcut(self) -> tuple[Any, ...]:
+        return ("thread",) if type(self.ident) is ThreadIdent else super().shortcut()
+
     def is_live(self, contexts: object) -> bool:
         """Whether any living owner, frame or snapshot holds something. O(owners)."""
         return self.by_owner.is_live() or any(values.get(self.key) for values in living_values())
@@ -326,175 +342,13 @@ class CarriedStorage(_RecordStorage):
         super().__del__()
 
 
-def _nothing() -> None:
-    """Read a slot to which nothing was ever written."""
+def make_storage(ident: Ident, carry: bool) -> Storage:
+    """Return a storage for the owners of a strategy.
 
-
-class Slot:
-    """The storage behind a Local, which may be chosen late.
-
-    :param holder: the Local or LocalStack.
-    :param name: names it in messages; None: its class and address do.
-    :param storage: None follows the application's default.
+    :param carry: whether its values travel with snapshots and frames. Those in Contexts do.
     """
-
-    storage: Storage | None
-
-    def __init__(self, holder: object, name: str | None, storage: Storage | None) -> None:
-        self.name = name
-        self.label = _label(holder, name)
-        self.follows = storage is None
-        self._holder: ref[Holder] | None = None
-        self.unbind()
-        if storage is None:
-            follow(self)
-        else:
-            self._bind(storage)
-
-    def twin(self, holder: object) -> Slot:
-        """Return another slot of the same strategy and name, for another Local."""
-        return Slot(holder, self.name, None if self.follows else self.bound().sibling())
-
-    def unbind(self) -> None:
-        """Forget the strategy and the values; the next write asks for the default anew."""
-        self.storage = None
-        self.get: Callable[[], Any] = _nothing
-        self._chosen: dict[str, Storage] = {}
-        self._renew_holder()
-
-    def bound(self) -> Storage:
-        """Return the storage; the first time, the application's default decides which."""
-        if self.storage is not None:
-            return self.storage
-        # Several threads may write first at once; setdefault lets one decide for all.
-        made = _make_storage(get_default(), carry=True)
-        return self._bind(self._chosen.setdefault("storage", made))
-
-    def _bind(self, storage: Storage) -> Storage:
-        self.storage = storage
-        self.get = storage.get
-        return storage
-
-    def serve(self, holder: Holder) -> None:
-        """Make ``holder`` forget what it remembers, now and whenever the strategy changes."""
-        self._holder = ref(holder)
-        self._renew_holder()
-
-    def _renew_holder(self) -> None:
-        holder = None if self._holder is None else self._holder()
-        if holder is not None:
-            holder._ctxlocal_renew()
-
-    def set(self, value: Any) -> None:
-        """Give the current owner another value."""
-        self.bound().set(value)
-
-    def clear(self) -> None:
-        """Take the current owner's value away."""
-        if self.storage is not None:
-            self.storage.clear()
-
-    def is_live(self, contexts: Callable[[], list[Context]]) -> bool:
-        """Whether any living owner has a value. Only for slots that follow the default.
-
-        :param contexts: finds all living Contexts.
-        """
-        storage: Any = self.storage
-        return storage is not None and storage.is_live(contexts)
-
-    def strategy(self) -> Ident:
-        """Return the strategy, for a message; an undecided one stays so, unlike with a write."""
-        if self.storage is not None:
-            return self.storage.ident
-        return decided_default() or resolve("context")
-
-    def mark_storage(self) -> Storage:
-        """Return where scopes put their marks: the same owners, another value."""
-        found = self._chosen.get("marks")
-        return found or self._chosen.setdefault("marks", self.bound().sibling())
-
-
-def _label(holder: object, name: str | None) -> str:
-    kind = type(holder).__name__
-    return f"{kind} at {id(holder):#x}" if name is None else f"{kind} {name!r}"
-
-
-def subject(holder: object, slot: str) -> str:
-    """Return what a message calls a Local or LocalStack: its label where it has a name.
-
-    An address tells nobody which one it is, so the others are called as Python would.
-
-    :param slot: the attribute that holds the Slot; it is not there before ``__init__``.
-    """
-    try:
-        found: Slot | None = object.__getattribute__(holder, slot)
-    except AttributeError:
-        found = None
-    if found is None or found.name is None:
-        return f"{type(holder).__name__!r} object"
-    return found.label
-
-
-def make_slot(
-    holder: object,
-    name: str | None,
-    var: ContextVar[Any] | None,
-    ident: IdentLike | None,
-    carry: bool,
-    empty: type,
-) -> Slot:
-    """Return the slot that a Local's arguments mean.
-
-    :param holder: the Local or LocalStack.
-    :param name: as in Slot.
-    :param var: a ContextVar of the user's, or None.
-    :param ident: as in :func:`ctxlocal.ident.resolve`; None follows the default.
-    :param carry: whether the values travel with snapshots and frames although
-        ``ident`` is given.
-    :param empty: what the user's ContextVar holds when it holds nothing.
-    """
-    if var is None:
-        storage = None if ident is None else _make_storage(resolve(ident), carry)
-        return Slot(holder, name, storage)
-    label = _label(holder, name)
-    if not isinstance(var, ContextVar):
-        raise TypeError(
-            f"The first argument of {label} has to be a ContextVar, not {var!r}. "
-            "An identity strategy is given by name: ident=..."
-        )
-    if ident is not None:
-        raise TypeError(
-            f"{label} takes a ContextVar or an ident, not both: with a ContextVar the "
-            "strategy is context."
-        )
-    return Slot(holder, name, VarStorage(resolve("context"), var, empty))
-
-
-def _make_storage(ident: Ident, carry: bool) -> Storage:
     if isinstance(ident, ContextIdent):
         return ContextStorage(ident)
     if carry:
         return CarriedStorage(ident)
     return ThreadStorage(ident) if isinstance(ident, ThreadIdent) else OwnerStorage(ident)
-
-
-def plan(storage: Storage) -> tuple[str, object, object, object, object, object]:
-    """Return how the native twin finds values without asking the storage.
-
-    :returns: (kind, ContextVar, thread-local values, key of the record in a greenlet's
-        ``__dict__``, which map of the record, key in the map); what a kind has no use for is
-        None. The kinds are "context", "var", "thread", "greenlet" and "other": to be asked
-        each time.
-    """
-    if type(storage) is ContextStorage:
-        return "context", storage.first, None, None, None, None
-    if type(storage) is VarStorage:
-        return "var", storage.var, None, None, None, None
-    if type(storage) is ThreadStorage:
-        return "thread", None, storage._raw, None, None, None
-    ident = storage.ident
-    if type(ident) is ThreadIdent and type(storage) is CarriedStorage:
-        return "thread", None, None, None, None, None
-    if type(ident) is GreenletIdent and isinstance(storage, _RecordStorage):
-        return "greenlet", None, None, ident._key, storage._map, storage.key
-    return "other", None, None, None, None, None

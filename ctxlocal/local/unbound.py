@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import ident as _ident
 from ..errors import ResolverError, UnboundAttributeError, UnboundError
-from .storage import subject
+from .slot import subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

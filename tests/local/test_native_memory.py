@@ -1073,7 +1073,7 @@ def endless(module: Any) -> Any:
 
 
 IMPORTS: dict[str, tuple[Callable[[Any], object], ...]] = {
-    "ctxlocal.local.storage": (lambda m: m.Local(), lambda m: m.LocalStack()),
+    "ctxlocal.local.slot": (lambda m: m.Local(), lambda m: m.LocalStack()),
     "ctxlocal.local.values_view": (lambda m: m.Local().__dict__,),
     "ctxlocal.local.scope": (lambda m: m.LocalStack().pushed(5),),
     "functools": (lambda m: m.Local().__dict__,),

@@ -265,34 +265,27 @@ holder_forget_storage(Holder *self)
     }
 }
 
-/* Take up a storage; storage.py's plan() tells what to do with it. */
+/* Take up a storage; its shortcut() tells how its values are found without it. */
 static int
 holder_adopt(Holder *self, PyObject *storage)
 {
     State *state = self->state;
-    PyObject *plan = HELPER(state, plan);
-    if (plan == NULL) {
-        return -1;
-    }
-    Py_INCREF(plan);
-    PyObject *found = PyObject_CallOneArg(plan, storage);
-    Py_DECREF(plan);
+    PyObject *found = PyObject_CallMethodNoArgs(storage, state->str_shortcut);
     if (found == NULL) {
         return -1;
     }
     const char *kind;
-    PyObject *var, *raw, *ident_key, *map_name, *map_key;
-    if (!PyArg_ParseTuple(found, "sOOOOO:plan", &kind, &var, &raw, &ident_key, &map_name,
-                          &map_key)) {
+    PyObject *first = NULL, *map_name = NULL, *map_key = NULL;
+    if (!PyArg_ParseTuple(found, "s|OOO:shortcut", &kind, &first, &map_name, &map_key)) {
         Py_DECREF(found);
         return -1;
     }
     Kind chosen = OTHER;
     uint32_t hash = 0;
-    if (strcmp(kind, "context") == 0 && PyContextVar_CheckExact(var)) {
+    if (strcmp(kind, "context") == 0 && PyContextVar_CheckExact(first)) {
         chosen = CONTEXT;
-        hash = var_hash(var);
-    } else if (strcmp(kind, "var") == 0 && PyContextVar_CheckExact(var)) {
+        hash = var_hash(first);
+    } else if (strcmp(kind, "var") == 0 && PyContextVar_CheckExact(first)) {
         chosen = VAR;
     } else if (strcmp(kind, "thread") == 0) {
         chosen = THREAD;
@@ -304,11 +297,11 @@ holder_adopt(Holder *self, PyObject *storage)
         self->kind = chosen;
         self->hash = hash;
         self->storage = Py_NewRef(storage);
-        self->var = Py_NewRef(var);
-        self->raw = raw == Py_None ? NULL : Py_NewRef(raw);
-        self->ident_key = Py_NewRef(ident_key);
-        self->map_name = Py_NewRef(map_name);
-        self->map_key = Py_NewRef(map_key);
+        self->var = chosen == CONTEXT || chosen == VAR ? Py_NewRef(first) : NULL;
+        self->raw = chosen == THREAD ? Py_XNewRef(first) : NULL;
+        self->ident_key = chosen == GREENLET ? Py_NewRef(first) : NULL;
+        self->map_name = Py_XNewRef(map_name);
+        self->map_key = Py_XNewRef(map_key);
     }
     Py_DECREF(found);
     return 0;

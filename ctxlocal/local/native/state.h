@@ -50,8 +50,7 @@ typedef struct greenlet_api greenlet_api;
 
 /* Python functions and classes that C code calls, by module and name. */
 #define HELPERS(X)                                                       \
-    X(make_slot, "ctxlocal.local.storage", "make_slot")                  \
-    X(plan, "ctxlocal.local.storage", "plan")                            \
+    X(make_slot, "ctxlocal.local.slot", "make_slot")                     \
     X(ValuesView, "ctxlocal.local.values_view", "ValuesView")                \
     X(Pushed, "ctxlocal.local.scope", "Pushed")                          \
     X(partial, "functools", "partial")                                   \
@@ -91,7 +90,7 @@ enum {
     X(_ctxlocal_origin) X(_ctxlocal_options) X(_ctxlocal_slot)                  \
     X(bound) X(storage) X(name) X(label) X(clear) X(get) X(set) X(setdefault) X(twin) \
     X(serve) X(copy) X(items) X(value) X(parent) X(pop) X(push) X(ident)        \
-    X(carry) X(unbound_message)
+    X(carry) X(shortcut) X(unbound_message)
 
 typedef struct State {
     PyObject *module; /* borrowed: it owns this */

@@ -22,7 +22,7 @@ own, properties and classmethods, asks the class again.
 
 from __future__ import annotations
 
-from ..storage import subject
+from ..slot import subject
 from .cell import cell_for
 
 TYPE_CHECKING = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ident.record import SEEN, Seen
-from ..storage import make_slot, subject
+from ..slot import make_slot, subject
 from .attribute import (
     WatchedCells,
     admit,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ...ident import IdentLike
-    from ..storage import Slot
+    from ..slot import Slot
     from .cell import Cell, Pair
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..._generic import Generic, T
 from ...ident.record import SEEN
 from ..scope import Pushed
-from ..storage import make_slot, subject
+from ..slot import make_slot, subject
 from .hook import make_proxy
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ...ident import IdentLike
-    from ..storage import Slot
+    from ..slot import Slot
     from .proxy import LocalProxy
 
 
