@@ -160,7 +160,7 @@ def frame_here() -> Frame:
 async def drive_call(frame: Frame, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
     """Await what ``function(*args)`` returns, in the frame from the call on."""
     try:
-        coroutine, awaited = frame.run(_begin, function, args)
+        coroutine, awaited = frame.run(_take_first_step, function, args)
     except StopIteration as stop:  # it never had to wait
         return stop.value  # type: ignore[no-any-return]
     result: R = await _Driven(frame, coroutine, awaited)
@@ -286,7 +286,9 @@ def _current_greenlet() -> ref[Any] | None:
     return None if greenlet is None else ref(greenlet.getcurrent())
 
 
-def _begin(function: Callable[..., Any], args: Any) -> tuple[Coroutine[Any, Any, Any], Any]:
+def _take_first_step(
+    function: Callable[..., Any], args: Any
+) -> tuple[Coroutine[Any, Any, Any], Any]:
     """Call ``function`` and take the first step; return the coroutine and what it waits for."""
     coroutine = function(*args)
     if not hasattr(coroutine, "send"):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def find(name: str) -> Callable[..., None]:
+def find_signature(name: str) -> Callable[..., None]:
     """Return the function of that qualified name."""
     found: Any = _TOP
     for part in name.split("."):

@@ -76,7 +76,9 @@ refuse_arguments(const char *name, PyObject *self, PyObject *const *args, Py_ssi
                  PyObject *keywords)
 {
     PyObject *module = PyImport_ImportModule("ctxlocal.local.signature");
-    PyObject *function = module == NULL ? NULL : PyObject_CallMethod(module, "find", "s", name);
+    PyObject *function = module == NULL
+        ? NULL
+        : PyObject_CallMethod(module, "find_signature", "s", name);
     PyObject *all = NULL, *named = NULL, *done = NULL;
     Py_XDECREF(module);
     if (function != NULL) {

@@ -143,7 +143,7 @@ local_var_put(Local *self, PyObject *name, PyObject *value)
 
 /* Run a subclass's __init__ if the current owner is new to the Local. */
 static int
-local_begin(Local *self)
+local_run_init_in_new_owner(Local *self)
 {
     if (LIKELY(self->arguments == NULL)) {
         return 0;
@@ -328,7 +328,7 @@ local_write(Local *self, PyObject *name, PyObject *value, PyObject **own, Py_ssi
 static PyObject *
 local_items(Local *self)
 {
-    if (local_begin(self) < 0 || holder_sync((Holder *)self) < 0) {
+    if (local_run_init_in_new_owner(self) < 0 || holder_sync((Holder *)self) < 0) {
         return NULL;
     }
     if (self->kind == VAR) {
@@ -389,7 +389,7 @@ static PyObject *
 local_dict(PyObject *op, void *Py_UNUSED(closure))
 {
     Local *self = (Local *)op;
-    if (holder_bind((Holder *)self) < 0 || local_begin(self) < 0 ||
+    if (holder_bind((Holder *)self) < 0 || local_run_init_in_new_owner(self) < 0 ||
         holder_bind((Holder *)self) < 0) {
         return NULL;
     }
@@ -459,7 +459,7 @@ local_get(Local *self, PyObject *name, int is_quiet)
     /* A class attribute that no value has ever replaced starts no __init__. */
     if (self->arguments != NULL &&
         (found == NULL || names_find(&self->names, exact, 0, NULL) != -1) &&
-        local_begin(self) < 0) {
+        local_run_init_in_new_owner(self) < 0) {
         goto done;
     }
     int has_value = local_value(self, exact, &value, &own, &index);
@@ -527,7 +527,7 @@ local_set(Local *self, PyObject *name, PyObject *value)
     if (exact == NULL) {
         goto done;
     }
-    if (self->arguments != NULL && local_begin(self) < 0) {
+    if (self->arguments != NULL && local_run_init_in_new_owner(self) < 0) {
         goto done;
     }
     if (value == NULL) {
@@ -733,7 +733,7 @@ local_now(PyObject *op, PyObject *name)
         has_value = value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
     } else {
         PyObject *exact = PyUnicode_FromObject(name);
-        has_value = exact == NULL || local_begin(self) < 0
+        has_value = exact == NULL || local_run_init_in_new_owner(self) < 0
             ? -1
             : local_value(self, exact, &value, &own, &index);
         Py_XDECREF(exact);
@@ -777,7 +777,7 @@ view_value(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (!local_check(module, args, count, 2)) {
         return NULL;
     }
-    if (local_begin((Local *)args[0]) < 0) {
+    if (local_run_init_in_new_owner((Local *)args[0]) < 0) {
         return NULL;
     }
     if (local_value((Local *)args[0], args[1], &value, &own, &index) == 0) {
@@ -791,7 +791,7 @@ view_store(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *own;
     Py_ssize_t index;
-    if (!local_check(module, args, count, 3) || local_begin((Local *)args[0]) < 0 ||
+    if (!local_check(module, args, count, 3) || local_run_init_in_new_owner((Local *)args[0]) < 0 ||
         local_write((Local *)args[0], args[1], args[2], &own, &index) < 0) {
         return NULL;
     }

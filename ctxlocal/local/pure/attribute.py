@@ -111,7 +111,7 @@ def _fallback(cls: Any) -> Callable[[Any, str], Any]:
     return fallback
 
 
-def open_up(local: Any) -> None:
+def use_open_class(local: Any) -> None:
     """Move a Local to the open class, where values need not have been set as attributes."""
     open_class = type(local)._ctxlocal_hidden[1]
     if type(local) is not open_class:
@@ -127,7 +127,7 @@ def shadow_class_attributes(local: Any) -> None:
             setattr(open_class, name, _value_property(open_class, name))
 
 
-def admit(local: Any, name: str) -> bool:
+def add_property(local: Any, name: str) -> bool:
     """Add a property for the values called ``name``; return False for a data descriptor's name."""
     hidden_class = type(local)._ctxlocal_hidden[0]
     if is_data_descriptor(hidden_class, name):
@@ -138,7 +138,7 @@ def admit(local: Any, name: str) -> bool:
         setattr(hidden_class, name, _value_property(hidden_class, name))
         hidden_class._ctxlocal_names.add(name)
     else:
-        open_up(local)
+        use_open_class(local)
         shadow_class_attributes(local)
     return True
 
@@ -214,7 +214,7 @@ def lookup(local: Any, name: str) -> Any:
     found = class_attribute(hidden_class, name)
     if _is_data(found):
         return bound(found, local, hidden_class)
-    if (pair := find(local, name)) is not None:
+    if (pair := find_value(local, name)) is not None:
         return pair[1]
     if found is _MISSING:
         raise no_attribute(local, name)
@@ -260,16 +260,16 @@ def cell_of(local: Any, name: str) -> Cell:
     return cell
 
 
-def find(local: Any, name: str) -> Pair | None:
+def find_value(local: Any, name: str) -> Pair | None:
     """Return (rank, value) of the current owner, or None; it is initialised if it is new."""
-    begin(local)
+    run_init_in_new_owner(local)
     storage = local._ctxlocal_slot.storage
     if storage is None:  # nothing was ever written
         return None
     return cell_for(storage, local._ctxlocal_cells, name, keep=False).get()
 
 
-def begin(local: Any) -> None:
+def run_init_in_new_owner(local: Any) -> None:
     """Run a subclass's ``__init__`` if the current owner is new to the Local."""
     if local._ctxlocal_init is None:
         return

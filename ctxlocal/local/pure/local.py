@@ -6,17 +6,17 @@ from ...ident.record import SEEN, Seen
 from ..slot import make_slot, subject
 from .attribute import (
     WatchedCells,
-    admit,
-    begin,
+    add_property,
     bound,
     cell_of,
     class_attribute,
-    find,
+    find_value,
     hidden_class_for,
     is_data_descriptor,
     no_attribute,
-    open_up,
+    run_init_in_new_owner,
     shadow_class_attributes,
+    use_open_class,
 )
 from .cell import items, next_rank
 from .hook import make_proxy
@@ -114,7 +114,7 @@ class Local:
                 raise _has_init(type(self).__name__)
         elif type(self).__new__ is Local.__new__ or arguments != _NO_ARGUMENTS:
             if context_var is not None:
-                open_up(self)  # a __new__ may have kept it to itself
+                use_open_class(self)  # a __new__ may have kept it to itself
             elif ident is None:
                 ident, carried = type(self)._ctxlocal_options
                 carry = carry or carried
@@ -129,13 +129,13 @@ class Local:
             cell = self._ctxlocal_cells[name]
         except KeyError:
             _refuse_dict(self, name)
-            if not admit(self, name):
+            if not add_property(self, name):
                 object.__setattr__(self, name, value)
                 return
             cell = cell_of(self, name)
         pair = cell.get()
         if pair is None and self._ctxlocal_init is not None:
-            begin(self)
+            run_init_in_new_owner(self)
             pair = cell.get()
         cell.set((next_rank() if pair is None else pair[0], value, SEEN))
 
@@ -143,7 +143,7 @@ class Local:
         _refuse_dict(self, name)
         if is_data_descriptor(type(self), name):
             object.__delattr__(self, name)
-        elif find(self, name) is None:
+        elif find_value(self, name) is None:
             raise no_attribute(self, name)
         else:
             _remove(self, name)
@@ -170,7 +170,7 @@ class Local:
         """For scopes: what an attribute is now; None where it is not there."""
         if is_data_descriptor(type(self), name):
             return (0, getattr(self, name), None) if hasattr(self, name) else None
-        return find(self, name)
+        return find_value(self, name)
 
     def __repr__(self) -> str:
         return f"<{self._ctxlocal_slot.label}>"
@@ -209,7 +209,7 @@ def _install(local: Local, slot: Slot) -> None:
     object.__setattr__(local, "_ctxlocal_slot", slot)
     slot.serve(local)
     if slot.name is not None:
-        open_up(local)  # so that the message of a missing attribute names it
+        use_open_class(local)  # so that the message of a missing attribute names it
 
 
 def _no_cells(local: Local) -> dict[str, Cell]:
@@ -229,7 +229,7 @@ def _refuse_dict(local: Local, name: str) -> None:
 def _dict(local: Local) -> Any:
     """Return the current owner's values: a real dict where it is the owner's alone, else a view."""
     storage = local._ctxlocal_slot.bound()
-    begin(local)
+    run_init_in_new_owner(local)
     if storage.is_copy_on_write:
         from functools import partial  # both imports take milliseconds, paid for by a call alone
 
@@ -241,7 +241,7 @@ def _dict(local: Local) -> Any:
             partial(_store, local),
             partial(_remove, local),
         )
-    open_up(local)
+    use_open_class(local)
     shadow_class_attributes(local)
     values = storage.setdefault({})
     if type(values) is Seen:
@@ -250,15 +250,15 @@ def _dict(local: Local) -> Any:
 
 
 def _items(local: Local) -> list[tuple[str, Any]]:
-    begin(local)
+    run_init_in_new_owner(local)
     storage = local._ctxlocal_slot.storage
     return [] if storage is None else items(storage, local._ctxlocal_cells)
 
 
 def _store(local: Local, name: str, value: Any) -> None:
     """Set a value past ``__setattr__`` and data descriptors, as a write to a real dict does."""
-    admit(local, name)
-    pair = find(local, name)
+    add_property(local, name)
+    pair = find_value(local, name)
     cell_of(local, name).set((next_rank() if pair is None else pair[0], value, SEEN))
 
 
@@ -267,7 +267,7 @@ def _remove(local: Local, name: str) -> None:
 
 
 def _value(local: Local, name: str) -> Any:
-    pair = find(local, name)
+    pair = find_value(local, name)
     if pair is None:
         raise KeyError(name)
     return pair[1]
