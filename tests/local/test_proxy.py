@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 
 from ctxlocal.errors import ResolverError, UnboundAttributeError, UnboundError
+from ctxlocal.local.like import OPTIONAL
 
 from .. import conftest
 from ..support.new_owner import in_new_owner
@@ -78,6 +79,11 @@ DATA_MODEL = [
     *(f"__{name}__" for line in NAMES for name in line.split()),
     *(f"__{prefix}{name}__" for name in OPERATORS for prefix in ("", "r", "i")),
 ]
+
+
+def test_the_table_of_special_methods_is_of_the_data_model() -> None:
+    assert set(DATA_MODEL) >= OPTIONAL
+
 
 # Python reaches these through __getattribute__, which is the proxy's.
 THROUGH_GETATTRIBUTE = {"__getattr__", "__reduce__"}

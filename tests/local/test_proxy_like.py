@@ -312,6 +312,13 @@ OTHERWISE = {
 }
 
 
+def test_each_twin_has_the_special_methods_of_the_one_table_and_no_others(
+    impl: ModuleType,
+) -> None:
+    added = {*dir(impl.LocalProxy)} - {*dir(impl.LocalProxy.__mro__[1])}
+    assert added - {"__class_getitem__", "__release_buffer__"} == OPTIONAL  # of types themselves
+
+
 @pytest.mark.parametrize("name", sorted(OPTIONAL - OPERATOR_NAMES - OTHERWISE))
 def test_like_a_class_with_a_special_method(impl: ModuleType, name: str) -> None:
     With = type("With", (), {name: lambda self, *_: None})
