@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ctxlocal import ident as ident_module
+from ctxlocal.ident.named import NAMED
 from ctxlocal.local import Latch
 from ctxlocal.web import inherit
 
@@ -25,7 +26,7 @@ pytest_plugins = ["tests.support.services"]
 
 _WANT = re.compile("could not import|is not installed")  # as importorskip says it, and as we do
 
-STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task", "callable")
+STRATEGIES = (*NAMED, "callable")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,11 +21,11 @@ from ..lab.matrix.place import STRATEGIES
 from ..lab.matrix.probes import GROUPS, all_probes
 from ..lab.matrix.report import Cell, Report
 from ..lab.matrix.table import show as show_matrix
+from ..lab.servers.kinds import KINDS
 from ..lab.versions import hidden_twin
 from . import doctor as doctor_
 from .bench import bench
 from .demo import demo
-from .doctor.judge import SERVERS
 from .output import new_console
 from .prove import prove
 from .result import json_option, write_json
@@ -132,7 +132,7 @@ def _conduct(plans: list[Plan]) -> list[Cell]:
 )
 @click.option(
     "--server",
-    type=click.Choice(SERVERS),
+    type=click.Choice(list(KINDS)),
     help="The kind of worker the application will run in.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

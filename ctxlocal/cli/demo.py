@@ -10,7 +10,7 @@ import click
 
 from .needed import refuse_missing
 
-SERVERS = {"threads": "werkzeug", "gevent": "gevent", "asgi": "uvicorn"}
+SERVERS = {"threads": "werkzeug", "gevent": "gevent", "asyncio": "uvicorn"}  # by their kind
 NEEDED = ("werkzeug", "jinja2", "msgspec", "blinker")
 
 
@@ -20,7 +20,7 @@ NEEDED = ("werkzeug", "jinja2", "msgspec", "blinker")
     type=click.Choice(list(SERVERS)),
     default="threads",
     show_default=True,
-    help="werkzeug's server with threads, gevent's, or uvicorn.",
+    help="The kind of server: werkzeug's with threads, gevent's, or uvicorn.",
 )
 @click.option(
     "--store",

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..ident.named import NAMED
 from ..lab.servers.catalogue import BY_NAME, SERVERS
 from ..lab.soak.plan import Plan, Size
 from ..lab.soak.stores import STORES, shown
@@ -32,7 +33,6 @@ SABOTAGES = (
     "store-forgets",
     "store-confuses",
 )
-STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
 
 
 @click.command()
@@ -51,8 +51,8 @@ STRATEGIES = ("context", "thread", "greenlet", "gevent", "eventlet", "task")
     "strategies",
     multiple=True,
     metavar="NAME",
-    type=click.Choice(STRATEGIES),
-    help=f"Only this identity strategy ({', '.join(STRATEGIES)}), also where it cannot isolate; "
+    type=click.Choice(list(NAMED)),
+    help=f"Only this identity strategy ({', '.join(NAMED)}), also where it cannot isolate; "
     "else all that can.",
 )
 @click.option(

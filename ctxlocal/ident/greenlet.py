@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections import deque
     from typing import Any, Final
 
+HUBS: Final = ("gevent", "eventlet")
+
 
 class GreenletIdent(Ident):
     """The greenlet; the thread where the current one is its thread's main greenlet.
@@ -25,8 +27,8 @@ class GreenletIdent(Ident):
 
     def __init__(self, hub: str | None = None) -> None:
         super().__init__()
-        if hub not in (None, "gevent", "eventlet"):
-            raise UnknownIdentError(hub, "GreenletIdent's hub", ("gevent", "eventlet"))
+        if hub not in (None, *HUBS):
+            raise UnknownIdentError(hub, "GreenletIdent's hub", HUBS)
         self.hub = hub
         self.name = hub or "greenlet"
         # Of its own, so that no record made under another name spares the check of the hub.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UnknownIdentError
-from .greenlet import GreenletIdent
+from .greenlet import HUBS, GreenletIdent
 from .strategy import CallableIdent, ContextIdent, Ident, TaskIdent, ThreadIdent
 
 TYPE_CHECKING = False
@@ -13,13 +13,22 @@ if TYPE_CHECKING:
 
     IdentLike: TypeAlias = "str | Ident | Callable[[], Any]"
 
-_NAMED: Final[dict[str, Callable[[], Ident]]] = {
+
+def _of_hub(hub: str) -> Callable[[], Ident]:
+    return lambda: GreenletIdent(hub)
+
+
+# The one list of named strategies: options of the command line, instruments and tests read it.
+NAMED: Final[dict[str, Callable[[], Ident]]] = {
     "context": ContextIdent,
     "thread": ThreadIdent,
     "greenlet": GreenletIdent,
-    "gevent": lambda: GreenletIdent("gevent"),
-    "eventlet": lambda: GreenletIdent("eventlet"),
+    **{hub: _of_hub(hub) for hub in HUBS},
     "task": TaskIdent,
+}
+# Those that tell a kind of owner apart; a hub's is that of greenlets, with a look whose they are.
+KINDS: Final[dict[str, type[Ident]]] = {
+    name: make for name, make in NAMED.items() if isinstance(make, type)
 }
 _made: dict[str, Ident] = {}
 
@@ -42,11 +51,16 @@ def resolve(ident: IdentLike, source: str = "ident") -> Ident:
     if callable(ident) and not isinstance(ident, type):
         known = _well_known(ident)
         return CallableIdent(ident) if known is None else resolve(known)
-    if not isinstance(ident, str) or ident not in _NAMED:
-        raise UnknownIdentError(ident, source, tuple(_NAMED))
+    if not isinstance(ident, str) or ident not in NAMED:
+        raise UnknownIdentError(ident, source, tuple(NAMED))
     if ident not in _made:
-        _made.setdefault(ident, _NAMED[ident]())
+        _made.setdefault(ident, NAMED[ident]())
     return _made[ident]
+
+
+def kind_of(strategy: Ident) -> str:
+    """Return which kind of owner a strategy tells apart: a key of KINDS, or "callable"."""
+    return next((kind for kind, cls in KINDS.items() if isinstance(strategy, cls)), "callable")
 
 
 def _well_known(function: Any) -> str | None:

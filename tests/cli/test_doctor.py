@@ -15,7 +15,7 @@ import pytest
 from ctxlocal.cli.doctor import diagnose
 from ctxlocal.cli.doctor.advice import advise
 from ctxlocal.cli.doctor.facts import Default, Facts, Patch
-from ctxlocal.cli.doctor.judge import SERVERS
+from ctxlocal.lab.servers.kinds import KINDS
 
 ALL = {"ctxlocal": "1", "greenlet": "3", "gevent": "26", "eventlet": "0.41", "trio": "0.35"}
 HEALTHY = Facts(
@@ -75,7 +75,7 @@ class TestAdvice:
         ],
     )
     def test_which_strategy_isolates_where(self, strategy: str, isolating: set[str]) -> None:
-        assert {name for name in SERVERS if not errors(under(strategy), name)} == isolating
+        assert {name for name in KINDS if not errors(under(strategy), name)} == isolating
 
     def test_it_says_what_to_use_instead(self) -> None:
         assert errors(under("thread"), "asyncio") == [

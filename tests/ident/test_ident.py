@@ -26,6 +26,7 @@ import pytest
 
 from ctxlocal import errors, ident
 from ctxlocal.ident import default as default_module
+from ctxlocal.ident.named import NAMED
 
 
 def whole(text: str) -> str:
@@ -79,7 +80,7 @@ class Chosen:
 
 # What Local(ident=...) takes
 
-KNOWN = "'context', 'thread', 'greenlet', 'gevent', 'eventlet', 'task'"
+KNOWN = ", ".join(map(repr, NAMED))
 
 
 @pytest.mark.parametrize(

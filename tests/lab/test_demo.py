@@ -24,7 +24,7 @@ from ctxlocal.web.app import App
 from tests.support.services import free_port
 from tests.support.shop_process import command, environment, shop
 
-SERVERS = ("threads", "gevent", "asgi")
+SERVERS = ("threads", "gevent", "asyncio")
 
 
 class TestProcess:
@@ -74,7 +74,7 @@ class TestProcess:
         ("server", "package", "extra"),
         [
             ("gevent", "gevent", "gevent"),
-            ("asgi", "uvicorn", "demo"),
+            ("asyncio", "uvicorn", "demo"),
             ("threads", "jinja2", "demo"),
         ],
     )

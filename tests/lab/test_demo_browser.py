@@ -103,7 +103,7 @@ def chromiums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[in
     params=[
         "threads-sqlite",
         pytest.param("gevent-redis", marks=pytest.mark.redis),
-        "asgi-sqlite",
+        "asyncio-sqlite",
     ],
 )
 def running(

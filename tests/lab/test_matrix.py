@@ -19,7 +19,7 @@ import ctxlocal
 from ctxlocal.cli import commands
 from ctxlocal.lab.matrix import conductor, probe
 from ctxlocal.lab.matrix.conductor import conduct
-from ctxlocal.lab.matrix.place import STRATEGIES, Context, Owner, Place, Process, promise, surprise
+from ctxlocal.lab.matrix.place import Context, Owner, Place, Process, promise, surprise
 from ctxlocal.lab.matrix.probes import all_probes, find_probe
 from ctxlocal.lab.matrix.report import Cell, Report
 from ctxlocal.lab.matrix.table import show
@@ -49,12 +49,15 @@ def cells_of(result: Result) -> dict[tuple[str, str, str], dict[str, Any]]:
     return {(cell["group"], cell["way"], cell["strategy"]): cell for cell in cells}
 
 
+PROMISING = ("context", "thread", "greenlet", "task", "callable")
+
+
 def words(place: Place, *, in_task: bool = False) -> list[str]:
-    return [promise(place, strategy, in_task=in_task).word for strategy in STRATEGIES]
+    return [promise(place, strategy, in_task=in_task).word for strategy in PROMISING]
 
 
 class TestPromise:
-    # In the order context, thread, greenlet, task, callable.
+    # In the order of PROMISING.
     def test_the_creator_itself_shares(self) -> None:
         assert words(Place()) == ["shared"] * 5
 

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ctxlocal.ident.greenlet import HUBS
+
 from .. import conftest
 
 R = TypeVar("R")
@@ -18,22 +20,26 @@ def in_new_owner(ident: Any, function: Callable[[], R]) -> R:
 
     :param ident: what the fixture ``ident`` gives.
     """
-    if ident == "context":
-        return contextvars.Context().run(function)
-    if ident == "thread":
-        return _in_thread(function)
-    if ident == "task":
-        return asyncio.run(_in_task(function))
-    if callable(ident):
-        return _as_another(function)
+    way: Callable[[Callable[[], R]], R] = _as_another if callable(ident) else WAYS[ident]
+    return way(function)
+
+
+def _in_context(function: Callable[[], R]) -> R:
+    return contextvars.Context().run(function)
+
+
+def _in_greenlet(function: Callable[[], R]) -> R:
     import greenlet
 
     result: R = greenlet.greenlet(function).switch()
     return result
 
 
-async def _in_task(function: Callable[[], R]) -> R:
-    return function()
+def _in_task(function: Callable[[], R]) -> R:
+    async def run() -> R:
+        return function()
+
+    return asyncio.run(run())
 
 
 def _as_another(function: Callable[[], R]) -> R:
@@ -60,3 +66,11 @@ def _in_thread(function: Callable[[], R]) -> R:
     if errors:
         raise errors[0]
     return results[0]
+
+
+WAYS: dict[str, Callable[[Callable[[], Any]], Any]] = {
+    "context": _in_context,
+    "thread": _in_thread,
+    **dict.fromkeys(("greenlet", *HUBS), _in_greenlet),
+    "task": _in_task,
+}

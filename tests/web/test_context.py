@@ -17,6 +17,7 @@ import greenlet
 import pytest
 
 from ctxlocal import Local, LocalProxy, UnboundError, flow, ident, is_bound
+from ctxlocal.ident.named import KINDS
 from ctxlocal.local.pure import latch
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import SessionClosedError
@@ -49,10 +50,8 @@ from ctxlocal.web.context import (
 
 from ..support.interleaving import interleavings
 
-STRATEGIES = ("context", "thread", "greenlet", "task")
 
-
-@pytest.fixture(params=STRATEGIES)
+@pytest.fixture(params=tuple(KINDS))
 def strategy(request: pytest.FixtureRequest) -> str:
     """Each strategy as the application's default."""
     gc.collect()
@@ -463,7 +462,7 @@ def test_stream_with_context_changes_nothing() -> None:
     assert list(generator) == [1]
 
 
-@pytest.mark.parametrize("strategy_name", STRATEGIES)
+@pytest.mark.parametrize("strategy_name", KINDS)
 def test_pain_point_6_one_wrapper_serves_a_hundred_threads_at_once(
     app: App, strategy_name: str
 ) -> None:

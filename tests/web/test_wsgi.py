@@ -22,6 +22,7 @@ import pytest
 
 from ctxlocal import Local, UnboundError, ident
 from ctxlocal.errors import FrameBusyError
+from ctxlocal.ident.named import KINDS
 from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     FreshLoginRequiredError,
@@ -48,12 +49,11 @@ from ctxlocal.web.context import (
 )
 from ctxlocal.web.wsgi import ContextMiddleware, StartResponse
 
-STRATEGIES = ("context", "thread", "greenlet", "task")
 OK = "200 OK"
 TEXT = [("Content-Type", "text/plain")]
 
 
-@pytest.fixture(params=STRATEGIES)
+@pytest.fixture(params=tuple(KINDS))
 def strategy(request: pytest.FixtureRequest) -> str:
     """Each strategy as the application's default."""
     ident.set_default(request.param)

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ctxlocal.ident.greenlet import HUBS
+from ctxlocal.lab.servers.kinds import KINDS
+
 from .facts import Facts
-from .judge import HUBS, SERVERS, fault, remedies
+from .judge import fault, remedies
 from .locals import Holding, ThreadLocal
 
 Level = Literal["error", "note", "ok"]
@@ -69,7 +72,7 @@ def advise(facts: Facts, server: str | None) -> Iterator[Finding]:
 
 def apparent_servers(facts: Facts) -> list[str]:
     """Guess from what runs, or has patched, here."""
-    return [name for name in SERVERS if name in facts.running or facts.is_patched_by(name)]
+    return [name for name in KINDS if name in facts.running or facts.is_patched_by(name)]
 
 
 def _meant_servers(facts: Facts, server: str) -> list[str]:

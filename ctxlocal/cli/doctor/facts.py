@@ -13,11 +13,12 @@ from types import ModuleType
 import ctxlocal
 from ctxlocal import ident
 from ctxlocal.errors import CtxLocalError
+from ctxlocal.ident.named import kind_of
 from ctxlocal.lab.versions import hidden_twin, installed_versions
 from ctxlocal.local import REASON
 
 from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions
-from .locals import Holding, ThreadLocal, holdings, kind_of, thread_locals
+from .locals import Holding, ThreadLocal, holdings, thread_locals
 from .proxies import context_proxies
 
 PATCHABLE = ("os", "thread", "threading", "socket", "select", "ssl", "subprocess", "time", "queue")

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ctxlocal.lab.matrix.place import Context, Owner, Place, promise
-
-_GREENLET = Place(greenlet=Owner.OTHER, context=Context.OWN)
-# Where a request runs, seen from the one before it.
-REQUESTS = {
-    "asyncio": Place(task=Owner.OTHER, context=Context.COPY),
-    "trio": Place(context=Context.COPY),
-    "gevent": _GREENLET,
-    "eventlet": _GREENLET,
-    "threads": Place(thread=Owner.OTHER, context=Context.OWN),
-}
-SERVERS = tuple(REQUESTS)
-HUBS = ("gevent", "eventlet")
-LOOPS = ("asyncio", "trio")
+from ctxlocal.ident.greenlet import HUBS
+from ctxlocal.ident.named import KINDS
+from ctxlocal.lab.matrix.place import promise
+from ctxlocal.lab.servers.kinds import KINDS as SERVERS
+from ctxlocal.lab.servers.kinds import LOOPS
 
 
 def fault(
@@ -30,7 +21,7 @@ def fault(
 ) -> str | None:
     """Say why a strategy cannot isolate requests under ``server``; None: it can.
 
-    :param kind: "context", "thread", "greenlet" or "task".
+    :param kind: of the owners that it tells apart, a key of ``ident.named.KINDS``.
     :param hub: the one that it insists on.
     :param in_threads: what runs parts of a request in threads there.
     """
@@ -50,10 +41,10 @@ def remedies(server: str, in_threads: Sequence[str]) -> list[str]:
     """Name the strategies that isolate there."""
     return [
         kind
-        for kind in ("context", "greenlet", "task", "thread")
+        for kind in sorted(KINDS)
         if not _shares(kind, server) and not (kind == "task" and in_threads)
     ]
 
 
 def _shares(kind: str, server: str) -> bool:
-    return promise(REQUESTS[server], kind, in_task=server == "asyncio").creator == "shared"
+    return promise(SERVERS[server].request, kind, in_task=server == "asyncio").creator == "shared"

@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctxlocal import Local, LocalStack, ident
+from ctxlocal import Local, LocalStack
+from ctxlocal.ident.greenlet import HUBS
+from ctxlocal.ident.named import kind_of
 from ctxlocal.local.storage import VarStorage
 
 from .named import Place, holder, origin, places
 
 # Whose own are made knowing what they are for.
-_EXEMPT = (*sys.stdlib_module_names, "ctxlocal", "gevent", "eventlet", "greenlet")
-_KINDS = {
-    ident.ContextIdent: "context",
-    ident.ThreadIdent: "thread",
-    ident.GreenletIdent: "greenlet",
-    ident.TaskIdent: "task",
-}
+_EXEMPT = (*sys.stdlib_module_names, "ctxlocal", "greenlet", *HUBS)
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,6 @@ class ThreadLocal:
     name: str
     position: str | None
     is_library: bool
-
-
-def kind_of(strategy: ident.Ident) -> str:
-    """Return which of the built-in strategies it is, or "callable"."""
-    return next((kind for cls, kind in _KINDS.items() if isinstance(strategy, cls)), "callable")
 
 
 def holdings() -> tuple[Holding, ...]:

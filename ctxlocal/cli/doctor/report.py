@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ctxlocal.lab.servers.kinds import KINDS
+
 from .advice import LEVELS, Finding, advise
 from .facts import Facts, gather
-from .judge import REQUESTS
 
 Verdict = Literal["broken", "isolates", "not judged"]
 
@@ -42,13 +43,13 @@ def diagnose(*, server: str | None = None, ignore: frozenset[str] = frozenset())
 
     It reads the application's default, as the first write of a Local would.
 
-    :param server: "asyncio", "trio", "gevent", "eventlet" or "threads": where the
-        application is meant to run; None judges by what runs here now.
+    :param server: "asyncio", "trio", "gevent", "eventlet" or "threads": the kind of server that the
+        application is meant to run in; None judges by what runs here now.
     :param ignore: modules that are none of the application's.
     :raises ValueError: there is no such server.
     """
-    if server is not None and server not in REQUESTS:
-        raise ValueError(f"server is {server!r}; expected one of {', '.join(REQUESTS)}, or None.")
+    if server is not None and server not in KINDS:
+        raise ValueError(f"server is {server!r}; expected one of {', '.join(KINDS)}, or None.")
     facts = gather(ignore)
     findings = sorted(advise(facts, server), key=lambda finding: LEVELS.index(finding.level))
     return Report(facts, tuple(findings))

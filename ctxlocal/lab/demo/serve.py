@@ -43,7 +43,7 @@ def _gevent(app: App, listener: socket.socket) -> None:
     server.serve_forever()
 
 
-def _asgi(app: App, listener: socket.socket) -> None:
+def _asyncio(app: App, listener: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(app.asgi, log_level="warning", timeout_graceful_shutdown=2)
@@ -53,7 +53,7 @@ def _asgi(app: App, listener: socket.socket) -> None:
 RUN: dict[str, Callable[[App, socket.socket], None]] = {
     "threads": _threads,
     "gevent": _gevent,
-    "asgi": _asgi,
+    "asyncio": _asyncio,
 }
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal
 
-STRATEGIES = ("context", "thread", "greenlet", "task", "callable")
+from ctxlocal.ident.named import KINDS
+
+STRATEGIES = (*KINDS, "callable")
 
 CreatorRelation = Literal["isolated", "snapshot", "shared", "LEAK"]
 

@@ -1,5 +1,6 @@
 """Real servers, started on a free port of the loopback interface and ended with all they started.
 
-``catalogue`` knows how each is started and which strategies isolate requests there,
-``launch`` starts those that have no command line, and ``process`` looks after the process.
+``kinds`` knows what runs requests at once and which strategies isolate them there,
+``catalogue`` how each server is started, ``launch`` starts those that have no command line,
+and ``process`` looks after the process.
 """

@@ -7,27 +7,31 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
+from .kinds import KINDS
+
 Protocol = Literal["wsgi", "asgi"]
 THREADS = 8  # of a pool: fewer than the clients, so that each serves many requests
-_THREADED = ("context", "thread")
-_GEVENT = ("context", "gevent")
-_ASYNC = ("context", "task")
 
 
 @dataclass(frozen=True)
 class Server:
-    """One kind of worker.
+    """One server, as it is started here.
 
+    :param kind: one of ``kinds``.
     :param command: what follows ``python -m``; ``{app}`` and ``{port}`` are filled in.
-    :param strategies: those that tell its requests apart, the default first.
     :param needs: packages that have to be installed.
     """
 
     name: str
+    kind: str
     protocol: Protocol
     command: tuple[str, ...]
-    strategies: tuple[str, ...]
     needs: tuple[str, ...]
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Those made to tell its requests apart, the default first."""
+        return KINDS[self.kind].strategies
 
     def arguments(self, application: str, port: int) -> list[str]:
         """Return the command that serves ``module:attribute`` on a port of 127.0.0.1."""
@@ -42,7 +46,7 @@ class Server:
 
 def _gunicorn(
     worker: str,
-    strategies: tuple[str, ...],
+    kind: str,
     *options: str,
     needs: tuple[str, ...] = (),
     name: str = "",
@@ -52,50 +56,50 @@ def _gunicorn(
     quiet = ("--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket")
     return Server(
         f"gunicorn-{name or worker}",
+        kind,
         protocol,
         (*command, *quiet, *options, "{app}"),
-        strategies,
         ("gunicorn", *needs),
     )
 
 
-def _launched(name: str, package: str, strategies: tuple[str, ...]) -> Server:
+def _launched(name: str, package: str, kind: str) -> Server:
     command = ("ctxlocal.lab.servers.launch", name, "{app}", "{port}")
-    return Server(name, "wsgi", command, strategies, (package,))
+    return Server(name, kind, "wsgi", command, (package,))
 
 
 def _uvicorn(loop: str, http: str) -> Server:
     needs = ("uvicorn", http, *(("uvloop",) if loop == "uvloop" else ()))
     command = ("uvicorn", "--host", "127.0.0.1", "--port", "{port}", "--loop", loop)
     quiet = ("--http", http, "--log-level", "warning", "--timeout-graceful-shutdown", "2")
-    return Server(f"uvicorn-{loop}-{http}", "asgi", (*command, *quiet, "{app}"), _ASYNC, needs)
+    return Server(f"uvicorn-{loop}-{http}", "asyncio", "asgi", (*command, *quiet, "{app}"), needs)
 
 
 # gunicorn's tornado worker is left out: it never answers a request whose application raises.
 _POOL = ("--threads", str(THREADS))
 SERVERS = (
-    _gunicorn("sync", _THREADED),
-    _gunicorn("gthread", _THREADED, *_POOL),
-    _gunicorn("gthread", _THREADED, *_POOL, "--preload", name="gthread-preload"),
-    _gunicorn("gevent", _GEVENT, needs=("gevent",)),
-    _gunicorn("gevent_pywsgi", _GEVENT, needs=("gevent",)),
-    _gunicorn("asgi", _ASYNC, protocol="asgi"),
-    _launched("gevent.pywsgi", "gevent", _GEVENT),
-    _launched("eventlet.wsgi", "eventlet", ("context", "eventlet")),
+    _gunicorn("sync", "threads"),
+    _gunicorn("gthread", "threads", *_POOL),
+    _gunicorn("gthread", "threads", *_POOL, "--preload", name="gthread-preload"),
+    _gunicorn("gevent", "gevent", needs=("gevent",)),
+    _gunicorn("gevent_pywsgi", "gevent", needs=("gevent",)),
+    _gunicorn("asgi", "asyncio", protocol="asgi"),
+    _launched("gevent.pywsgi", "gevent", "gevent"),
+    _launched("eventlet.wsgi", "eventlet", "eventlet"),
     Server(
         "waitress",
+        "threads",
         "wsgi",
         ("waitress", "--listen=127.0.0.1:{port}", f"--threads={THREADS}", "{app}"),
-        _THREADED,
         ("waitress",),
     ),
-    _launched("werkzeug", "werkzeug", _THREADED),
+    _launched("werkzeug", "werkzeug", "threads"),
     *(_uvicorn(loop, http) for loop in ("asyncio", "uvloop") for http in ("h11", "httptools")),
     Server(
         "hypercorn",
+        "asyncio",
         "asgi",
         ("hypercorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "2", "{app}"),
-        _ASYNC,
         ("hypercorn",),
     ),
 )

@@ -26,6 +26,7 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response as BaseResponse
 
 from ctxlocal import UnboundError, ident
+from ctxlocal.ident.named import KINDS
 from ctxlocal.sessions import events as event
 from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
@@ -57,10 +58,8 @@ from ctxlocal.web.context import (
 )
 from ctxlocal.web.wsgi import ContextMiddleware
 
-STRATEGIES = ("context", "thread", "greenlet", "task")
 
-
-@pytest.fixture(params=STRATEGIES)
+@pytest.fixture(params=tuple(KINDS))
 def strategy(request: pytest.FixtureRequest) -> str:
     """Each strategy as the application's default."""
     ident.set_default(request.param)
