@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .table import MISSING, Document, markdown, number
+from ctxlocal.lab.figures import MISSING, number
+
+from .table import Document, markdown
 
 
 class Crowds(Document):

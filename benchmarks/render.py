@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from ctxlocal.lab.figures import MISSING, number
+
 from . import concurrency, soaked
 from .concurrency import read_crowds
 from .goals import GOALS, Goal, figure
@@ -22,7 +24,7 @@ from .scale.tables import read_growth
 from .sessions import tables as sessions
 from .sessions.figures import read_figures
 from .soaked import read_soaks
-from .table import MISSING, Document, markdown, number
+from .table import Document, markdown
 
 ROOT = Path(__file__).parent.parent
 FILES = (

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .table import MISSING, markdown
+from ctxlocal.lab.figures import MISSING
+
+from .table import markdown
 
 Soaked = list[dict[str, Any]]
 

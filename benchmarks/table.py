@@ -6,20 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MISSING = "-"
-
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table whose first column is text and whose others are figures."""
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def number(value: float | None) -> str:
-    """Return ``value`` with two to three digits that mean something."""
-    if value is None:
-        return MISSING
-    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.table import Document, markdown, number
+from benchmarks.table import Document, markdown
+from ctxlocal.lab.figures import number
 
 OWNERS = {
     "contexts": "contexts",

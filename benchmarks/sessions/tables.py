@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.table import markdown, number
+from benchmarks.table import markdown
+from ctxlocal.lab.figures import number
 
 from .field import ROWS
 from .figures import Figures

@@ -52,7 +52,7 @@ def test_each_size_is_a_row() -> None:
     assert BLOCKS["scale-all-owners"]([Growth(make_document(contexts=points))]) == (
         "| pure, 3.11 | drop the Local, ms | refuse set_default, ms |\n"
         "| --- | ---: | ---: |\n"
-        "| contexts: 1 | 0.2 | - |\n"
+        "| contexts: 1 | 0.25 | - |\n"
         "| contexts: 100,000 | 1,234 | 20 |\n"
     )
 

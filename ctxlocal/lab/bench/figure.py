@@ -7,17 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-MISSING = "-"
+from ..figures import MISSING, number
+
 OURS = "ctxlocal."
-
-
-def number(value: float | None) -> str:
-    """Return ``value`` with two to three digits that mean something."""
-    if value is None:
-        return MISSING
-    if abs(value) >= 9.95:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 0.95 else f"{value:.2f}"
 
 
 def times(ratio: float | None) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..figures import measured
 from ..matrix.report import Cell, Report
 from ..soak.report import VIOLATIONS
-from . import units
 
 Document = Mapping[str, Any]
 Finding = tuple[str, str]
@@ -44,12 +44,12 @@ def controls_of(document: Document) -> list[dict[str, Any]]:
 
 def is_caught(run: Mapping[str, Any]) -> bool:
     """Whether a sabotaged run showed what it had to."""
-    return (units.number(run.get(CONTROLS.get(str(run.get("sabotage")), ""))) or 0) > 0
+    return (measured(run.get(CONTROLS.get(str(run.get("sabotage")), ""))) or 0) > 0
 
 
 def violations_in(run: Mapping[str, Any]) -> int:
     """Count what one run of a server must not show."""
-    return int(sum(units.number(run.get(kind)) or 0 for kind in VIOLATIONS))
+    return int(sum(measured(run.get(kind)) or 0 for kind in VIOLATIONS))
 
 
 @dataclass(frozen=True)
@@ -128,15 +128,15 @@ def _cells_said(matrix: Report) -> Iterator[str]:
 
 def _requests_said(runs: list[dict[str, Any]]) -> Iterator[str]:
     if requests := requests_in(runs):
-        servers = len({run.get("server") for run in runs if units.number(run.get("requests"))})
+        servers = len({run.get("server") for run in runs if measured(run.get("requests"))})
         found = plural(sum(map(violations_in, runs)), "violation")
         yield f"{plural(requests, 'request')} to {plural(servers, 'server')} showed {found}"
 
 
 def _owners_said(document: Document) -> Iterator[str]:
     rows = _ours(document)
-    if most := max((units.number(row.get("count")) or 0 for row in rows), default=0):
-        reads = sum(units.number(row.get("foreign_reads")) or 0 for row in rows)
+    if most := max((measured(row.get("count")) or 0 for row in rows), default=0):
+        reads = sum(measured(row.get("foreign_reads")) or 0 for row in rows)
         found = f"{reads:,.0f} foreign reads" if reads else "no foreign read"
         yield f"one Local shared by up to {most:,.0f} owners at once showed {found}"
 
@@ -151,7 +151,7 @@ def _controls_said(controls: list[dict[str, Any]], missed: int) -> Iterator[str]
 
 def requests_in(runs: list[dict[str, Any]]) -> int:
     """Count the requests of all runs."""
-    return int(sum(units.number(run.get("requests")) or 0 for run in runs))
+    return int(sum(measured(run.get("requests")) or 0 for run in runs))
 
 
 def plural(number: int, noun: str) -> str:
@@ -170,7 +170,7 @@ def _has_errors_alone(run: Mapping[str, Any]) -> bool:
     return (
         run.get("outcome") == "violations"
         and not violations_in(run)
-        and bool(units.number(run.get("errors")))
+        and bool(measured(run.get("errors")))
         and (run.get("memory") or {}).get("is_flat") is not False
     )
 
@@ -184,12 +184,12 @@ def _missed(run: Mapping[str, Any]) -> Finding:
 
 
 def _answers_missed(run: Mapping[str, Any]) -> Finding:
-    count = units.number(run.get("errors")) or 0
+    count = measured(run.get("errors")) or 0
     return f"wrong or missing answers: {count:,.0f}", _where(run)
 
 
 def _complaint(run: Mapping[str, Any]) -> Finding:
-    counted = {noun: units.number(run.get(kind)) for kind, noun in VIOLATIONS.items()}
+    counted = {noun: measured(run.get(kind)) for kind, noun in VIOLATIONS.items()}
     found = [f"{noun}: {number:,.0f}" for noun, number in counted.items() if number]
     return ", ".join(found) or "violations", _where(run)
 
@@ -202,7 +202,7 @@ def _where(run: Mapping[str, Any]) -> str:
 
 def _foreign_reads(document: Document) -> Iterator[Finding]:
     for row in _ours(document):
-        if reads := units.number(row.get("foreign_reads")):
+        if reads := measured(row.get("foreign_reads")):
             where = f"{row['library']}, {row.get('count')} {row.get('owners')}"
             yield f"foreign reads: {reads:,.0f}", where
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..figures import measured
 from . import plot, units
 from .plot import Bar, Point
 
@@ -127,7 +128,7 @@ def _times(rows: Mapping[str, Row]) -> dict[str, Time]:
 
 
 def _time(found: Row) -> Time | None:
-    least, median = units.number(found.get("ns")), units.number(found.get("median_ns"))
+    least, median = measured(found.get("ns")), measured(found.get("median_ns"))
     if least is None or least <= 0:
         return None
     return Time(least, max(0.0, median - least) if median else 0.0)
@@ -153,7 +154,7 @@ class Concurrency:
     @property
     def counts(self) -> list[int]:
         """The numbers of owners."""
-        return sorted({row["count"] for row in self.rows if units.number(row.get("count"))})
+        return sorted({row["count"] for row in self.rows if measured(row.get("count"))})
 
     def drawn(self, which: str) -> dict[int, str]:
         """Return the libraries that have a line in the plots of ``which``, under their places."""
@@ -184,7 +185,7 @@ class Concurrency:
         """The points that logarithmic axes can show, under the libraries' places."""
         lines: dict[int, list[Point]] = {}
         for row in self.rows:
-            x, y = units.number(row.get("count")), units.number(row.get(key))
+            x, y = measured(row.get("count")), measured(row.get(key))
             if row.get("owners") == owners and x and y and min(x, y) > 0:
                 lines.setdefault(self.libraries.index(str(row.get("library"))), []).append((x, y))
         return lines
@@ -216,7 +217,7 @@ class Concurrency:
         return [row for row in self.rows if (row.get("owners"), row.get("library")) == wanted]
 
     def _left(self, library: str, rows: Sequence[Row]) -> Row:
-        reads = sum(units.number(row.get("foreign_reads")) or 0 for row in rows)
+        reads = sum(measured(row.get("foreign_reads")) or 0 for row in rows)
         left = {row.get("count"): row.get("bytes_left") for row in rows}
         return {"library": library, "reads": reads, "left": left}
 
@@ -250,10 +251,10 @@ def servers(bench: Bench) -> dict[str, dict[str, Rate]]:
 
 
 def _rate(row: Row) -> Rate | None:
-    best, worst = units.number(row.get("requests_per_second")), row.get("lowest_per_second")
+    best, worst = measured(row.get("requests_per_second")), row.get("lowest_per_second")
     if best is None or best < 0:
         return None
-    return Rate(best, min(best, max(0.0, units.number(worst) or best)))
+    return Rate(best, min(best, max(0.0, measured(worst) or best)))
 
 
 def servers_plots(rates: Mapping[str, Mapping[str, Rate]]) -> list[str]:

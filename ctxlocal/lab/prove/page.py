@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup, escape
 
+from ..figures import measured
 from ..matrix.place import STRATEGIES
 from ..matrix.report import Cell
 from ..matrix.table import LEGEND
@@ -116,7 +117,7 @@ def _command(text: object) -> Markup:
 def _rate(run: Mapping[str, Any]) -> str:
     """The requests a second of a run: between which its rounds were, where it tells."""
     ends = run.get("lowest_per_second"), run.get("highest_per_second")
-    if any(units.number(end) is not None for end in ends):
+    if any(measured(end) is not None for end in ends):
         return units.band(*ends)
     return units.band(None, run.get("requests_per_second"))
 
@@ -125,7 +126,7 @@ FILTERS = {
     "breakable": _breakable,
     "command": _command,
     "count": units.count,
-    "is_some": lambda value: bool(units.number(value)),
+    "is_some": lambda value: bool(measured(value)),
     "plural": plural,
     "rate": _rate,
     "supported": units.supported,
@@ -169,9 +170,7 @@ def _soaked(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "stores": list(dict.fromkeys(str(run["store"]) for run in ran if run.get("store"))),
         "requests": requests_in(ran),
         "violations": sum(map(violations_in, ran)),
-        "totals": {
-            kind: sum(units.number(run.get(kind)) or 0 for run in ran) for kind in VIOLATIONS
-        },
+        "totals": {kind: sum(measured(run.get(kind)) or 0 for run in ran) for kind in VIOLATIONS},
         "is_memory_judged": any(memory.get("is_flat") is not None for memory in memories),
     }
 

@@ -5,24 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..figures import measured
+
 MISSING = EN_DASH = "\N{EN DASH}"
 ABOUT = "\N{ALMOST EQUAL TO}\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
-TOO_BIG = 1e18  # nothing that is measured here comes near
 DIGITS = 2  # at most, of a figure that varies from run to run by more than within one
 FEWEST_PLACES, MOST_PLACES = -18, 3  # after the point
 
 
-def number(value: object) -> float | None:
-    """Return ``value`` as a float; None where it is no number that could have been measured."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if abs(value) < TOO_BIG else None  # a NaN is not
-
-
 def _dash_or(write: Callable[[float], str]) -> Callable[[object], str]:
     def written(value: object) -> str:
-        figure = number(value)
+        figure = measured(value)
         return MISSING if figure is None else write(figure)
 
     return written
@@ -33,7 +27,7 @@ def supported(value: object, spread: float = 0.0) -> str:
 
     The first one is always there.
     """
-    figure = number(value)
+    figure = measured(value)
     if figure is None:
         return MISSING
     if figure == 0:
@@ -52,7 +46,7 @@ def _decade(value: float) -> int:
 
 def band(low: object, high: object) -> str:
     """Write what a figure is between: as one, marked as rough, where two digits show no more."""
-    ends = list(dict.fromkeys(supported(end) for end in (low, high) if number(end) is not None))
+    ends = list(dict.fromkeys(supported(end) for end in (low, high) if measured(end) is not None))
     if not ends:
         return MISSING
     return f"{ABOUT}{ends[0]}" if len(ends) == 1 else EN_DASH.join(ends)

@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..figure import MISSING, new_table, number, style_of, times, titled
+from ...figures import MISSING, number
+from ..figure import new_table, style_of, times, titled
 from .library import CONTROL, OURS, PLAIN
 from .turn import READS, SETS
 

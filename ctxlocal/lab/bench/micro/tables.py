@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from ..figure import MISSING, new_table, number, style_of, times, titled
+from ...figures import MISSING, number
+from ..figure import new_table, style_of, times, titled
 from . import import_time
 
 

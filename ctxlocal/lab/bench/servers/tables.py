@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from ..figure import MISSING, new_table, number, times, titled
+from ...figures import MISSING, number
+from ..figure import new_table, times, titled
 from .load import CONNECTIONS
 from .measure import MODES
 
