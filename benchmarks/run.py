@@ -13,7 +13,7 @@ from typing import Any
 
 from ctxlocal.lab.bench.conductor import run_job
 from ctxlocal.lab.bench.micro.part import MICRO, ROUNDS, SAMPLE_MS, jobs
-from ctxlocal.lab.bench.report import Findings
+from ctxlocal.lab.bench.report import PartFindings
 from ctxlocal.lab.bench.rival import DISTRIBUTIONS, load, missing, versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -24,7 +24,7 @@ PYTHON = ("python_implementation", "python_version", "python_compiler")
 def main(argv: list[str] | None = None) -> int:
     """Measure, write the results, and say which rows are missing."""
     arguments = _parser().parse_args(argv)
-    findings = Findings(MICRO)
+    findings = PartFindings(MICRO)
     for job in jobs(arguments.only or MICRO.tables, arguments.rounds, arguments.sample_ms):
         if reason := asyncio.run(run_job(job, findings)):
             raise SystemExit(f"{job.name}: {reason}")

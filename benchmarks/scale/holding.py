@@ -11,7 +11,7 @@ from ctxlocal.lab.bench.rival import load
 
 from .clock import hot_ns, middle, once_ns
 from .memory import allocated_bytes, resident_bytes
-from .owners import KINDS, Job
+from .owners import KINDS, Work
 
 Figures = dict[str, float]
 _SAMPLES = 300
@@ -80,7 +80,7 @@ def time(kind: str, count: int) -> Figures:
     owners.start(count, holding.set)
     numbers = [random.Random(count).randrange(count) for _ in range(_SAMPLES)]
 
-    def each(job: Job) -> float:
+    def each(job: Work) -> float:
         return middle(owners.call(number, job) for number in numbers)
 
     figures = {
@@ -146,7 +146,7 @@ def _nothing() -> None:
     pass
 
 
-JOBS: dict[str, Callable[[Holding], Job]] = {
+JOBS: dict[str, Callable[[Holding], Work]] = {
     "bare": lambda holding: _nothing,
     "held": lambda holding: holding.set,
 }

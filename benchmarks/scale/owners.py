@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ctxlocal.lab.bench.rival import load
 
-Job = Callable[[], Any]
+Work = Callable[[], Any]
 _STACK_BYTES = 256 * 1024  # of a thread
 
 
@@ -30,15 +30,15 @@ class Owners(ABC):
         self.all: list[Any] = []
 
     @abstractmethod
-    def start(self, count: int, job: Job) -> None:
+    def start(self, count: int, job: Work) -> None:
         """Start ``count`` owners; each calls ``job`` once and lives on."""
 
     @abstractmethod
-    def call(self, number: int, job: Job) -> Any:
+    def call(self, number: int, job: Work) -> Any:
         """Return what ``job`` returns in one of them."""
 
     @abstractmethod
-    def in_new(self, job: Job) -> Any:
+    def in_new(self, job: Work) -> Any:
         """Return what ``job`` returns in a new owner, which ends then."""
 
     @abstractmethod
@@ -51,16 +51,16 @@ class Contexts(Owners):
 
     strategy = "context"
 
-    def start(self, count: int, job: Job) -> None:
+    def start(self, count: int, job: Work) -> None:
         for _ in range(count):
             context = contextvars.Context()
             context.run(job)
             self.all.append(context)
 
-    def call(self, number: int, job: Job) -> Any:
+    def call(self, number: int, job: Work) -> Any:
         return self.all[number].run(job)
 
-    def in_new(self, job: Job) -> Any:
+    def in_new(self, job: Work) -> Any:
         return contextvars.Context().run(job)
 
     def end(self) -> None:
@@ -78,20 +78,20 @@ class Greenlets(Owners):
         self._greenlet = load("greenlet")
         self._home = self._greenlet.getcurrent()
 
-    def start(self, count: int, job: Job) -> None:
+    def start(self, count: int, job: Work) -> None:
         for _ in range(count):
             one = self._greenlet.greenlet(self._live)
             one.switch(job)
             self.all.append(one)
 
-    def _live(self, job: Job | None) -> None:
+    def _live(self, job: Work | None) -> None:
         while job is not None:
             job = self._home.switch(job())
 
-    def call(self, number: int, job: Job) -> Any:
+    def call(self, number: int, job: Work) -> Any:
         return self.all[number].switch(job)
 
-    def in_new(self, job: Job) -> Any:
+    def in_new(self, job: Work) -> Any:
         return self._greenlet.greenlet(job).switch()
 
     def end(self) -> None:
@@ -112,20 +112,20 @@ class GeventGreenlets(Owners):
         self._home = self._gevent.getcurrent()
         self._hub = self._gevent.get_hub()
 
-    def start(self, count: int, job: Job) -> None:
+    def start(self, count: int, job: Work) -> None:
         self.all = [self._gevent.spawn(self._live, job) for _ in range(count)]
         self._gevent.sleep(0)
 
-    def _live(self, job: Job | None) -> None:
+    def _live(self, job: Work | None) -> None:
         back = self._hub  # who waits for the first job; the others are called from home
         while job is not None:
             result = job()
             job, back = back.switch(result) if back is self._home else back.switch(), self._home
 
-    def call(self, number: int, job: Job) -> Any:
+    def call(self, number: int, job: Work) -> Any:
         return self.all[number].switch(job)
 
-    def in_new(self, job: Job) -> Any:
+    def in_new(self, job: Work) -> Any:
         return self._gevent.spawn(job).get()
 
     def end(self) -> None:
@@ -146,23 +146,23 @@ class Threads(Owners):
         threading.stack_size(_STACK_BYTES)
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def start(self, count: int, job: Job) -> None:
+    def start(self, count: int, job: Work) -> None:
         for _ in range(count):
-            jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+            jobs: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
             thread = threading.Thread(target=self._live, args=(jobs,))
             thread.start()
             self.all.append((thread, jobs))
             self.call(-1, job)
 
-    def _live(self, jobs: queue.SimpleQueue[Job | None]) -> None:
+    def _live(self, jobs: queue.SimpleQueue[Work | None]) -> None:
         while (job := jobs.get()) is not None:
             self._results.put(job())
 
-    def call(self, number: int, job: Job) -> Any:
+    def call(self, number: int, job: Work) -> Any:
         self.all[number][1].put(job)
         return self._results.get()
 
-    def in_new(self, job: Job) -> Any:
+    def in_new(self, job: Work) -> Any:
         thread = threading.Thread(target=lambda: self._results.put(job()))
         thread.start()
         thread.join()
@@ -186,12 +186,12 @@ class Tasks(Owners):
         self._loop = asyncio.new_event_loop()
         self._result: Any = None
 
-    def start(self, count: int, job: Job) -> None:
+    def start(self, count: int, job: Work) -> None:
         calls = [[self._loop.create_future()] for _ in range(count)]
         self.all = [(self._loop.create_task(self._live(job, call)), call) for call in calls]
         self._turn()
 
-    async def _live(self, job: Job | None, call: list[asyncio.Future[Job | None]]) -> None:
+    async def _live(self, job: Work | None, call: list[asyncio.Future[Work | None]]) -> None:
         while job is not None:
             self._result = job()
             job = await call[0]
@@ -200,13 +200,13 @@ class Tasks(Owners):
     def _turn(self) -> None:
         self._loop.run_until_complete(asyncio.sleep(0))
 
-    def call(self, number: int, job: Job) -> Any:
+    def call(self, number: int, job: Work) -> Any:
         self.all[number][1][0].set_result(job)
         self._turn()
         self._turn()
         return self._result
 
-    def in_new(self, job: Job) -> Any:
+    def in_new(self, job: Work) -> Any:
         async def run() -> Any:
             return job()
 

@@ -13,7 +13,7 @@ from ctxlocal.lab.bench.rival import load, missing
 from . import holding, rates, records, width
 from .owners import KINDS
 
-Part = Callable[[int], dict[str, float]]
+Measure = Callable[[int], dict[str, float]]
 _TRACED = 10_000  # above, tracing takes half a minute a point, and bytes an owner stay the same
 
 
@@ -26,7 +26,7 @@ class Subject(NamedTuple):
     """
 
     sizes: tuple[int, ...]
-    parts: dict[str, Part]
+    parts: dict[str, Measure]
     most: dict[str, int] | None = None
     needs: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
@@ -54,11 +54,11 @@ def _tens(first: int, last: int) -> tuple[int, ...]:
 
 def _owners(kind: str, sizes: tuple[int, ...]) -> Subject:
     measures = (holding.time, holding.end, holding.resident, holding.space)
-    parts: dict[str, Part] = {one.__name__: partial(one, kind) for one in measures}
+    parts: dict[str, Measure] = {one.__name__: partial(one, kind) for one in measures}
     return Subject(sizes, parts, {"space": _TRACED}, KINDS[kind].needs)
 
 
-def _in_directory(measure: Callable[[str, Path, int], dict[str, float]], kind: str) -> Part:
+def _in_directory(measure: Callable[[str, Path, int], dict[str, float]], kind: str) -> Measure:
     def run(size: int) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as directory:
             return measure(kind, Path(directory), size)

@@ -48,7 +48,7 @@ class Servers(NamedTuple):
     postgresql_url: str | None
 
 
-class Job(NamedTuple):
+class Measurement(NamedTuple):
     """What one process measures."""
 
     what: str
@@ -73,7 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         for row in ROWS:
             if (gap := _gap(row, servers)) is not None:
                 document["left_out"][row.name] = gap
-        jobs = [Job(what, servers, arguments.rounds, arguments.sample_ms / 1e3) for what in wanted]
+        jobs = [
+            Measurement(what, servers, arguments.rounds, arguments.sample_ms / 1e3)
+            for what in wanted
+        ]
         # One process for each: CPython specialises a library's code for the types it sees.
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             for job, result in zip(jobs, pool.imap(_measure, jobs, chunksize=1), strict=True):
@@ -105,7 +108,7 @@ def running_servers() -> Iterator[Servers]:
         yield Servers(port, url)
 
 
-def _measure(job: Job) -> Any:
+def _measure(job: Measurement) -> Any:
     logging.disable(logging.CRITICAL)  # a request that fails is counted, not told
     rows = [row for row in ROWS if _gap(row, job.servers) is None]
     with tempfile.TemporaryDirectory() as directory:

@@ -16,10 +16,10 @@ from rich.progress import Progress
 import ctxlocal as core
 from ctxlocal.local import REASON
 
-from ..lab.matrix.conductor import Plan, conduct
+from ..lab.matrix.conductor import PlannedCell, conduct
 from ..lab.matrix.place import STRATEGIES
 from ..lab.matrix.probes import GROUPS, all_probes
-from ..lab.matrix.report import Cell, Report
+from ..lab.matrix.report import Cell, MatrixReport
 from ..lab.matrix.table import show as show_matrix
 from ..lab.servers.kinds import KINDS
 from ..lab.versions import hidden_twin
@@ -90,7 +90,7 @@ def matrix(
 
     Exit status 1 when a cell is not what its strategy promises.
     """
-    report = Report(_conduct(_plans(strategies or STRATEGIES, terms)))
+    report = MatrixReport(_conduct(_plans(strategies or STRATEGIES, terms)))
     if json_file is not None:
         write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
@@ -98,7 +98,7 @@ def matrix(
     sys.exit(1 if report.unexpected else 0)
 
 
-def _plans(strategies: Sequence[str], terms: Sequence[str]) -> list[Plan]:
+def _plans(strategies: Sequence[str], terms: Sequence[str]) -> list[PlannedCell]:
     wanted = [strategy for strategy in STRATEGIES if strategy in strategies]
     names = {probe: f"{probe.group.name} {probe.way}".casefold() for probe in all_probes()}
     for term in terms:
@@ -116,7 +116,7 @@ def _plans(strategies: Sequence[str], terms: Sequence[str]) -> list[Plan]:
     return [(probe, strategy) for probe in chosen for strategy in wanted]
 
 
-def _conduct(plans: list[Plan]) -> list[Cell]:
+def _conduct(plans: list[PlannedCell]) -> list[Cell]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("running", total=len(plans))

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..ident.named import NAMED
 from ..lab.servers.catalogue import BY_NAME, SERVERS
-from ..lab.soak.plan import Plan, Size
+from ..lab.soak.plan import PlannedRun, Size
 from ..lab.soak.stores import STORES, shown
 from .needed import refuse_missing
 from .output import new_console
@@ -103,7 +103,7 @@ def soak(
     was found until then.
     """
     refuse_missing("ctxlocal soak", NEEDED, "servers")
-    from ..lab.soak.report import Report
+    from ..lab.soak.report import SoakReport
     from ..lab.soak.table import show as show_table
 
     plans = make_plans(servers, strategies, stores, sabotage)
@@ -120,7 +120,7 @@ def soak(
         _conduct(plans, size, finished)
     except SystemExit as ended:
         status = int(ended.code or 0)
-    report = Report(finished, time.monotonic() - begun, settings)
+    report = SoakReport(finished, time.monotonic() - begun, settings)
     if json_file is not None:
         write_json(report.as_dict(), json_file)
     if json_file is None or json_file.name != sys.stdout.name:
@@ -151,12 +151,12 @@ def make_plans(
     strategies: Sequence[str],
     stores: Sequence[str],
     sabotage: str | None = None,
-) -> list[Plan]:
+) -> list[PlannedRun]:
     """Return the runs that are asked for; nothing named means everything that isolates."""
     chosen = [BY_NAME[name] for name in servers] or list(SERVERS)
     wanted = list(dict.fromkeys(name for store in stores for name in _expand(store)))
     return [
-        Plan(server, strategy, store, sabotage)
+        PlannedRun(server, strategy, store, sabotage)
         for store in wanted
         for server in chosen
         for strategy in strategies or server.strategies
@@ -173,7 +173,7 @@ def _expand(store: str) -> Sequence[str]:
     return (store,)
 
 
-def _conduct(plans: Sequence[Plan], size: Size, finished: list[Run]) -> None:
+def _conduct(plans: Sequence[PlannedRun], size: Size, finished: list[Run]) -> None:
     from ..lab.soak.conductor import conduct
 
     console = Console(stderr=True)
@@ -188,7 +188,7 @@ def _conduct(plans: Sequence[Plan], size: Size, finished: list[Run]) -> None:
     ) as progress:
         bar = progress.add_task("starting", total=len(plans) * size.planned)
 
-        def advance(plan: Plan, requests: int) -> None:
+        def advance(plan: PlannedRun, requests: int) -> None:
             name = f"{plan.server.name} {plan.strategy} {shown(plan.store)}"
             at = plans.index(plan) * size.planned
             made = progress.tasks[0].completed

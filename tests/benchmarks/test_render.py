@@ -12,7 +12,7 @@ from benchmarks import concurrency, soaked
 from benchmarks.goals import GOALS, Goal
 from benchmarks.render import BLOCKS, ROOT, main
 from ctxlocal.lab.bench.micro.cases import GROUPS
-from ctxlocal.lab.soak.report import Report, Run
+from ctxlocal.lab.soak.report import Run, SoakReport
 
 DOCS = ROOT / "docs/benchmarks.md"
 
@@ -235,7 +235,9 @@ def test_a_soak_is_a_row_for_each_run() -> None:
         replace(run, outcome="violations", note="3 foreign reads"),
         replace(run, outcome="not run", note="redis-server not installed"),
     ]
-    rendered = soaked.BLOCKS["soak"]([Report(runs, 1.0, {"command": "ctxlocal soak"}).as_dict()])
+    rendered = soaked.BLOCKS["soak"](
+        [SoakReport(runs, 1.0, {"command": "ctxlocal soak"}).as_dict()]
+    )
     rows = [line for line in rendered.splitlines() if line.startswith("| waitress")]
     assert rows == [
         "| waitress | `thread` | sqlite | 1,234 | 57 | 0 | 0 | - |",

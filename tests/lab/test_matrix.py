@@ -21,7 +21,7 @@ from ctxlocal.lab.matrix import conductor, probe
 from ctxlocal.lab.matrix.conductor import conduct
 from ctxlocal.lab.matrix.place import Context, Owner, Place, Process, promise, surprise
 from ctxlocal.lab.matrix.probes import all_probes, find_probe
-from ctxlocal.lab.matrix.report import Cell, Report
+from ctxlocal.lab.matrix.report import Cell, MatrixReport
 from ctxlocal.lab.matrix.table import show
 
 Runner = Callable[..., Result]
@@ -154,7 +154,7 @@ def test_the_colour_of_a_cell_says_only_whether_the_promise_was_kept() -> None:
     kept = [Cell("g", "kept", word, word, word, True) for word in words]
     broken = [Cell("g", "broken", word, "isolated", "shared", False) for word in words]
     written = io.StringIO()
-    show(Report([*kept, *broken]), Console(file=written, force_terminal=True, width=100))
+    show(MatrixReport([*kept, *broken]), Console(file=written, force_terminal=True, width=100))
     lines = {way: line for line in written.getvalue().splitlines() for way in WAYS if way in line}
     colours = {way: re.findall(r"\x1b\[([\d;]+)m(?:\w+) *\x1b", lines[way]) for way in WAYS}
     green, alarm = "32", "1;37;41"
@@ -167,7 +167,7 @@ def test_summary_counts_and_gives_reasons() -> None:
         Cell("g", "w", "thread", "isolated", "LEAK", False),
         Cell("g", "w", "task", "isolated", "n/a", False, note="trio is not installed"),
     ]
-    assert Report(cells).summary() == (
+    assert MatrixReport(cells).summary() == (
         "3 cells: 1 as promised, 1 unexpected, 1 not applicable (1: trio is not installed)"
     )
 
@@ -193,7 +193,7 @@ def test_surprise_is_what_is_shared_with_other_work_or_lost_to_ones_own(
     assert surprise(place, promise(place, strategy, in_task=True)) == said
 
 
-def drawn(report: Report, *, only_surprises: bool) -> str:
+def drawn(report: MatrixReport, *, only_surprises: bool) -> str:
     console = Console(file=io.StringIO(), width=200)
     show(report, console, only_surprises=only_surprises)
     assert isinstance(console.file, io.StringIO)
@@ -208,7 +208,7 @@ def test_matrix_ends_with_what_is_worth_knowing_and_can_show_that_alone() -> Non
         Cell("g", "breaks", "context", "isolated", "LEAK", False),
         Cell("g", "absent", "context", "isolated", "n/a", False, note="old"),
     ]
-    whole, surprises = (drawn(Report(cells), only_surprises=only) for only in (False, True))
+    whole, surprises = (drawn(MatrixReport(cells), only_surprises=only) for only in (False, True))
     counts = "Promised, and worth knowing: 1 times work that is not its creator's own sees values"
     for shown in (whole, surprises):
         *_, complaint, known, summary = shown.splitlines()

@@ -24,7 +24,7 @@ from ctxlocal.lab.prove import origin, parts, units
 from ctxlocal.lab.prove.document import judge
 from ctxlocal.lab.prove.figures import Time
 from ctxlocal.lab.prove.page import page
-from ctxlocal.lab.prove.part import PARTS, Advance, Part, Unfinished
+from ctxlocal.lab.prove.part import PARTS, Advance, ProofPart, Unfinished
 from ctxlocal.lab.prove.summary import show
 from tests.support.proof_samples import bench, control, document, matrix, run, soak
 
@@ -552,7 +552,7 @@ def prove(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prove:
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: str, **runs: Callable[[Advance], dict[str, Any]]) -> Result:
-        brought = [Part(name, 1, run) for name, run in runs.items()]
+        brought = [ProofPart(name, 1, run) for name, run in runs.items()]
         monkeypatch.setattr(parts, "all_parts", lambda: brought)
         return CliRunner().invoke(commands.ctxlocal, ["prove", *arguments])
 

@@ -27,9 +27,9 @@ from ctxlocal.lab.soak import client, conductor, stores
 from ctxlocal.lab.soak.client import Answer, Unanswered
 from ctxlocal.lab.soak.conductor import Advance, conduct
 from ctxlocal.lab.soak.ledger import Ledger
-from ctxlocal.lab.soak.plan import PER_SESSION, Plan, Size
-from ctxlocal.lab.soak.report import FLAT_BYTES, Report, Run, grown
-from ctxlocal.lab.soak.visitor import Findings, Visitor
+from ctxlocal.lab.soak.plan import PER_SESSION, PlannedRun, Size
+from ctxlocal.lab.soak.report import FLAT_BYTES, Run, SoakReport, grown
+from ctxlocal.lab.soak.visitor import ClientFindings, Visitor
 from tests.support import services
 from tests.support.loopback import serving
 
@@ -56,7 +56,7 @@ def soak(
 ) -> Run:
     found = BY_NAME[server] if isinstance(server, str) else server
     finished: list[Run] = []
-    conduct([Plan(found, strategy, store, sabotage)], size, advance, finished)
+    conduct([PlannedRun(found, strategy, store, sabotage)], size, advance, finished)
     (run,) = finished
     return run
 
@@ -162,7 +162,7 @@ class TestTrouble:
     def test_a_server_that_is_killed_leaves_what_was_found(self) -> None:
         others = set(psutil.Process().children(recursive=True))  # the suite's own servers
 
-        def kill_it(plan: Plan, requests: int) -> None:
+        def kill_it(plan: PlannedRun, requests: int) -> None:
             for process in set(psutil.Process().children(recursive=True)) - others:
                 process.kill()
 
@@ -235,7 +235,7 @@ class TestTrouble:
         with services.redis_server() as redis:
             made = 0
 
-            def stop_it(plan: Plan, requests: int) -> None:
+            def stop_it(plan: PlannedRun, requests: int) -> None:
                 nonlocal made
                 made += requests
                 if made == PER_SESSION // 2:
@@ -252,7 +252,7 @@ class TestTrouble:
     @pytest.mark.parametrize("server", ["gunicorn-gthread", ASGI])
     def test_ctrl_c_leaves_what_was_found_and_no_process(self, server: str) -> None:
         finished: list[Run] = []
-        plans = [Plan(BY_NAME[server], "context", "memory")] * 2
+        plans = [PlannedRun(BY_NAME[server], "context", "memory")] * 2
         with pytest.raises(SystemExit) as ended:
             conduct(plans, SMALL, lambda *_: os.kill(os.getpid(), signal.SIGINT), finished)
         assert ended.value.code == 128 + signal.SIGINT
@@ -268,7 +268,7 @@ class TestTrouble:
         other.write_text("raise ImportError('the other ctxlocal')")
         monkeypatch.chdir(tmp_path)
         finished: list[Run] = []
-        plans = [Plan(BY_NAME[server], "context", "sqlite:///relative.db")]
+        plans = [PlannedRun(BY_NAME[server], "context", "sqlite:///relative.db")]
         conduct(plans, SMALL, lambda *_: None, finished)
         assert [(run.outcome, run.note) for run in finished] == [("clean", "")]
         assert (tmp_path / "relative.db").exists()
@@ -372,7 +372,7 @@ class TestReport:
         self, outcomes: list[Any], is_good: bool
     ) -> None:
         runs = [Run("a", "context", "memory", outcome=outcome) for outcome in outcomes]
-        assert Report(runs, 0, {}).is_good is is_good
+        assert SoakReport(runs, 0, {}).is_good is is_good
 
 
 class TestLedger:
@@ -391,7 +391,7 @@ class TestLedger:
 class TestAudit:
     @pytest.fixture
     def visitor(self) -> Visitor:
-        visitor = Visitor("v", 0, Findings(), lambda: None)
+        visitor = Visitor("v", 0, ClientFindings(), lambda: None)
         visitor._saved = {"1": "a"}
         visitor._perhaps = {"2": "b"}
         visitor._never = {"3": "c"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ctxlocal.lab.matrix.report import Cell, Report
+from ctxlocal.lab.matrix.report import Cell, MatrixReport
 
 ABOUT = {
     "date": "2026-11-28",
@@ -70,7 +70,7 @@ def matrix(*cells: Cell) -> dict[str, Any]:
         for strategy in ("context", "thread", "greenlet")
     ]
     usual.append(Cell("asyncio", "eager task", "context", "snapshot", "n/a", False, note="old"))
-    return {**Report(cells or usual).as_dict(), **ABOUT}
+    return {**MatrixReport(cells or usual).as_dict(), **ABOUT}
 
 
 def run(**changes: Any) -> dict[str, Any]:

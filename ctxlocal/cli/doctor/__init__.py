@@ -4,7 +4,7 @@
 it runs and look at ``report.findings``, or assert ``report.is_healthy``.
 """
 
-from .report import Report as Report
+from .report import Diagnosis as Diagnosis
 from .report import diagnose as diagnose
 
-__all__ = ["Report", "diagnose"]
+__all__ = ["Diagnosis", "diagnose"]

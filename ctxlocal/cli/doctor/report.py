@@ -14,7 +14,7 @@ Verdict = Literal["broken", "isolates", "not judged"]
 
 
 @dataclass(frozen=True)
-class Report:
+class Diagnosis:
     """The diagnosis of one process; what is worst comes first among its findings."""
 
     facts: Facts
@@ -38,7 +38,7 @@ class Report:
         return {"healthy": self.is_healthy, "verdict": self.verdict, **asdict(self)}
 
 
-def diagnose(*, server: str | None = None, ignore: frozenset[str] = frozenset()) -> Report:
+def diagnose(*, server: str | None = None, ignore: frozenset[str] = frozenset()) -> Diagnosis:
     """Look at this process and judge.
 
     It reads the application's default, as the first write of a Local would.
@@ -52,4 +52,4 @@ def diagnose(*, server: str | None = None, ignore: frozenset[str] = frozenset())
         raise ValueError(f"server is {server!r}; expected one of {', '.join(KINDS)}, or None.")
     facts = gather(ignore)
     findings = sorted(advise(facts, server), key=lambda finding: LEVELS.index(finding.level))
-    return Report(facts, tuple(findings))
+    return Diagnosis(facts, tuple(findings))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from .facts import Facts
 from .locals import Holding
-from .report import Report
+from .report import Diagnosis
 
 STYLES = {"error": "bold red", "note": "yellow", "ok": "bold green"}
 VERDICTS = {
@@ -20,7 +20,7 @@ VERDICTS = {
 }
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Diagnosis, console: Console) -> None:
     """Print the facts, then the findings, then the verdict."""
     console.print(_grid((name, Text(value)) for name, value in _rows(report.facts)))
     console.print()

@@ -13,16 +13,16 @@ from contextlib import aclosing
 
 from ctxlocal.lab.process import answers, end_on_signals, last_line
 
-from .part import CORE_LOCAL, Job, Options, Part
+from .part import CORE_LOCAL, BenchJob, BenchPart, Options
 from .parts import PARTS
-from .report import BenchReport, Findings
+from .report import BenchReport, PartFindings
 from .worker import DONE, SILENCE_S
 
 WORKER = "ctxlocal.lab.bench.worker"
 GRACE_S = 8.0  # servers are killed, one after the other, when they do not end in 4
 
 Advance = Callable[[str], None]  # hears the name of a job after each of its steps
-Plan = list[tuple[Part, list[Job]]]
+PlannedJobs = list[tuple[BenchPart, list[BenchJob]]]
 
 
 def conduct(
@@ -47,7 +47,7 @@ def conduct(
     """
     planned = plan(only, tables, quick=quick, ours=ours)
     report = BenchReport(
-        {part.name: Findings(part) for part, _ in planned}, _command(only, tables, quick)
+        {part.name: PartFindings(part) for part, _ in planned}, _command(only, tables, quick)
     )
     received: list[int] = []
     try:
@@ -63,7 +63,7 @@ def plan(
     *,
     quick: bool = False,
     ours: str = CORE_LOCAL,
-) -> Plan:
+) -> PlannedJobs:
     """Return the parts that are asked for with their jobs; arguments and errors as ``conduct``."""
     _refuse_unknown("part", only, [part.name for part in PARTS])
     chosen = [part for part in PARTS if not only or part.name in only]
@@ -89,7 +89,7 @@ def _command(only: Sequence[str], tables: Sequence[str], quick: bool) -> str:
 
 
 async def _conduct(
-    planned: Plan, report: BenchReport, advance: Advance, received: list[int]
+    planned: PlannedJobs, report: BenchReport, advance: Advance, received: list[int]
 ) -> None:
     end_on_signals(received)
     for part, jobs in planned:
@@ -99,7 +99,9 @@ async def _conduct(
                 report.failed[job.name] = reason
 
 
-async def run_job(job: Job, findings: Findings, advance: Advance = lambda job: None) -> str:
+async def run_job(
+    job: BenchJob, findings: PartFindings, advance: Advance = lambda job: None
+) -> str:
     """Run one job in a process of its own; return why it failed, "" if it did not."""
     spec = {"target": job.target, "arguments": job.arguments}
     with tempfile.TemporaryFile() as errors:

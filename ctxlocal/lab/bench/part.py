@@ -27,7 +27,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchJob:
     """What one process measures.
 
     :param name: what a progress bar calls it.
@@ -45,7 +45,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Part:
+class BenchPart:
     """A kind of benchmark.
 
     :param name: its name after ``--only``, and its key in the JSON.
@@ -60,7 +60,7 @@ class Part:
     name: str
     tables: tuple[str, ...]
     quick_tables: tuple[str, ...]
-    jobs: Callable[[Options], list[Job]]
+    jobs: Callable[[Options], list[BenchJob]]
     gather: Callable[[list[Any]], Any]
     draw: Callable[[Any], Iterator[RenderableType]]
     complaints: Callable[[Any], list[str]]

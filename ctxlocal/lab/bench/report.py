@@ -12,15 +12,15 @@ from typing import Any
 
 import ctxlocal
 
-from .part import Part
+from .part import BenchPart
 from .rival import versions
 
 
 @dataclass
-class Findings:
+class PartFindings:
     """What the jobs of one part have told so far."""
 
-    part: Part
+    part: BenchPart
     found: list[Any] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -45,7 +45,7 @@ class BenchReport:
     :param signal: the number of the signal that ended it early; None: it ran to its end.
     """
 
-    findings: dict[str, Findings]
+    findings: dict[str, PartFindings]
     command: str
     failed: dict[str, str] = field(default_factory=dict)
     signal: int | None = None

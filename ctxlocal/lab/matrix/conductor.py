@@ -25,11 +25,11 @@ SILENCE_S = 20.0
 WORKERS_PER_GROUP = 3  # then the group is given up
 WORKER = "ctxlocal.lab.matrix.worker"
 
-Plan = tuple[Probe, str]
+PlannedCell = tuple[Probe, str]
 Listener = Callable[[Cell], None]
 
 
-def conduct(plans: Sequence[Plan], on_cell: Listener, kit: str = CORE_KIT) -> list[Cell]:
+def conduct(plans: Sequence[PlannedCell], on_cell: Listener, kit: str = CORE_KIT) -> list[Cell]:
     """Run each probe under its strategy and return the cells in the same order.
 
     To be called in the main thread.
@@ -46,7 +46,7 @@ def conduct(plans: Sequence[Plan], on_cell: Listener, kit: str = CORE_KIT) -> li
 
 
 async def _conduct(
-    plans: Sequence[Plan], on_cell: Listener, kit: str, received: list[int]
+    plans: Sequence[PlannedCell], on_cell: Listener, kit: str, received: list[int]
 ) -> list[Cell]:
     end_on_signals(received)
     gate = asyncio.Semaphore(os.cpu_count() or 1)
@@ -69,7 +69,7 @@ async def _conduct(
 class _Batch:
     """The cells of one group, and the workers that run them."""
 
-    def __init__(self, group: Group, plans: list[Plan], on_cell: Listener, kit: str) -> None:
+    def __init__(self, group: Group, plans: list[PlannedCell], on_cell: Listener, kit: str) -> None:
         self._group = group
         self._plans = plans
         self._on_cell = on_cell
@@ -87,7 +87,7 @@ class _Batch:
             self._add(failed(probe, strategy, "not run: the probes before it ended their process"))
         return self._cells
 
-    def _remaining(self) -> list[Plan]:
+    def _remaining(self) -> list[PlannedCell]:
         return self._plans[len(self._cells) :]
 
     def _skip_what_cannot_run(self) -> None:
@@ -118,7 +118,7 @@ class _Batch:
                 self._add(failed(probe, strategy, reason + last_line(errors)))
 
 
-def _cells(plans: list[Plan]) -> list[tuple[str, str, str]]:
+def _cells(plans: list[PlannedCell]) -> list[tuple[str, str, str]]:
     return [(probe.group.name, probe.way, strategy) for probe, strategy in plans]
 
 

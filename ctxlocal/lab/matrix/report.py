@@ -95,7 +95,7 @@ def _complaint(where: str, promised: str, note: str) -> str:
 
 
 @dataclass(frozen=True)
-class Report:
+class MatrixReport:
     """All cells, in the order of the table."""
 
     cells: Sequence[Cell]

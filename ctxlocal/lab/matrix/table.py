@@ -14,7 +14,7 @@ from rich.text import Text
 import ctxlocal
 from ctxlocal.lab.versions import installed_versions
 
-from .report import Cell, Report
+from .report import Cell, MatrixReport
 
 # The word says what was seen; the colour only whether that was promised.
 KEPT = "green"
@@ -33,7 +33,7 @@ LEGEND = {
 }
 
 
-def show(report: Report, console: Console, *, only_surprises: bool = False) -> None:
+def show(report: MatrixReport, console: Console, *, only_surprises: bool = False) -> None:
     """Print the table, a legend, what was unexpected, what is worth knowing, and the summary.
 
     :param only_surprises: leave out of the table what is as anybody would expect.
@@ -58,7 +58,7 @@ def _versions() -> Text:
     return Text(f"{listed}; {ctxlocal.IMPLEMENTATION} implementation")
 
 
-def _surprising_rows(report: Report) -> list[Cell]:
+def _surprising_rows(report: MatrixReport) -> list[Cell]:
     """The cells of all ways of starting work that have a surprise under some strategy."""
     ways = {(cell.group, cell.way) for cell in report.surprising}
     return [cell for cell in report.cells if (cell.group, cell.way) in ways]

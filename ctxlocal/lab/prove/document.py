@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..figures import measured
-from ..matrix.report import Cell, Report
+from ..matrix.report import Cell, MatrixReport
 from ..soak.report import VIOLATIONS
 
 Document = Mapping[str, Any]
@@ -26,10 +26,10 @@ NOT_RUN = "not run"
 CONTROLS = {"shared-dict": "foreign_reads", "store-forgets": "lost_updates"}
 
 
-def matrix_of(document: Document) -> Report:
+def matrix_of(document: Document) -> MatrixReport:
     """Return the matrix; without a cell where it did not run."""
     matrix = document.get("matrix") or {}
-    return Report([Cell(**cell) for cell in matrix.get("cells", ())])
+    return MatrixReport([Cell(**cell) for cell in matrix.get("cells", ())])
 
 
 def runs_of(document: Document, part: str = "soak") -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ def _joined(clauses: list[str]) -> str:
     return f"{', '.join(first)}, and {last}" if first else last
 
 
-def _cells_said(matrix: Report) -> Iterator[str]:
+def _cells_said(matrix: MatrixReport) -> Iterator[str]:
     applicable = sum(cell.is_applicable for cell in matrix.cells)
     if broken := len(matrix.unexpected):
         yield f"{broken} of {plural(applicable, 'cell')} of the matrix break a promise"

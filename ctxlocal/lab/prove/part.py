@@ -27,7 +27,7 @@ class Unfinished(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class ProofPart:
     """Something to measure.
 
     ``run`` calls what it is given with the number of steps done, of which there are ``length``
@@ -51,7 +51,7 @@ class Outcome:
     status: int = 0
 
 
-def run_all(parts: Sequence[Part], console: Console) -> Outcome:
+def run_all(parts: Sequence[ProofPart], console: Console) -> Outcome:
     """Run each part and keep what it gave.
 
     A part that fails costs its own result; an interruption ends them all.
@@ -80,7 +80,7 @@ def run_all(parts: Sequence[Part], console: Console) -> Outcome:
     return outcome
 
 
-def _run(part: Part, advance: Advance, outcome: Outcome) -> None:
+def _run(part: ProofPart, advance: Advance, outcome: Outcome) -> None:
     try:
         outcome.results[part.name] = part.run(advance)
     except Unfinished as unfinished:
@@ -90,7 +90,7 @@ def _run(part: Part, advance: Advance, outcome: Outcome) -> None:
         _explain(part, error, outcome)
 
 
-def _explain(part: Part, error: BaseException, outcome: Outcome) -> None:
+def _explain(part: ProofPart, error: BaseException, outcome: Outcome) -> None:
     if isinstance(error, Exception):
         outcome.missing[part.name] = f"{type(error).__name__}: {error}"
         return

@@ -15,10 +15,10 @@ from ..servers.process import Process, ServerProblem, running
 from . import SETTINGS
 from .client import Unanswered, connect
 from .pace import ROUNDS, Pace
-from .plan import Plan, Size
+from .plan import PlannedRun, Size
 from .report import Memory, Outcome, Run, grown
 from .stores import opened, shown, why_not
-from .visitor import Findings, Visitor
+from .visitor import ClientFindings, Visitor
 
 SAMPLES = 12  # of memory, in a run; fewer in a small one
 SETTLE_S = 10.0  # for what was started and outlives its response
@@ -28,10 +28,10 @@ GIVE_UP_ERRORS = 200  # in a run: there is nothing more to learn
 GIVE_UP_UNAVAILABLE = 20
 
 
-Advance = Callable[[Plan, int], object]
+Advance = Callable[[PlannedRun, int], object]
 
 
-def conduct(plans: Sequence[Plan], size: Size, advance: Advance, finished: list[Run]) -> None:
+def conduct(plans: Sequence[PlannedRun], size: Size, advance: Advance, finished: list[Run]) -> None:
     """Run each plan, and append what came of it to ``finished``, in the same order.
 
     To be called in the main thread. Every process that was started has ended afterwards.
@@ -47,7 +47,11 @@ def conduct(plans: Sequence[Plan], size: Size, advance: Advance, finished: list[
 
 
 async def _conduct(
-    plans: Sequence[Plan], size: Size, advance: Advance, finished: list[Run], received: list[int]
+    plans: Sequence[PlannedRun],
+    size: Size,
+    advance: Advance,
+    finished: list[Run],
+    received: list[int],
 ) -> None:
     end_on_signals(received)
     async with AsyncExitStack() as stack:
@@ -62,7 +66,7 @@ async def _conduct(
             await _Soak(plan, size, advance).run(urls[plan.store], finished)
 
 
-def _planned(plan: Plan, outcome: Outcome, note: str) -> Run:
+def _planned(plan: PlannedRun, outcome: Outcome, note: str) -> Run:
     where = plan.server.name, plan.strategy, shown(plan.store), plan.sabotage
     return Run(*where, outcome=outcome, note=note)
 
@@ -70,11 +74,11 @@ def _planned(plan: Plan, outcome: Outcome, note: str) -> Run:
 class _Soak:
     """One run."""
 
-    def __init__(self, plan: Plan, size: Size, advance: Advance) -> None:
+    def __init__(self, plan: PlannedRun, size: Size, advance: Advance) -> None:
         self._plan = plan
         self._size = size
         self._advance = advance
-        self._findings = Findings()
+        self._findings = ClientFindings()
         self._samples: list[tuple[int, int]] = []
         self._told: dict[str, Any] = {}  # the server's last report
         self._begun = 0.0

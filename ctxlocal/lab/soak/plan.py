@@ -12,7 +12,7 @@ HABITS = 4
 PER_SESSION = 1 + HABITS * ROUNDS + 1  # the first, the habits', the audit
 
 
-class Plan(NamedTuple):
+class PlannedRun(NamedTuple):
     """One run: a server, under a strategy, with a store (a name of ``stores``, or a URL)."""
 
     server: Server

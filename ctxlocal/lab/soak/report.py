@@ -125,7 +125,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Report:
+class SoakReport:
     """All runs, in the order they were planned."""
 
     runs: Sequence[Run]

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from .report import VIOLATIONS, Report, Run
+from .report import VIOLATIONS, Run, SoakReport
 
 STYLES = {"clean": "green", "not run": "dim", "interrupted": "yellow"}
 WRONG = "bold white on red"
@@ -24,7 +24,7 @@ LEGEND = {
 }
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: SoakReport, console: Console) -> None:
     """Print the table, a legend, what went wrong, what was not run, and the summary."""
     done = [run for run in report.runs if run.requests]
     if done:

@@ -25,7 +25,7 @@ PIPELINED = 3
 
 
 @dataclass
-class Findings:
+class ClientFindings:
     """What the clients of one run saw."""
 
     requests: int = 0
@@ -84,7 +84,7 @@ class Visitor:
     """
 
     def __init__(
-        self, name: str, port: int, findings: Findings, answered: Callable[[], object]
+        self, name: str, port: int, findings: ClientFindings, answered: Callable[[], object]
     ) -> None:
         self._name = name
         self._port = port

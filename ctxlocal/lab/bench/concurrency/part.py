@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..part import Job, Options, Part
+from ..part import BenchJob, BenchPart, Options
 from . import measure
 from .crowd import KINDS, Kind
 from .library import OURS, libraries
@@ -19,12 +19,12 @@ TURNS, QUICK_TURNS = 5_000, 400
 ROUNDS, QUICK_ROUNDS = 2, 1
 
 
-def jobs(options: Options) -> list[Job]:
+def jobs(options: Options) -> list[BenchJob]:
     """Return a job for each kind of owner."""
     return [_job(KINDS[name], options) for name in options.tables]
 
 
-def _job(kind: Kind, options: Options) -> Job:
+def _job(kind: Kind, options: Options) -> BenchJob:
     most = kind.quick_most if options.quick else kind.most
     counts = [count for count in COUNTS if count <= most]
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
@@ -36,7 +36,7 @@ def _job(kind: Kind, options: Options) -> Job:
         "ours": options.ours,
     }
     crowds = len(counts) * len(libraries(kind.name, options.ours)) * (rounds + 1)
-    return Job(f"concurrency: {kind.name}", f"{measure.__name__}:run", arguments, 1 + crowds)
+    return BenchJob(f"concurrency: {kind.name}", f"{measure.__name__}:run", arguments, 1 + crowds)
 
 
 def complaints(found: Sequence[dict[str, Any]]) -> list[str]:
@@ -49,4 +49,4 @@ def complaints(found: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-CONCURRENCY = Part("concurrency", tuple(KINDS), tuple(KINDS), jobs, list, draw, complaints)
+CONCURRENCY = BenchPart("concurrency", tuple(KINDS), tuple(KINDS), jobs, list, draw, complaints)

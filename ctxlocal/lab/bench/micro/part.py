@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..part import Job, Options, Part
+from ..part import BenchJob, BenchPart, Options
 from . import import_time, measure
 from .cases import GROUPS
 from .measure import Table
@@ -20,18 +20,20 @@ SAMPLE_MS, QUICK_SAMPLE_MS = 1.0, 0.3
 IMPORT_ROUNDS = 20  # at most: an interpreter takes its time
 
 
-def jobs(tables: Sequence[str], rounds: int, sample_ms: float) -> list[Job]:
+def jobs(tables: Sequence[str], rounds: int, sample_ms: float) -> list[BenchJob]:
     """Return a job for each group that has a case in ``tables``."""
     found = []
     for group, cases in GROUPS.items():
         if any(case.table in tables for case in cases):
             arguments = {"group": group, "tables": list(tables), "rounds": rounds}
             arguments["sample_ms"] = sample_ms
-            found.append(Job(f"micro: {group}", f"{measure.__name__}:run", arguments, rounds + 1))
+            found.append(
+                BenchJob(f"micro: {group}", f"{measure.__name__}:run", arguments, rounds + 1)
+            )
     if import_time.TABLE in tables:
         rounds = min(rounds, IMPORT_ROUNDS)
         target = f"{import_time.__name__}:run"
-        found.append(Job("micro: import", target, {"rounds": rounds}, rounds + 1))
+        found.append(BenchJob("micro: import", target, {"rounds": rounds}, rounds + 1))
     return found
 
 
@@ -41,10 +43,10 @@ def gather(found: Sequence[dict[str, Table]]) -> dict[str, Table]:
     return {table: tables[table] for table in TABLES if table in tables}
 
 
-def _jobs(options: Options) -> list[Job]:
+def _jobs(options: Options) -> list[BenchJob]:
     if options.quick:
         return jobs(options.tables, QUICK_ROUNDS, QUICK_SAMPLE_MS)
     return jobs(options.tables, ROUNDS, SAMPLE_MS)
 
 
-MICRO = Part("micro", TABLES, QUICK_TABLES, _jobs, gather, draw, lambda tables: [])
+MICRO = BenchPart("micro", TABLES, QUICK_TABLES, _jobs, gather, draw, lambda tables: [])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...servers.catalogue import SERVERS
-from ..part import Job, Options, Part
+from ..part import BenchJob, BenchPart, Options
 from . import measure
 from .tables import draw
 
@@ -16,18 +16,18 @@ SECONDS, QUICK_SECONDS = 0.5, 0.15  # of a round
 QUICK = ("gunicorn-gthread", "gunicorn-gevent", "waitress", "uvicorn-uvloop-httptools")
 
 
-def jobs(options: Options) -> list[Job]:
+def jobs(options: Options) -> list[BenchJob]:
     """Return a job for each server."""
     return [_job(name, options.quick) for name in options.tables]
 
 
-def _job(server: str, quick: bool) -> Job:
+def _job(server: str, quick: bool) -> BenchJob:
     arguments = {
         "server": server,
         "rounds": QUICK_ROUNDS if quick else ROUNDS,
         "seconds": QUICK_SECONDS if quick else SECONDS,
     }
-    return Job(f"server: {server}", f"{measure.__name__}:run", arguments, len(measure.MODES))
+    return BenchJob(f"server: {server}", f"{measure.__name__}:run", arguments, len(measure.MODES))
 
 
 def complaints(found: Sequence[dict[str, Any]]) -> list[str]:
@@ -35,6 +35,6 @@ def complaints(found: Sequence[dict[str, Any]]) -> list[str]:
     return []
 
 
-SERVERS_PART = Part(
+SERVERS_PART = BenchPart(
     "servers", tuple(server.name for server in SERVERS), QUICK, jobs, list, draw, complaints
 )
