@@ -22,13 +22,13 @@ from ..errors import FrameBusyError
 from ..flow import Frame
 from ..flow.frame import fresh_frame
 from ..sessions.errors import SessionError
-from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
+from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface
 from ..sessions.session import Session
 from . import insecure_cookie
 from .adoption import Lost, adopt, values_of
-from .context import Application, RequestContext
+from .context import RequestContext
 from .error_response import behind, is_answer, log_refusal, refusal_of
-from .inherit import Inherit, Inheritance
+from .middleware import Middleware
 from .session_end import close, headers_if_unsaved, is_failure
 
 __all__ = ["ContextMiddleware", "serve"]
@@ -58,7 +58,7 @@ def _new_lost() -> Lost:
 _lost = _new_lost()  # of applications that call serve() themselves
 
 
-class ContextMiddleware(Application):
+class ContextMiddleware(Middleware[AnyWSGIApplication]):
     """Gives each request to a WSGI application a context of its own.
 
     Every Local that follows the application's default starts empty, under each identity
@@ -95,18 +95,7 @@ class ContextMiddleware(Application):
     Safe for any number of requests at once.
     """
 
-    def __init__(
-        self,
-        app: AnyWSGIApplication,
-        sessions: SessionInterface | None = None,
-        *,
-        inherit: Inherit = False,
-    ) -> None:
-        refuse_no_interface(sessions)
-        self.app = app
-        self.sessions = sessions
-        self._inheritance = Inheritance(inherit)
-        self._lost = _new_lost()
+    _new_lost = staticmethod(_new_lost)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""

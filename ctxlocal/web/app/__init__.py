@@ -4,20 +4,20 @@
 ``registry`` keeps what an application registers.
 """
 
+from ..context import current_app as current_app
+from ..context import flash as flash
+from ..context import g as g
+from ..context import get_flashed_messages as get_flashed_messages
+from ..context import request as request
+from ..context import session as session
 from .application import App as App
-from .application import Request as Request
-from .application import Response as Response
-from .application import TestClient as TestClient
-from .application import abort as abort
-from .application import current_app as current_app
-from .application import flash as flash
-from .application import g as g
-from .application import get_flashed_messages as get_flashed_messages
-from .application import jsonify as jsonify
-from .application import redirect as redirect
-from .application import request as request
-from .application import session as session
 from .application import url_for as url_for
+from .messages import Request as Request
+from .messages import Response as Response
+from .messages import abort as abort
+from .messages import jsonify as jsonify
+from .messages import redirect as redirect
+from .test_client import TestClient as TestClient
 
 __all__ = [
     "App",

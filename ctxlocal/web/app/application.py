@@ -37,57 +37,22 @@ from ...sessions.errors import RETRY_AFTER
 from ...sessions.interface import SessionHeaders, SessionInterface, refuse_no_interface
 from ...sessions.session import NullSession, Session
 from .. import insecure_cookie, signals
-from ..context import (
-    AppContext,
-    RequestContext,
-    current_app,
-    current_request_context,
-    flash,
-    g,
-    get_flashed_messages,
-    is_async,
-    request,
-    run_all,
-    session,
-)
+from ..context import AppContext, RequestContext, current_request_context, is_async, run_all
 from ..contexts import app_stack, request_stack
 from ..error_response import is_answer, log_refusal
 from ..inherit import Inherit, Inheritance
 from ..session_end import headers_if_unsaved
 from ..wsgi import Environ, StartResponse, serve
-from .messages import Request, Response, jsonify, response_of
+from .messages import Request, Response, response_of
 from .registry import Registry
 from .test_client import KEEP, TestClient
 
 try:
-    from werkzeug.exceptions import (
-        HTTPException,
-        InternalServerError,
-        abort,
-        default_exceptions,
-    )
+    from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
     from werkzeug.routing import MapAdapter, RequestRedirect
     from werkzeug.test import EnvironBuilder
-    from werkzeug.utils import redirect
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
-
-__all__ = [
-    "App",
-    "Request",
-    "Response",
-    "TestClient",
-    "abort",
-    "current_app",
-    "flash",
-    "g",
-    "get_flashed_messages",
-    "jsonify",
-    "redirect",
-    "request",
-    "session",
-    "url_for",
-]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,4 +1,7 @@
-"""Request and Response: werkzeug's, and how a response is made of what a view returns."""
+"""Request and Response: werkzeug's, and how a response is made of what a view returns.
+
+Or of what it raises: ``abort`` and ``redirect`` are werkzeug's own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from ..context import current_app
 
 try:
     from werkzeug.exceptions import HTTPException
+    from werkzeug.exceptions import abort as abort
     from werkzeug.routing import Rule
+    from werkzeug.utils import redirect as redirect
     from werkzeug.wrappers import Request as BaseRequest
     from werkzeug.wrappers import Response as BaseResponse
 

@@ -17,13 +17,13 @@ from typing import Any, TypeAlias
 
 from ...flow.frame import drive_call, frame_here
 from ...sessions.errors import SessionError
-from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface, refuse_no_interface
+from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface
 from ...sessions.session import Session
 from .. import insecure_cookie
 from ..adoption import Lost, ScopeSession, adopt
-from ..context import AppContext, Application, RequestContext
+from ..context import AppContext, RequestContext
 from ..error_response import behind, is_answer, log_refusal, refusal_of
-from ..inherit import Inherit, Inheritance
+from ..middleware import Middleware
 from ..session_end import headers_if_unsaved, is_failure
 
 __all__ = ["ContextMiddleware"]
@@ -40,7 +40,7 @@ _log = logging.getLogger("ctxlocal.web.asgi")
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
-class ContextMiddleware(Application):
+class ContextMiddleware(Middleware[ASGIApplication]):
     """Gives each request, WebSocket and lifespan of an ASGI application a context of its own.
 
     Every Local that follows the application's default starts empty, under each identity
@@ -77,18 +77,9 @@ class ContextMiddleware(Application):
     Safe for any number of requests at once.
     """
 
-    def __init__(
-        self,
-        app: ASGIApplication,
-        sessions: SessionInterface | None = None,
-        *,
-        inherit: Inherit = False,
-    ) -> None:
-        refuse_no_interface(sessions)
-        self.app = app
-        self.sessions = sessions
-        self._inheritance = Inheritance(inherit)
-        self._lost = Lost(_log, "scope['session']")
+    @staticmethod
+    def _new_lost() -> Lost:
+        return Lost(_log, "scope['session']")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
