@@ -20,6 +20,7 @@ from ctxlocal.ident.named import NAMED
 from ctxlocal.local import Latch
 from ctxlocal.web import inherit
 
+from .support.patience import PATIENCE_S
 from .support.twins import IMPLEMENTATIONS
 
 pytest_plugins = ["tests.support.services"]
@@ -132,7 +133,7 @@ def run_python(twin: dict[str, str]) -> Callable[..., str]:
             env={**os.environ, **twin, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout

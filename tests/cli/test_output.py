@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from ctxlocal.cli.commands import ctxlocal
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from tests.support.patience import PATIENCE_S
 
 FULL = Path("/dev/full")
 SUMMARY = 60  # characters
@@ -78,7 +79,7 @@ def printed(
         text=True,
         cwd=folder,
         env={**os.environ, **environment},
-        timeout=100,
+        timeout=PATIENCE_S,
     )
 
 
@@ -121,7 +122,7 @@ def test_no_line_ends_in_blanks(arguments: list[str], folder: Path) -> None:
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=100,
+        timeout=PATIENCE_S,
     )
     assert done.stdout
     assert [line for line in done.stdout.split("\n") if line != line.rstrip()] == []

@@ -24,6 +24,7 @@ from ctxlocal.errors import FrameBusyError, IdentCallableError, IdentInUseError
 from ctxlocal.flow.swap import SwapByEquality
 from ctxlocal.ident.record import Values
 from ctxlocal.ident.travel import Travel
+from tests.support.patience import PATIENCE_S
 
 
 def who() -> str:
@@ -185,11 +186,11 @@ def test_a_second_thread_of_an_owner_is_refused_a_frame(impl: ModuleType) -> Non
     def step() -> None:
         local.value = "the frame's"
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(PATIENCE_S)
 
     thread = threading.Thread(target=flow.Frame().run, args=(step,))
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE_S)
     with pytest.raises(FrameBusyError, match=r"^Another thread, which has the same owner, "):
         flow.Frame().run(who)
     leave.set()
@@ -483,13 +484,13 @@ def test_two_threads_of_an_owner_are_never_inside_frames_at_once(
         came.append("another")
         local.value = "another's"
         decided.set()
-        assert leave.wait(10)
+        assert leave.wait(PATIENCE_S)
         inside.remove("another")
 
     def come() -> None:
         if next(until) == lookup:
             thread.start()
-            assert decided.wait(10)
+            assert decided.wait(PATIENCE_S)
 
     def step() -> None:
         inside.append("this")

@@ -27,6 +27,7 @@ import pytest
 from ctxlocal import errors, ident
 from ctxlocal.ident import default as default_module
 from ctxlocal.ident.named import NAMED
+from tests.support.patience import PATIENCE_S
 
 
 def whole(text: str) -> str:
@@ -993,6 +994,6 @@ def test_a_strategy_that_outlives_the_modules_ends_in_silence(twin: dict[str, st
         env={**os.environ, **twin},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -32,6 +32,7 @@ from ctxlocal.lab.bench.parts import PARTS
 from ctxlocal.lab.bench.servers import load, measure
 from ctxlocal.lab.servers.catalogue import BY_NAME
 from tests.support.loopback import serving
+from tests.support.patience import PATIENCE_S
 
 Runner = Callable[..., Result]
 COUNTS = (1, 3)
@@ -307,7 +308,7 @@ def test_a_signal_ends_the_process_and_keeps_what_was_found(
         worker = int(pipe.read_text())  # blocks until the worker has written
         assert is_alive(worker)
         bench.send_signal(number)
-        shown, _ = bench.communicate(timeout=60)
+        shown, _ = bench.communicate(timeout=PATIENCE_S)
     finally:
         bench.kill()
     assert bench.returncode == 128 + number
@@ -359,11 +360,11 @@ class TestServers:
             while len(found := psutil.Process(bench.pid).children(recursive=True)) < 7:
                 assert bench.poll() is None
             bench.send_signal(number)
-            bench.wait(60)
+            bench.wait(PATIENCE_S)
         finally:
             bench.kill()
         # The kernel tells the worker that the command was killed; it still has to act on that.
-        _, alive = psutil.wait_procs(found, 30 if number == signal.SIGKILL else 0)
+        _, alive = psutil.wait_procs(found, PATIENCE_S if number == signal.SIGKILL else 0)
         assert alive == []
         assert list(tmp_path.iterdir()) == []
 

@@ -21,6 +21,7 @@ from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.web.app import App
+from tests.support.patience import PATIENCE_S
 from tests.support.services import free_port
 from tests.support.shop_process import command, environment, shop
 
@@ -34,7 +35,7 @@ class TestProcess:
         with shop(server, "memory:") as demo:
             place = urlsplit(demo.url)
             assert place.hostname is not None
-            kept_alive = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+            kept_alive = http.client.HTTPConnection(place.hostname, place.port, timeout=PATIENCE_S)
             kept_alive.request("GET", "/")
             response = kept_alive.getresponse()
             page = response.read().decode()
@@ -65,7 +66,7 @@ class TestProcess:
         with shop("threads", "memory:", "--host", "::1") as demo:
             assert demo.url.startswith("http://[::1]:")
             place = urlsplit(demo.url)
-            connection = http.client.HTTPConnection("::1", place.port, timeout=20)
+            connection = http.client.HTTPConnection("::1", place.port, timeout=PATIENCE_S)
             connection.request("GET", "/style.css")
             assert connection.getresponse().status == 200
             connection.close()
@@ -112,7 +113,7 @@ def refusal(server: str, store: str, *options: str) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""

@@ -14,11 +14,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from ctxlocal.sessions.stores.url import open_store
 from tests.support.chromium import chromium, console
+from tests.support.patience import PATIENCE_S
 from tests.support.shop_process import Shop, shop
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGE_S = 20
 IS_COMPLETE = "return document.readyState === 'complete'"
 
 
@@ -36,7 +36,7 @@ class Browser:
         """Click on what leads to another page, and wait until that is there in full."""
         page = self.driver.find_element(By.TAG_NAME, "html")
         self.driver.find_element(By.CSS_SELECTOR, selector).click()
-        wait = WebDriverWait(self.driver, PAGE_S, 0.01, ignored_exceptions=[WebDriverException])
+        wait = WebDriverWait(self.driver, PATIENCE_S, 0.01, ignored_exceptions=[WebDriverException])
         wait.until(staleness_of(page))
         wait.until(lambda driver: driver.execute_script(IS_COMPLETE))
 

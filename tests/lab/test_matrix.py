@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from rich.console import Console
 
 import ctxlocal
 from ctxlocal.cli import commands
+from ctxlocal.lab import process
 from ctxlocal.lab.matrix import conductor, probe
 from ctxlocal.lab.matrix.conductor import conduct
 from ctxlocal.lab.matrix.place import Context, Owner, Place, Process, promise, surprise
@@ -337,15 +339,21 @@ def is_alive(process: int) -> bool:
 
 
 def test_a_cell_that_hangs_is_ended(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conductor, "SILENCE_S", 1)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    hanging: list[str] = []
+
+    async def once_it_hangs(seconds: float, answer: Any) -> Any:
+        hanging.append(await asyncio.to_thread(pipe.read_text))
+        return await within(seconds, answer)
+
+    within = process.within
+    monkeypatch.setattr(process, "within", once_it_hangs)
+    monkeypatch.setattr(conductor, "SILENCE_S", 0.1)
     plans = [(find_probe("in the caller", "function call"), "thread")]
     cells = conduct(plans, lambda _: None, "tests.lab.broken_kits:HangingKit")
-    worker = int(os.read(reader, 99))
-    os.close(reader)
     assert cells[0].actual == "error"
-    assert cells[0].note == "no answer within 1 s"
-    assert not is_alive(worker)
+    assert cells[0].note == "no answer within 0.1 s"
+    (worker,) = hanging
+    assert not is_alive(int(worker))
 
 
 def test_a_terminated_command_leaves_no_process(pipe: Path) -> None:

@@ -32,6 +32,7 @@ from ctxlocal.lab.soak.report import FLAT_BYTES, Run, SoakReport, grown
 from ctxlocal.lab.soak.visitor import ClientFindings, Visitor
 from tests.support import services
 from tests.support.loopback import serving
+from tests.support.patience import PATIENCE_S
 
 SMALL = Size(requests=2 * PER_SESSION, visitors=2)
 WSGI, ASGI = "werkzeug", "uvicorn-asyncio-h11"
@@ -226,8 +227,8 @@ class TestTrouble:
                 assert soak.poll() is None
         finally:
             soak.kill()
-            soak.wait(60)
-        assert psutil.wait_procs(found, 30)[1] == []
+            soak.wait(PATIENCE_S)
+        assert psutil.wait_procs(found, PATIENCE_S)[1] == []
 
     @pytest.mark.redis
     @pytest.mark.parametrize("server", [WSGI, ASGI])

@@ -13,6 +13,7 @@ import pytest
 
 import ctxlocal
 from ctxlocal.lab.versions import HIDDEN
+from tests.support.patience import PATIENCE_S
 
 PACKAGE = Path(ctxlocal.__file__).parent
 
@@ -47,7 +48,7 @@ def ran(arguments: list[str], folder: Path, *path: Path) -> subprocess.Completed
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_S,
     )
 
 

@@ -19,6 +19,7 @@ import greenlet
 import pytest
 
 from ctxlocal.ident.record import living_values
+from tests.support.patience import PATIENCE_S
 
 Body = Callable[[int], None]
 
@@ -877,7 +878,7 @@ def run_to_the_end(twin: dict[str, str], script: str, *args: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -27,6 +27,7 @@ import pytest
 
 from ctxlocal.errors import ResolverError, UnboundAttributeError, UnboundError
 from ctxlocal.local.like import OPTIONAL
+from tests.support.patience import PATIENCE_S
 
 from .. import conftest
 from ..support.new_owner import in_new_owner
@@ -1140,7 +1141,7 @@ def test_function():
         env={**os.environ, "PYTHONPATH": str(package), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout

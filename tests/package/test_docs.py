@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 from ..support.pages import PAGES, ROOT, PageError, Program, programs_of, save
 
 # Lists, explanations and tables of figures.
@@ -42,7 +44,7 @@ def run(program: Program, folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return done.stderr or f"exit status {done.returncode}" * bool(done.returncode)
 

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 from ..support.pages import PAGES, Shell, save, shells_of, words_of
 from ..support.services import die_with_parent, free_port
 
@@ -42,7 +44,6 @@ SERVERS = {
 }
 PORT = "8000"  # of a page's file that serves by itself
 
-READY_S = 60
 SHELLS = [shell for page in PAGES for shell in shells_of(page)]
 
 
@@ -73,7 +74,7 @@ def run(shell: Shell, line: str, folder: Path) -> None:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == int(status[1] if status else 0), line + done.stdout + done.stderr
 
@@ -120,9 +121,9 @@ def serving(
 
 def connect(port: int, process: subprocess.Popen[bytes]) -> http.client.HTTPConnection:
     """Return a connection as soon as the server takes one."""
-    limit = time.monotonic() + READY_S
+    limit = time.monotonic() + PATIENCE_S
     while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_S)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         try:
             connection.connect()
             return connection

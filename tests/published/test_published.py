@@ -18,6 +18,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 HERE = Path(__file__).parent
 
 # The tests that cannot pass, and why. They are expected to fail: a test here that passes,
@@ -107,7 +109,7 @@ def run(arguments: list[str], differences: dict[str, str], folder: Path, ident: 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -23,9 +23,9 @@ from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.protocol import Store
 from ctxlocal.sessions.stores.url import open_async_store, open_store
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-READY_S = 60
 PROCESSES = 5
 
 KINDS = [
@@ -104,12 +104,12 @@ def in_threads(store: Store, cookie: str, numbers: range, wait: Callable[[], obj
     with ThreadPoolExecutor(len(numbers)) as pool:
         done = [pool.submit(request, sessions, cookie, number, wait) for number in numbers]
         for future in done:
-            future.result(READY_S)
+            future.result(PATIENCE_S)
 
 
 def test_threads_lose_nothing(store: Store) -> None:
     cookie = begin(store)
-    in_threads(store, cookie, range(50), threading.Barrier(50, timeout=READY_S).wait)
+    in_threads(store, cookie, range(50), threading.Barrier(50, timeout=PATIENCE_S).wait)
     check(store, cookie, 50)
 
 
@@ -117,7 +117,7 @@ def test_threads_lose_nothing(store: Store) -> None:
 def test_500_threads_lose_nothing(kind: str, request: pytest.FixtureRequest) -> None:
     store = open_store(url_of(kind, request))
     cookie = begin(store)
-    in_threads(store, cookie, range(500), threading.Barrier(500, timeout=READY_S).wait)
+    in_threads(store, cookie, range(500), threading.Barrier(500, timeout=PATIENCE_S).wait)
     check(store, cookie, 500)
     store.close()
 
@@ -140,7 +140,7 @@ async def in_tasks(sessions: StoredSessions[Any], cookie: str, total: int) -> No
         loaded += 1
         if loaded == total:
             all_loaded.set()
-        await asyncio.wait_for(all_loaded.wait(), READY_S)
+        await asyncio.wait_for(all_loaded.wait(), PATIENCE_S)
 
     tasks = (request_async(sessions, cookie, number, wait) for number in range(total))
     await asyncio.gather(*tasks)
@@ -185,7 +185,7 @@ GREENLETS = """
         loaded.append(None)
         if len(loaded) == total:
             all_loaded.set()
-        assert all_loaded.wait(tests.READY_S)
+        assert all_loaded.wait(tests.PATIENCE_S)
 
     spawned = [gevent.spawn(tests.request, sessions, cookie, n, wait) for n in range(total)]
     gevent.joinall(spawned, raise_error=True)
@@ -204,7 +204,7 @@ PROCESS = """
         print("loaded", flush=True)
         sys.stdin.readline()
 
-    barrier = threading.Barrier(total, action=tell_and_wait, timeout=tests.READY_S)
+    barrier = threading.Barrier(total, action=tell_and_wait, timeout=tests.PATIENCE_S)
     store = tests.open_store(url)
     tests.in_threads(store, cookie, range(first, first + total), barrier.wait)
     store.close()
@@ -226,7 +226,7 @@ def spawn(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 def in_greenlets(url: str, total: int) -> None:
     process = spawn(GREENLETS, url, total)
-    output, errors = process.communicate(timeout=READY_S)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output + errors
 
 
@@ -252,7 +252,7 @@ def test_processes_lose_nothing(shared_url: str) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        output, errors = process.communicate(timeout=READY_S)
+        output, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, output + errors
     check(store, cookie, 50)
     store.close()

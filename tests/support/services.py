@@ -25,10 +25,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from redis import Redis
 
-READY_S = 60
 PR_SET_PDEATHSIG = 1
 SLOTS = 16384
 
@@ -76,7 +77,7 @@ class Server:
         output = self._process.stdout
         assert output is not None
         seen: list[str] = []
-        alarm = threading.Timer(READY_S, self._process.kill)
+        alarm = threading.Timer(PATIENCE_S, self._process.kill)
         alarm.start()
         for line in output:
             seen.append(line)
@@ -163,7 +164,7 @@ def redis_cluster(count: int) -> Iterator[list[int]]:
 
 def _await_cluster(client: Redis, count: int) -> None:
     """Return when a node knows all others; gossip tells it, and has no event to wait for."""
-    limit = time.monotonic() + READY_S
+    limit = time.monotonic() + PATIENCE_S
     while True:
         untyped: Any = client
         info = untyped.execute_command("CLUSTER INFO")

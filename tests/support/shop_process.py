@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from tests.support.patience import PATIENCE_S
 from tests.support.services import die_with_parent
-
-END_S = 20
 
 
 class Ended(NamedTuple):
@@ -37,7 +36,7 @@ class Shop:
     def end(self, how: int = signal.SIGTERM) -> Ended:
         """Send a signal and wait for what comes of it."""
         self._process.send_signal(how)
-        output, errors = self._process.communicate(timeout=END_S)
+        output, errors = self._process.communicate(timeout=PATIENCE_S)
         return Ended(self._process.returncode, output, errors)
 
 

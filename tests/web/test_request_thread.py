@@ -34,10 +34,9 @@ from ctxlocal.web.context import (
     request,
 )
 from ctxlocal.web.request_thread import RequestThread
+from tests.support.patience import PATIENCE_S
 
 from .asgi_client import Exchange, call, http_scope
-
-PATIENCE = 20  # seconds for what has to happen; nothing waits so long unless it fails
 
 
 @pytest.fixture
@@ -301,7 +300,7 @@ def test_requests_that_hold_threads_may_wait_for_those_that_have_none(app: App) 
     everybody = threading.Barrier(12)
 
     async def arrived() -> None:
-        await asyncio.wrap_future(start_thread(lambda: everybody.wait(PATIENCE)))
+        await asyncio.wrap_future(start_thread(lambda: everybody.wait(PATIENCE_S)))
 
     @app.before_request
     def before() -> None:
@@ -341,7 +340,7 @@ def test_a_client_that_does_not_read_keeps_no_thread_from_others(app: App) -> No
     async def main() -> None:
         slow_ones = [Exchange(slow, http_scope(), {"type": "http.request"}) for _ in range(3)]
         tasks = [exchange.start() for exchange in slow_ones]
-        assert (await asyncio.wait_for(call(app.asgi), PATIENCE)).body == b"x"
+        assert (await asyncio.wait_for(call(app.asgi), PATIENCE_S)).body == b"x"
         go_on.set()
         await asyncio.gather(*tasks)
 
@@ -390,7 +389,7 @@ def test_a_function_may_wait_for_a_coroutine_in_the_server_s_loop(app: App) -> N
                 return "done"
 
             assert copied is not None
-            return asyncio.run_coroutine_threadsafe(outer(), loop).result(PATIENCE)
+            return asyncio.run_coroutine_threadsafe(outer(), loop).result(PATIENCE_S)
 
         assert (await call(app.asgi)).body == b"done"
 
@@ -402,7 +401,7 @@ def test_functions_may_make_requests_of_their_own_whatever_the_limit(app: App) -
 
     @app.get("/outer")
     def outer() -> bytes:
-        inside.wait(PATIENCE)  # both threads of the executor are taken
+        inside.wait(PATIENCE_S)  # both threads of the executor are taken
         return asyncio.run(call(app.asgi, "/inner")).body
 
     @app.get("/inner")
@@ -576,7 +575,7 @@ def test_the_thread_is_given_back_whatever_raises(
     async def main() -> None:
         for _ in range(5):  # more than the executor has threads
             try:
-                await asyncio.wait_for(call(app.asgi), PATIENCE)
+                await asyncio.wait_for(call(app.asgi), PATIENCE_S)
             except LookupError:
                 assert where in ("body", "close")
 
@@ -603,7 +602,7 @@ async def main():
 threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
 assert begun.wait(20)
 """
-    done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_S, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

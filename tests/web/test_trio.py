@@ -30,10 +30,9 @@ from ctxlocal.web.app import App, Response, session
 from ctxlocal.web.asgi import ContextMiddleware
 from ctxlocal.web.context import copy_current_request_context, g, has_request_context, request
 
+from ..support.patience import PATIENCE_S
 from ..support.services import free_port
 from .asgi_client import http_scope
-
-PATIENCE = 20  # seconds for what has to happen; nothing waits so long unless it fails
 
 
 class Answer:
@@ -321,7 +320,7 @@ def test_a_view_that_is_cancelled_in_its_thread_is_not_waited_for(app: App) -> N
     @app.get("/")
     def view() -> str:
         begun.set()
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(PATIENCE_S)
         events.append("view")
         return ""
 
@@ -330,7 +329,7 @@ def test_a_view_that_is_cancelled_in_its_thread_is_not_waited_for(app: App) -> N
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(get, app.asgi)
-            await trio.to_thread.run_sync(begun.wait, PATIENCE)
+            await trio.to_thread.run_sync(begun.wait, PATIENCE_S)
             nursery.cancel_scope.cancel()
         assert events == []
         go_on.set()
@@ -413,7 +412,7 @@ def test_a_call_of_a_store_that_was_begun_runs_to_its_end(tmp_path: Path) -> Non
     class Slow(SQLiteStore):
         def touch(self, key: str, ttl: float) -> bool:
             begun.set()
-            go_on.wait(PATIENCE)
+            go_on.wait(PATIENCE_S)
             done.set()
             return True
 
@@ -421,10 +420,10 @@ def test_a_call_of_a_store_that_was_begun_runs_to_its_end(tmp_path: Path) -> Non
         store = ThreadedStore(Slow(tmp_path / "sessions.db"))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.touch, "a" * 43, 60.0)
-            await trio.to_thread.run_sync(begun.wait, PATIENCE)
+            await trio.to_thread.run_sync(begun.wait, PATIENCE_S)
             nursery.cancel_scope.cancel()
         go_on.set()
-        assert await trio.to_thread.run_sync(done.wait, PATIENCE)
+        assert await trio.to_thread.run_sync(done.wait, PATIENCE_S)
         await store.close()
 
     trio.run(main)
@@ -503,18 +502,18 @@ asgi = app.asgi
                 assert first.read() == b"['started'] 1"
                 cookie = first.headers["Set-Cookie"].partition(";")[0]
             again = urllib.request.Request(url, headers={"Cookie": cookie})
-            with urllib.request.urlopen(again, timeout=PATIENCE) as second:
+            with urllib.request.urlopen(again, timeout=PATIENCE_S) as second:
                 assert second.read() == b"['started'] 2"
         finally:
             server.terminate()
-            server.wait(PATIENCE)
+            server.wait(PATIENCE_S)
 
 
 def _once_it_answers(url: str, server: subprocess.Popen[bytes]) -> Any:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return urllib.request.urlopen(url, timeout=PATIENCE)
+            return urllib.request.urlopen(url, timeout=PATIENCE_S)
         except OSError:
             assert server.poll() is None
             assert time.monotonic() < deadline

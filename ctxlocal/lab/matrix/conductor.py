@@ -21,7 +21,7 @@ from .probe import Group, Probe
 from .report import Cell, failed, measured, not_applicable
 from .worker import CORE_KIT
 
-SILENCE_S = 20.0
+SILENCE_S = 60.0  # the first answer comes after all imports, on a machine that may be busy
 WORKERS_PER_GROUP = 3  # then the group is given up
 WORKER = "ctxlocal.lab.matrix.worker"
 

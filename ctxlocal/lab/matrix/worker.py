@@ -19,7 +19,7 @@ from ctxlocal.lab.process import die_when_orphaned
 
 from .probe import Probe
 
-ORPHANED_AFTER_S = 60
+ORPHANED_AFTER_S = 120
 CORE_KIT = "ctxlocal.lab.matrix.exchange:CoreKit"
 
 _thread = threading.local()

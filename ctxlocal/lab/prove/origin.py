@@ -19,7 +19,7 @@ import ctxlocal
 from ctxlocal.lab.versions import hidden_twin
 from ctxlocal.local import REASON
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 MADE_OF = ("pyproject.toml", "setup.py", "ctxlocal")  # what an installation takes
 _FOLDERS = re.compile(r"(?:[A-Za-z]:)?[/\\][^\s'\":]*[/\\]")
 

@@ -17,7 +17,7 @@ import ctxlocal
 from ..process import dying_with_parent, last_line, within
 from .catalogue import Server
 
-READY_S = 30.0
+READY_S = 60.0
 ASK_EVERY_S = 0.02
 POLITE_S = 4.0  # then it is killed
 # Servers import from where they are started first: there this ctxlocal is found, no other one.

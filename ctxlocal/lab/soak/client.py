@@ -13,7 +13,7 @@ from typing import Final
 
 from ..process import within
 
-PATIENCE_S: Final = 20.0  # for one answer
+PATIENCE_S: Final = 60.0  # for one answer
 SLOW_READ = 4096  # bytes at a time
 SLOW_PAUSE_S = 0.001
 SMALL_BUFFER = 4096  # of a slow reader's socket: the server has to wait for it

@@ -21,7 +21,7 @@ from .stores import opened, shown, why_not
 from .visitor import ClientFindings, Visitor
 
 SAMPLES = 12  # of memory, in a run; fewer in a small one
-SETTLE_S = 10.0  # for what was started and outlives its response
+SETTLE_S = 30.0  # for what was started and outlives its response
 SETTLE_SABOTAGED_S = 1.0  # where it is known that something does not end
 ASK_EVERY_S = 0.05
 GIVE_UP_ERRORS = 200  # in a run: there is nothing more to learn

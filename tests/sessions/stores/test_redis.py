@@ -759,7 +759,7 @@ class TestDirectConnectionsInTasks:
     async def test_a_silent_server_is_unavailable(
         self, client: redis.Redis, redis_port: int
     ) -> None:
-        url = f"redis://127.0.0.1:{redis_port}?socket_timeout=0.05"
+        url = f"redis://127.0.0.1:{redis_port}?socket_timeout=1"
         own = AsyncRedisStore.from_url(url)
         assert not await own.touch(KEY, TTL)
         client.client_pause(60_000, all=False)  # what may write waits, as scripts
@@ -812,7 +812,7 @@ class TestFailure:
         with (
             redis_server() as server,
             # What it can answer has to come within that on a busy machine too.
-            redis.Redis(port=server.port, socket_timeout=1, retry=never) as client,
+            redis.Redis(port=server.port, socket_timeout=2, retry=never) as client,
         ):
             store = RedisStore(client)
             store.create(KEY, {}, TTL)

@@ -32,6 +32,7 @@ from tests.sessions.stores.racing import (
     race_in_threads,
     revoke_what_others_renew,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.services import postgresql_server
 
 pytestmark = pytest.mark.postgresql
@@ -320,7 +321,7 @@ def wait_for_locks(postgresql_url: str) -> Iterator[Callable[[int], None]]:
     waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
 
     def wait(count: int) -> None:
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + PATIENCE_S
         with engine.connect() as watch:
             while watch.execute(waiting).scalar() != count:
                 assert time.monotonic() < limit, f"{count} do not wait"
@@ -748,7 +749,7 @@ class TestFailure:
         failing: Callable[[Callable[[], object]], BaseException | None],
     ) -> None:
         store.create(KEY, {}, TTL)
-        own = SQLStore.from_url(f"{postgresql_url}?options=-c%20statement_timeout%3D50")
+        own = SQLStore.from_url(f"{postgresql_url}?options=-c%20statement_timeout%3D1000")
         own.load(KEY)
         with engine.begin() as connection:
             connection.execute(text("LOCK TABLE ctxlocal_sessions"))

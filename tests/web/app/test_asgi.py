@@ -36,6 +36,7 @@ from ctxlocal.web.context import (
     request,
     session,
 )
+from tests.support.patience import PATIENCE_S
 
 from ..asgi_client import Exchange, call, cookie_of, http_scope, websocket_scope
 
@@ -64,7 +65,6 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
-PATIENCE = 20  # seconds for what has to happen; nothing waits so long unless it fails
 
 
 @pytest.fixture(params=DEFAULTS)
@@ -149,7 +149,7 @@ def test_concurrent_requests_are_kept_apart(app: App, default: str) -> None:
     def view(name: str) -> str:
         assert not hasattr(local, "value")
         local.value = g.name = name
-        barrier.wait(PATIENCE)
+        barrier.wait(PATIENCE_S)
         return f"{local.value} {g.name} {request.path}"
 
     app.executor = ThreadPoolExecutor(4)
@@ -235,7 +235,7 @@ def test_the_loop_goes_on_while_a_view_runs_in_its_thread(app: App) -> None:
 
     @app.get("/wait")
     def wait() -> str:
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(PATIENCE_S)
         return "waited"
 
     @app.get("/go")
@@ -627,7 +627,7 @@ def test_a_body_is_closed_when_the_server_cancels(app: App, default: str, kind: 
 
 async def settled(condition: Callable[[], bool]) -> None:
     """Wait until a thread has brought something about."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while not condition():
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.to_thread(threading.Event().wait, 0.001)
@@ -818,7 +818,7 @@ def blocking(app: App, events: list[Any]) -> tuple[threading.Event, threading.Ev
         session["a"] = 1
         foreign.set("view")
         begun.set()
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(PATIENCE_S)
         events.append(("view", request.path, has_request_context()))
         return "done"
 
@@ -836,7 +836,7 @@ def test_a_client_that_goes_during_a_synchronous_view_harms_nothing(app: App, de
     async def main() -> None:
         exchange = Exchange(app.asgi, http_scope(), {"type": "http.request"})
         task = exchange.start()
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         exchange.hang_up()
         go_on.set()
         await task
@@ -862,7 +862,7 @@ def test_a_task_cancelled_during_a_synchronous_view_does_not_wait_for_it(
     async def main() -> None:
         exchange = Exchange(wrapped, http_scope(), {"type": "http.request"})
         task = exchange.start()
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -886,7 +886,7 @@ def test_the_loop_may_end_while_a_view_is_still_at_work(
     async def main() -> None:
         exchange = Exchange(app.asgi, http_scope(), {"type": "http.request"})
         exchange.start()
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())  # cancels what is left
@@ -906,7 +906,7 @@ def test_a_view_that_still_waits_for_a_thread_is_never_called_once_cancelled(
 
     async def main() -> None:
         first = Exchange(app.asgi, http_scope(), {"type": "http.request"}).start()
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         second = Exchange(app.asgi, http_scope(), {"type": "http.request"}).start()
         for _ in range(10):
             await asyncio.sleep(0)
@@ -932,7 +932,7 @@ def test_a_teardown_that_waits_for_a_thread_runs_though_the_task_is_cancelled(
 
     def block() -> None:
         begun.set()
-        assert go_on.wait(PATIENCE)
+        assert go_on.wait(PATIENCE_S)
 
     @app.get("/")
     async def view() -> str:
@@ -944,7 +944,7 @@ def test_a_teardown_that_waits_for_a_thread_runs_though_the_task_is_cancelled(
 
     async def main() -> None:
         app.executor.submit(block)
-        await asyncio.to_thread(begun.wait, PATIENCE)
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
         exchange = Exchange(app.asgi, http_scope(), {"type": "http.request"})
         task = exchange.start()
         await exchange.wait_for("http.response.body")
@@ -980,7 +980,7 @@ def test_a_teardown_is_not_cut_short_by_a_second_cancellation(app: App, default:
             exchange = Exchange(app.asgi, http_scope(), {"type": "http.request"})
             async with anyio.create_task_group() as group:
                 group.start_soon(exchange.run)
-                await asyncio.to_thread(begun.wait, PATIENCE)
+                await asyncio.to_thread(begun.wait, PATIENCE_S)
                 scope.cancel()
         await settled(lambda: bool(events))
 

@@ -14,7 +14,7 @@ from ...process import within
 from . import BODY
 
 CONNECTIONS = 8
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 _END = b"\r\n\r\n" + BODY
 _COOKIE = re.compile(rb"\r\nset-cookie: ([^;\r]+)", re.IGNORECASE)
 

@@ -13,7 +13,7 @@ from ctxlocal.lab.matrix.exchange import Callee, Sight
 from ctxlocal.lab.matrix.place import Process
 from ctxlocal.lab.matrix.probe import Group
 
-ANSWERS_WITHIN_S = 10
+ANSWERS_WITHIN_S = 30
 
 
 def _without_fork() -> str:
