@@ -17,7 +17,7 @@
    One test serves: (thread state's id, its context version, epoch). CPython changes the
    context version at every switch of Context, greenlet at every switch of greenlet; ids of
    thread states are never reused. Neither sees an exchange of carried values (a Frame's or
-   snapshot's step), so each exchange counts `epoch` up (_frame.py calls `exchanged`).
+   snapshot's step), so each exchange begins an epoch (flow/ calls `exchanged`).
 
    Invariants:
    - `cached` is borrowed. A leaf that dies, or that the holder lets go, takes itself out of
@@ -66,7 +66,7 @@ typedef enum { NO_SLOT, UNBOUND, CONTEXT, THREAD, GREENLET, OTHER, VAR } Kind;
     Leaf *cached;       /* THREAD and GREENLET */                                \
     uint64_t cached_tsid;                                                        \
     uint64_t cached_tsver;                                                       \
-    uint64_t cached_epoch;                                                       \
+    Epoch cached_epoch;                                                          \
     uint64_t changes;                                                            \
     Leaf *first;                                                                 \
     PyTypeObject *leaf_type; /* borrowed from the state */                       \
@@ -170,7 +170,7 @@ holder_peek(Holder *self)
         return leaf_is_ours(self, value) ? (Leaf *)value : NULL;
     }
     if (LIKELY(self->cached != NULL) && LIKELY(self->cached_tsid == thread->id) &&
-        LIKELY(self->cached_epoch == epoch) &&
+        LIKELY(self->cached_epoch == EPOCH()) &&
         (self->kind == THREAD || LIKELY(self->cached_tsver == thread->context_ver)) &&
         leaf_lives(self->cached)) {
         return self->cached;
@@ -428,7 +428,7 @@ holder_cache(Holder *self, Leaf *leaf)
     self->cached = leaf;
     self->cached_tsid = thread->id;
     self->cached_tsver = thread->context_ver;
-    self->cached_epoch = epoch;
+    self->cached_epoch = EPOCH();
 }
 
 /* The current owner's leaf as a new reference, or NULL in *found. -1 with an error. */
@@ -447,7 +447,8 @@ holder_find(Holder *self, Leaf **found)
     if (self->kind == UNBOUND || self->kind == CONTEXT) {
         return 0; /* CONTEXT: there is none */
     }
-    uint64_t changes = self->changes, former = epoch;
+    uint64_t changes = self->changes;
+    Epoch former = EPOCH();
     PyObject *value = self->kind == THREAD ? holder_ask_thread(self)
         : self->kind == GREENLET          ? holder_ask_greenlet(self)
                                           : holder_ask_storage(self);
@@ -458,7 +459,7 @@ holder_find(Holder *self, Leaf **found)
         Py_DECREF(value);
         return 0;
     }
-    if (changes == self->changes && former == epoch) {
+    if (changes == self->changes && former == EPOCH()) {
         holder_cache(self, (Leaf *)value);
     }
     *found = (Leaf *)value;
@@ -480,7 +481,8 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
         Py_DECREF(token);
         return 0;
     }
-    uint64_t changes = self->changes, former = epoch;
+    uint64_t changes = self->changes;
+    Epoch former = EPOCH();
     PyObject *storage = Py_NewRef(self->storage);
     PyObject *value = PyObject_CallMethodOneArg(storage, self->state->str_setdefault,
                                                 (PyObject *)leaf);
@@ -502,7 +504,7 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
         PyErr_SetString(PyExc_RuntimeError, "the strategy changed while a value was stored");
         return -1;
     }
-    if (changes == self->changes && former == epoch && ((Leaf *)value)->home == self) {
+    if (changes == self->changes && former == EPOCH() && ((Leaf *)value)->home == self) {
         holder_cache(self, (Leaf *)value);
     }
     *kept = (Leaf *)value;

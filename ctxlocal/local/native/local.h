@@ -842,7 +842,7 @@ local_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     holder_init((Holder *)self, state, state->Namespace);
-    names_init(&self->names);
+    names_init(&self->names, state->most_names);
     if (type->tp_init == local_init && type->tp_new == local_new) {
         return (PyObject *)self;
     }

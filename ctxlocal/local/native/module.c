@@ -39,23 +39,24 @@ state_of_type(PyTypeObject *type)
     return NULL;
 }
 
-/* For _frame.py: carried values have been exchanged. */
+/* For ctxlocal.flow: carried values have been exchanged. */
 static PyObject *
 native_exchanged(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    epoch++;
+    BEGIN_EPOCH();
     Py_RETURN_NONE;
 }
 
-/* For tests: how many names of one Local get an index; returns what it was. */
+/* For tests: how many names of a Local made from now on get an index; returns what it was. */
 static PyObject *
-native_limit_names(PyObject *Py_UNUSED(module), PyObject *number)
+native_limit_names(PyObject *module, PyObject *number)
 {
-    Py_ssize_t former = most_names, limit = PyLong_AsSsize_t(number);
+    State *state = PyModule_GetState(module);
+    Py_ssize_t former = state->most_names, limit = PyLong_AsSsize_t(number);
     if (limit == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    most_names = limit;
+    state->most_names = limit;
     return PyLong_FromSsize_t(former);
 }
 
@@ -126,6 +127,7 @@ native_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     state->module = module;
+    state->most_names = MOST_NAMES;
 #define X(name)                                                            \
     if ((state->str_##name = PyUnicode_InternFromString(#name)) == NULL) { \
         return -1;                                                         \
@@ -232,8 +234,12 @@ native_free(void *module)
     Py_XDECREF(state->str_dot);
 }
 
+/* What is static is never written, but for state.h's epochs and a debug build's dropped checks. */
 static PyModuleDef_Slot native_module_slots[] = {
     {Py_mod_exec, native_exec},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
     {0, NULL},
 };
 

@@ -28,30 +28,34 @@ typedef struct {
     Py_ssize_t used;      /* slots */
     Py_ssize_t count;     /* names with an index */
     Py_ssize_t capacity;  /* of by_index */
+    Py_ssize_t most;      /* MOST_NAMES, or what a test wants */
     PyObject **by_index;  /* borrowed from `index` */
     PyObject *index;      /* dict, NULL while there is no name */
 } Names;
 
-static NameSlot no_slots[2];
-static Py_ssize_t most_names = 1024; /* of one Local; a test makes it smaller */
+enum { MOST_NAMES = 1024 };
+
+static const NameSlot empty_slots[2];
+#define NO_SLOTS ((NameSlot *)empty_slots) /* of all Locals that have none; never written */
 
 static void
-names_init(Names *self)
+names_init(Names *self, Py_ssize_t most)
 {
     memset(self, 0, sizeof(*self));
-    self->slots = no_slots;
+    self->slots = NO_SLOTS;
     self->shift = 31;
+    self->most = most;
 }
 
 static void
 names_end(Names *self)
 {
-    if (self->slots != no_slots) {
+    if (self->slots != NO_SLOTS) {
         PyMem_Free(self->slots);
     }
     PyMem_Free(self->by_index);
     Py_XDECREF(self->index);
-    names_init(self);
+    names_init(self, self->most);
 }
 
 ALWAYS_INLINE uint32_t
@@ -94,10 +98,10 @@ names_peek(Names *self, PyTypeObject *type, PyObject *name)
 static void
 names_forget_slots(Names *self)
 {
-    if (self->slots != no_slots) {
+    if (self->slots != NO_SLOTS) {
         PyMem_Free(self->slots);
     }
-    self->slots = no_slots;
+    self->slots = NO_SLOTS;
     self->shift = 31;
     self->used = 0;
     self->version = 0;
@@ -130,7 +134,7 @@ names_remember(Names *self, PyTypeObject *type, PyObject *name, Py_ssize_t index
     if (self->version == 0) {
         return;
     }
-    Py_ssize_t size = self->slots == no_slots ? 0 : (Py_ssize_t)names_mask(self) + 1;
+    Py_ssize_t size = self->slots == NO_SLOTS ? 0 : (Py_ssize_t)names_mask(self) + 1;
     if (2 * (self->used + 1) > size) {
         Py_ssize_t larger = size == 0 ? 8 : 2 * size;
         NameSlot *former = self->slots;
@@ -146,7 +150,7 @@ names_remember(Names *self, PyTypeObject *type, PyObject *name, Py_ssize_t index
                 names_put(self, former[i].name, former[i].index);
             }
         }
-        if (former != no_slots) {
+        if (former != NO_SLOTS) {
             PyMem_Free(former);
         }
     }
@@ -185,7 +189,7 @@ names_find(Names *self, PyObject *name, int create, PyObject **own)
             return -2;
         }
     }
-    if (!create || self->count >= most_names) {
+    if (!create || self->count >= self->most) {
         return -1;
     }
     if (self->count == self->capacity) {

@@ -107,6 +107,7 @@ typedef struct State {
     PyTypeObject *HamtArray;
     PyObject *spare_namespaces; /* memory of dead ones; see namespace.h */
     int spare_count;
+    Py_ssize_t most_names; /* of a Local that is made now; a test makes it smaller */
     greenlet_api *greenlet; /* NULL before the first use, and where it is unusable */
     PyObject *helpers[HELPER_COUNT];
 #define X(name) PyObject *str_##name;
@@ -116,8 +117,24 @@ typedef struct State {
 } State;
 
 /* Counts the exchanges of carried values (holder.h), in all interpreters: an exchange in another
-   one costs a lookup here, and a load less at each access. */
-static uint64_t epoch;
+   one costs a lookup here, and a load less at each access. Interpreters that have a GIL each
+   count at the same time, so it is changed atomically, and is one machine word; nothing is
+   ordered by it, for what an exchange concerns is in one interpreter. */
+typedef size_t Epoch;
+static Epoch epochs;
+
+#if defined(__GNUC__) || defined(__clang__)
+#define EPOCH() __atomic_load_n(&epochs, __ATOMIC_RELAXED)
+#define BEGIN_EPOCH() (void)__atomic_fetch_add(&epochs, 1, __ATOMIC_RELAXED)
+#else /* MSVC */
+#include <intrin.h>
+#define EPOCH() (*(volatile Epoch *)&epochs)
+#ifdef _WIN64
+#define BEGIN_EPOCH() (void)_InterlockedIncrement64((volatile __int64 *)&epochs)
+#else
+#define BEGIN_EPOCH() (void)_InterlockedIncrement((volatile long *)&epochs)
+#endif
+#endif
 
 ALWAYS_INLINE void
 state_hold(State *state)
