@@ -997,3 +997,34 @@ def test_a_strategy_that_outlives_the_modules_ends_in_silence(twin: dict[str, st
         timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class Slotted:
+    """An owner that has no ``__dict__`` to keep anything in."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_an_owner_without_a_dict_keeps_its_values_as_long_as_it_lives(impl: ModuleType) -> None:
+    owners = [Slotted(), Slotted()]
+    current = owners[0]
+    local: Any = impl.Local(ident=lambda: current)
+    stack: Any = impl.LocalStack(ident=lambda: current)
+    for current in owners:
+        local.x = [id(current)]
+        stack.push(id(current))
+    for current in owners:
+        assert local.x == [id(current)]
+        assert stack.top == id(current)
+    value = Owned()
+    local.x, gone = value, weakref.ref(value)
+    del value
+    owners.clear()
+    current = Slotted()
+    gc.collect()
+    assert gone() is None
+    assert not hasattr(local, "x")
+
+
+class Owned:
+    pass

@@ -496,6 +496,38 @@ def test_class_of_a_local_can_be_changed(impl: ModuleType, ident: Any) -> None:
         local.__class__ = int
 
 
+def test_a_class_that_a_subclass_describes_is_changed_by_its_setter(
+    impl: ModuleType, ident: Any
+) -> None:
+    class Describing(impl.Local):  # type: ignore[name-defined,misc]
+        @property
+        def __class__(self) -> type:
+            return dict
+
+        @__class__.setter
+        def __class__(self, cls: type) -> None:
+            changes.append(cls)
+
+    changes: list[type] = []
+    local: Any = Describing(ident=ident)
+    local.__class__ = list
+    assert changes == [list]
+    assert local.__class__ is dict
+
+
+def test_objects_own_setattr_does_not_reach_a_value(impl: ModuleType, ident: Any) -> None:
+    class Conn(impl.Local):  # type: ignore[name-defined,misc]
+        pass
+
+    local: Any = Conn(ident=ident)
+    local.x = 1
+    with pytest.raises((AttributeError, TypeError), match="__setattr__"):
+        object.__setattr__(local, "x", 2)
+    with pytest.raises((AttributeError, TypeError), match="__delattr__"):
+        object.__delattr__(local, "x")
+    assert local.x == 1
+
+
 def test_getattribute_of_a_subclass_is_asked_by_proxies(impl: ModuleType, ident: Any) -> None:
     class Counting(impl.Local):  # type: ignore[name-defined,misc]
         def __getattribute__(self, name: str) -> Any:

@@ -987,9 +987,54 @@ def test_other_error_of_a_resolver_is_never_taken_for_unbound(
         raise error("broken")
 
     p = impl.LocalProxy(resolve)
-    for use in (bool, repr, dir, impl.is_bound, lambda p: p.x, lambda p: p.__class__, hash):
+    uses: list[Callable[[Any], object]] = [bool, repr, dir, impl.is_bound, hash]
+    uses += [lambda p: p.x, lambda p: p.__class__, lambda p: p == 1, lambda p: p != 1]
+    for use in uses:
         with pytest.raises(error, match=exactly("broken")):
             use(p)
+
+
+def test_attribute_error_of_a_stacks_top_is_raised_as_it_is(impl: ModuleType) -> None:
+    class Stack(impl.LocalStack):  # type: ignore[name-defined, misc]
+        @property
+        def top(self) -> object:
+            raise AttributeError("no top")
+
+    p = impl.LocalProxy(Stack())
+    for use in (lambda: p.x, lambda: setattr(p, "x", 1), lambda: repr(p)):
+        with pytest.raises(AttributeError, match=exactly("no top")):
+            use()
+
+
+def test_a_class_made_of_a_proxy_has_the_bases_that_its_target_stands_for(
+    impl: ModuleType,
+) -> None:
+    class Base:
+        pass
+
+    class Alias:
+        def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+            assert bases == (p,)
+            return (Base,)
+
+    p: Any = bound_to(impl, Alias())
+
+    class OfAlias(p):  # type: ignore[misc]
+        pass
+
+    assert OfAlias.__bases__ == (Base,)
+
+
+def test_a_proxy_that_leads_to_itself_has_no_target(impl: ModuleType) -> None:
+    p = impl.LocalProxy(lambda: p)
+    message = (
+        f"more than {sys.getrecursionlimit()} proxies lead to one another; one of them is its own "
+        "target, or the target of its target."
+    )
+    local = impl.Local(ident=lambda: p)
+    for use in (lambda: impl.unwrap(p), lambda: setattr(local, "x", 1)):
+        with pytest.raises(RecursionError, match=exactly(message)):
+            use()
 
 
 def test_attribute_error_of_a_resolver_is_never_a_missing_attribute(impl: ModuleType) -> None:

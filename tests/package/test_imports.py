@@ -192,3 +192,27 @@ def test_import_loads_nothing_but_the_standard_library(
         print(*sorted(new - set(sys.stdlib_module_names)))
     """)
     assert printed == "ctxlocal\n"
+
+
+def test_the_package_lists_its_names_and_keeps_those_that_it_loads_late(
+    run_python: Callable[..., str],
+) -> None:
+    printed = run_python("""
+        import ctxlocal
+        print(dir(ctxlocal) == sorted(set(dir(ctxlocal))), {*ctxlocal.__all__} <= {*dir(ctxlocal)})
+        print("scoped" in vars(ctxlocal))
+        print(ctxlocal.scoped is ctxlocal.scoped, "scoped" in vars(ctxlocal))
+    """)
+    assert printed.splitlines() == ["True True", "False", "True True"]
+
+
+@pytest.mark.parametrize("module", ["ctxlocal", "ctxlocal.flow", "ctxlocal.local"])
+def test_a_module_says_what_it_has_not(module: str, run_python: Callable[..., str]) -> None:
+    printed = run_python(f"""
+        import sys, {module}
+        try:
+            sys.modules[{module!r}].nothing
+        except AttributeError as error:
+            print(error)
+    """)
+    assert printed == f"module {module!r} has no attribute 'nothing'\n"
