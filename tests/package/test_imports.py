@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,11 @@ def test_a_module_says_what_it_has_not(module: str, run_python: Callable[..., st
             print(error)
     """)
     assert printed == f"module {module!r} has no attribute 'nothing'\n"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.endswith("__main__")])
+def test_a_module_has_what_it_says_that_it_has(module: str) -> None:
+    found = import_module(module)
+    listed = getattr(found, "__all__", [])
+    assert [name for name in listed if not hasattr(found, name)] == []
+    assert len(set(listed)) == len(listed)
