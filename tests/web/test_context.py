@@ -372,6 +372,17 @@ def test_contexts_popped_out_of_order_leave_the_right_one(strategy: str) -> None
     assert not has_app_context()
 
 
+def test_the_one_below_may_be_popped_before_all_above_it(strategy: str) -> None:
+    below, *above = [AppContext(Recorder()) for _ in range(4)]
+    for context in (below, *above):
+        context.push()
+    below.pop()
+    for context in reversed(above):
+        assert current_app == context.app
+        context.pop()
+    assert not has_app_context()
+
+
 def test_every_teardown_runs_even_if_one_raises(strategy: str) -> None:
     ran = []
 

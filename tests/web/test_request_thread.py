@@ -691,3 +691,18 @@ def test_a_coroutine_that_an_abandoned_call_returns_is_closed(is_late: bool) -> 
     job.work()
     job.abandon()
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+class Refuses(ThreadPoolExecutor):
+    """One that takes no more work, as after its shutdown."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("no more")
+
+
+def test_what_an_executor_refuses_does_not_wait_for_a_thread() -> None:
+    with Refuses(1) as executor:
+        thread = RequestThread(executor)
+        with pytest.raises(RuntimeError, match=r"^no more$"):
+            thread.submit(lambda: None)
+        assert not thread._desk._waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -20,8 +21,8 @@ import pytest
 from ctxlocal.sessions.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.protocol import HANDLE, USER, Answer, Change, Incr, Record
-from ctxlocal.sessions.stores.sqlite import SQLiteStore
-from ctxlocal.sessions.stores.sqlite.file import Connections
+from ctxlocal.sessions.stores.sqlite import SQLiteStore, file
+from ctxlocal.sessions.stores.sqlite.file import Connections, transaction
 
 from .conftest import KEY, OTHER
 from .racing import revoke_what_others_renew
@@ -791,3 +792,78 @@ def test_a_new_file_has_small_pages(path: Path, store: SQLiteStore) -> None:
     store.create(KEY, {}, 600)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA page_size").fetchone() == (2048,)
+
+
+# What SQLite itself does not do
+
+
+def test_what_a_transaction_did_is_undone_when_it_fails() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (n)")
+
+        def fail() -> None:
+            with transaction(connection):
+                connection.execute("INSERT INTO t VALUES (1)")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        assert not connection.in_transaction
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+class Clocked:
+    """A module ``time`` whose hands move by sleeping alone."""
+
+    def __init__(self, woken: Callable[[], object] = lambda: None) -> None:
+        self.slept: list[float] = []
+        self.woken = woken
+
+    def monotonic(self) -> float:
+        return 100 + sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.woken()
+
+
+@pytest.fixture
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that has locked a new file, which is not yet of a log's mode."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as found:
+        found.execute("BEGIN EXCLUSIVE")
+        yield found
+
+
+def test_a_new_file_that_is_locked_is_waited_for(
+    path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clocked(lambda: locked.in_transaction and locked.rollback())
+    monkeypatch.setattr(file, "time", clock)
+    monkeypatch.setattr(file, "_is_ours", lambda *_: False)  # it could not be read either
+    store = SQLiteStore(path, timeout=0)
+    assert store.create(KEY, {}, 60)
+    assert clock.slept == [0.01]
+
+
+def test_a_new_file_that_stays_locked_is_unavailable_after_the_timeout(
+    path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clocked()
+    monkeypatch.setattr(file, "time", clock)
+    monkeypatch.setattr(file, "_is_ours", lambda *_: False)
+    with pytest.raises(StoreUnavailableError) as caught:
+        SQLiteStore(path, timeout=0.025).create(KEY, {}, 60)
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+    assert clock.slept == [0.01, 0.01, 0.01]
+
+
+def test_a_file_that_is_replaced_again_and_again_is_unavailable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(file, "_identify", lambda path: (1, next(numbers)))
+    path.touch()
+    with pytest.raises(StoreUnavailableError) as caught:
+        SQLiteStore(path).create(KEY, {}, 60)
+    assert str(caught.value.__cause__) == "the file is replaced again and again"

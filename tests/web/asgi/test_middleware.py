@@ -32,6 +32,7 @@ from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Record
 from ctxlocal.web.asgi import ContextMiddleware
+from ctxlocal.web.asgi.middleware import refusal_messages, with_headers
 from ctxlocal.web.context import (
     copy_current_request_context,
     g,
@@ -1002,3 +1003,23 @@ def test_a_context_copied_inside_is_no_ones_else() -> None:
 
     run(main())
     assert [copied.run(getattr, local, "value") for copied in copies] == ["/a", "/b"]
+
+
+def test_a_refusal_has_no_body_where_none_is_asked_for() -> None:
+    error = StoreUnavailableError("redis", "load")
+    head, get = (refusal_messages(http_scope(method=method), error) for method in ("HEAD", "GET"))
+    assert head[0] == get[0]
+    assert get[1] == {
+        "type": "http.response.body",
+        "body": b"The session store is unavailable.\n",
+    }
+    assert head[1] == {"type": "http.response.body", "body": b""}
+
+
+def test_a_response_that_a_session_asks_nothing_of_is_the_same() -> None:
+    message = {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}
+    assert with_headers(message, SessionHeaders()) is message
+    assert with_headers(message, SessionHeaders(vary=True)) == {
+        **message,
+        "headers": [(b"a", b"b"), (b"vary", b"Cookie")],
+    }
