@@ -65,6 +65,13 @@ class Label(str):
     __slots__ = ()
 
 
+def _first(storage: Any, value: Any) -> Any:
+    """Return the value of the current owner, which this one becomes where there is none."""
+    if (found := storage.get()) is None:
+        storage.set(found := value)
+    return found
+
+
 class ContextStorage:
     """A value in every Context that has one. A dropped Local's live as long as their Contexts.
 
@@ -81,15 +88,12 @@ class ContextStorage:
         self.get: Callable[[], Any] = self.first.get
         self.set: Callable[[Any], object] = self.first.set
 
+    setdefault = _first
+
     def add_var(self) -> ContextVar[Any]:
         var: ContextVar[Any] = ContextVar(_LABEL, default=None)
         self._vars.append(var)
         return var
-
-    def setdefault(self, value: Any) -> Any:
-        if (found := self.get()) is None:
-            self.set(found := value)
-        return found
 
     def clear(self) -> None:
         for var in self._vars:
@@ -140,10 +144,7 @@ class VarStorage:
     def set(self, value: Any) -> None:
         self.var.set(value)
 
-    def setdefault(self, value: Any) -> Any:
-        if (found := self.get()) is None:
-            self.var.set(found := value)
-        return found
+    setdefault = _first
 
     def clear(self) -> None:
         self.var.set(self._empty())

@@ -51,8 +51,7 @@ class Asking:
             except NoScriptError:
                 return await self._ask(Call(("EVAL", script.text, 1, key, *arguments)))
         except ResponseError as error:
-            if not is_wrong_type(error):
-                raise
+            is_wrong_type(error)  # which raises any other
             return None
 
 
