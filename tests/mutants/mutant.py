@@ -131,6 +131,8 @@ def _is_unseen(parent: ast.AST, field: str, i: int, node: ast.AST) -> bool:
     match node:
         case ast.Expr(value=ast.Constant()) | ast.Assert() | ast.Import() | ast.ImportFrom():
             return True  # a docstring; what a type checker is told
+        case ast.Raise(exc=ast.Name(id="NotImplementedError")):
+            return True  # a method that every subclass has
         case (
             ast.If(test=ast.Name(id="TYPE_CHECKING"))
             | ast.Assign(targets=[ast.Name(id="TYPE_CHECKING")])

@@ -360,6 +360,11 @@ def test_pain_point_1_a_context_left_in_another_context_raises_no_token_error(ap
     assert not has_request_context()
 
 
+def test_the_stacks_say_what_is_on_them() -> None:
+    assert repr(contexts.app_stack) == "<LocalStack 'application contexts'>"
+    assert repr(contexts.request_stack) == "<LocalStack 'request contexts'>"
+
+
 def test_contexts_popped_out_of_order_leave_the_right_one(strategy: str) -> None:
     app = Recorder()
     lower, upper = RequestContext(app, {"n": 1}), RequestContext(app, {"n": 2})
