@@ -1026,7 +1026,7 @@ def test_a_class_made_of_a_proxy_has_the_bases_that_its_target_stands_for(
 
 
 def test_a_proxy_that_leads_to_itself_has_no_target(impl: ModuleType) -> None:
-    p = impl.LocalProxy(lambda: p)
+    p: Any = impl.LocalProxy(lambda: p)
     message = (
         f"more than {sys.getrecursionlimit()} proxies lead to one another; one of them is its own "
         "target, or the target of its target."

@@ -10,7 +10,7 @@ from ctxlocal._async_library import start_thread
 def test_a_thread_tells_when_it_is_done() -> None:
     names: list[str] = []
     job = start_thread(lambda: names.append(threading.current_thread().name))
-    assert job.result(timeout=60) is None  # type: ignore[func-returns-value]
+    assert job.result(timeout=60) is None
     assert names == ["ctxlocal"]
 
 

@@ -838,7 +838,11 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 def test_a_new_file_that_is_locked_is_waited_for(
     path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clocked(lambda: locked.in_transaction and locked.rollback())
+    def unlock() -> None:
+        if locked.in_transaction:
+            locked.rollback()
+
+    clock = Clocked(unlock)
     monkeypatch.setattr(file, "time", clock)
     monkeypatch.setattr(file, "_is_ours", lambda *_: False)  # it could not be read either
     store = SQLiteStore(path, timeout=0)
