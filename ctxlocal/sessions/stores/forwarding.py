@@ -2,18 +2,20 @@
 
 :class:`Operations` is the base of those coroutines, and so of an AsyncStore. A Store is a
 :class:`Blocking` over operations that never wait, as what they ask blocks until the answer
-is there. The other way round goes :class:`~ctxlocal.sessions.stores.threaded.ThreadedStore`.
+is there. The other way round goes :class:`Awaited`: in threads, as
+:class:`~ctxlocal.sessions.stores.threaded.ThreadedStore`, or :class:`AtOnce`. Both take each call's
+signature and meaning from :class:`~ctxlocal.sessions.stores.protocol.Store`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from ..._at_once import at_once
 from ..errors import StoreUnavailableError
-from .protocol import Answer, AsyncStore, Change, Record
+from .protocol import AsyncStore, Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +66,17 @@ def named(name: str) -> Callable[[_Method[O, P, R]], _Method[O, P, R]]:
     return decorate
 
 
+def _blocking(call: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Make a call of a Store of the coroutine method that bears its name."""
+    name = call.__name__
+
+    def ask(self: Blocking, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        answer: Coroutine[Any, Any, R] = getattr(self._operations, name)(*args, **kwargs)
+        return at_once(answer)
+
+    return update_wrapper(ask, call)
+
+
 class Blocking:
     """The calls of a Store, each done by a coroutine of an AsyncStore that never waits."""
 
@@ -71,53 +84,67 @@ class Blocking:
     name: str
     _operations: AsyncStore
 
-    def load(self, key: str) -> Record | None:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.load`."""
-        return at_once(self._operations.load(key))
-
-    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.create`."""
-        return at_once(self._operations.create(key, sets, ttl))
-
-    def commit(
-        self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
-    ) -> Answer:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.commit`."""
-        return at_once(self._operations.commit(key, generation, change, ttl, base))
-
-    def move(
-        self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
-    ) -> bool:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.move`."""
-        return at_once(self._operations.move(old, new, sets, ttl, grace))
-
-    def touch(self, key: str, ttl: float) -> bool:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.touch`."""
-        return at_once(self._operations.touch(key, ttl))
-
-    def delete(self, key: str) -> bool:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.delete`."""
-        return at_once(self._operations.delete(key))
-
-    def list(self, user: str) -> Sequence[tuple[str, Record]]:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.list`."""
-        return at_once(self._operations.list(user))
-
-    def revoke(self, user: str, except_key: str | None = None, handle: str | None = None) -> int:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.revoke`."""
-        return at_once(self._operations.revoke(user, except_key, handle))
-
-    def revoke_everyone(self) -> int:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.revoke_everyone`."""
-        return at_once(self._operations.revoke_everyone())
-
-    def purge(self) -> int:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.purge`."""
-        return at_once(self._operations.purge())
-
-    def close(self) -> None:
-        """See :meth:`ctxlocal.sessions.stores.protocol.Store.close`."""
-        at_once(self._operations.close())
+    load = _blocking(Store.load)
+    create = _blocking(Store.create)
+    commit = _blocking(Store.commit)
+    move = _blocking(Store.move)
+    touch = _blocking(Store.touch)
+    delete = _blocking(Store.delete)
+    list = _blocking(Store.list)
+    revoke = _blocking(Store.revoke)
+    revoke_everyone = _blocking(Store.revoke_everyone)
+    purge = _blocking(Store.purge)
+    close = _blocking(Store.close)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def _awaited(
+    call: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Make a coroutine method of a Store's method of that name."""
+    name = call.__name__
+
+    async def ask(self: Awaited, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        do: Callable[P, R] = getattr(self.store, name)
+        return do(*args, **kwargs) if self._is_direct else await self._call(do, *args, **kwargs)
+
+    return update_wrapper(ask, call)
+
+
+class Awaited:
+    """The calls of an AsyncStore, each done by a Store.
+
+    :param is_direct: they are done where they are awaited; else as the subclass has it.
+    """
+
+    def __init__(self, store: Store, is_direct: bool) -> None:
+        self.store = store
+        self.name = store.name
+        self._is_direct = is_direct
+
+    load = _awaited(Store.load)
+    create = _awaited(Store.create)
+    commit = _awaited(Store.commit)
+    move = _awaited(Store.move)
+    touch = _awaited(Store.touch)
+    delete = _awaited(Store.delete)
+    list = _awaited(Store.list)
+    revoke = _awaited(Store.revoke)
+    revoke_everyone = _awaited(Store.revoke_everyone)
+    purge = _awaited(Store.purge)
+    close = _awaited(Store.close)
+
+    async def _call(self, do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.store!r}>"
+
+
+class AtOnce(Awaited):
+    """A Store as an AsyncStore that never waits: what it asks blocks instead."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, is_direct=True)

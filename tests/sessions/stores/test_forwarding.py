@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ctxlocal.sessions.errors import StoreUnavailableError
-from ctxlocal.sessions.stores.forwarding import Blocking, Operations, operation
+from ctxlocal.sessions.stores.forwarding import AtOnce, Blocking, Operations, operation
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import AsyncStore, Record, Stats, Store
 from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
@@ -26,7 +26,7 @@ class There(Blocking):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._memory = MemoryStore(clock=clock)
-        self._operations = ThreadedStore(self._memory)  # which calls it directly
+        self._operations = AtOnce(self._memory)
         self.name = self._operations.name
 
     def scan(self) -> Iterator[tuple[str, Record]]:
@@ -90,10 +90,13 @@ async def test_any_other_error_is_left_as_it_is() -> None:
 METHODS = [name for name in vars(AsyncStore) if name[:1] != "_"]
 
 
-@pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore, SQLStore, AsyncSQLStore])
+AWAITED = [AsyncRedisStore, AsyncSQLStore, ThreadedStore, AtOnce]
+
+
+@pytest.mark.parametrize("kind", [RedisStore, SQLStore, *AWAITED])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_as_the_protocol_has_it(kind: Any, method: str) -> None:
-    wanted: Any = AsyncStore if kind.__name__.startswith("Async") else Store
+    wanted: Any = AsyncStore if kind in AWAITED else Store
     found = getattr(kind, method)
     assert signature(found) == signature(getattr(wanted, method))
     assert iscoroutinefunction(found) is (wanted is AsyncStore)
