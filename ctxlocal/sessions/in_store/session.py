@@ -1,6 +1,7 @@
 """StoredSession: a session whose record lies in a store, and how it gets there and back.
 
-The flows are generators that :class:`~ctxlocal.sessions.in_store.settings.StoredSettings` drives.
+What asks the store is written once, as coroutines, that are given the store they ask: one whose
+calls never wait where blocking is allowed, one that waits where it is not.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any
 
+from ..._at_once import at_once
 from .. import events
 from ..codec import decode
 from ..cookie import MAX_AGE, scan
@@ -30,6 +32,7 @@ from ..stores.protocol import (
     RESERVED,
     USER,
     Answer,
+    AsyncStore,
     Change,
     Clear,
     Expect,
@@ -38,7 +41,7 @@ from ..stores.protocol import (
     Record,
     Result,
 )
-from .settings import Flow, StoredSettings, log
+from .settings import StoredSettings, log
 from .token import commit_id, key_of, log_name, new_id
 
 MOST_MERGES = 16  # attempts to merge keys that others go on changing
@@ -70,7 +73,7 @@ class StoredSession(Session):
     _is_lost: bool  # the record went, or was cleared: nothing more is stored
 
     def _fetch(self) -> None:
-        self._sessions.run(self._load())
+        at_once(self._load(self._sessions._at_once))
 
     def _now(self) -> float:
         return self._sessions.clock()
@@ -100,7 +103,7 @@ class StoredSession(Session):
         :raises SessionEndedError: the record was ended or cleared meanwhile; nothing is stored.
         """
         self._write("session.save()")
-        return self._sessions.run(self._store_changes())
+        return at_once(self._store_changes(self._sessions._at_once))
 
     def _void(self, error: ValueError) -> None:
         if self._key is not None:
@@ -119,7 +122,7 @@ class StoredSession(Session):
 
     # Loading.
 
-    def _load(self) -> Flow[None]:
+    async def _load(self, store: AsyncStore) -> None:
         """Begin with the first of the request's ids that has a live record (R2, R9, R17)."""
         refusal: StoreUnavailableError | None = None
         session_id, key, record, limit = "", "", None, 0.0
@@ -128,7 +131,7 @@ class StoredSession(Session):
             for session_id in ids:
                 key = key_of(session_id)
                 try:
-                    record = self._checked((yield "load", (key,)))
+                    record = self._checked(await store.load(key))
                 except CorruptRecordError as error:
                     self._sessions.report_corrupt(key, error)
                     continue
@@ -141,7 +144,7 @@ class StoredSession(Session):
                 record = None
                 if events.expired.receivers:
                     events.expired.send(self._sessions, session=None)
-                yield "delete", (key,)
+                await store.delete(key)
         except StoreUnavailableError as error:
             if self._sessions.when_down == "raise":
                 self._refusal = error  # for a framework's 500, which should be a 503
@@ -191,7 +194,7 @@ class StoredSession(Session):
         """Do what the flow does, if that is simple; None: it is not, ask the flow."""
         return None
 
-    def _finish_flow(self) -> Flow[SessionHeaders]:
+    async def _finish(self, store: AsyncStore) -> SessionHeaders:
         if self._fields is None:  # it could not be loaded, and the view went on
             self._closed = True
             return ACCESSED
@@ -199,7 +202,7 @@ class StoredSession(Session):
             return NOTHING
         self._closed = True  # what an event's receiver changes from here on would not be kept
         try:
-            yield from self._store_changes(is_last=True)
+            await self._store_changes(store, is_last=True)
         except BaseException:
             self._closed = False
             raise
@@ -211,38 +214,40 @@ class StoredSession(Session):
         max_age = min(int(self._sessions.idle_timeout), MAX_AGE) if self.permanent else None
         return (self._sessions.cookie._line(self._id, max_age),)
 
-    def _store_changes(self, is_last: bool = False) -> Flow[Results]:
+    async def _store_changes(self, store: AsyncStore, is_last: bool = False) -> Results:
         """Store what changed. What was asked for is done, or raises; but a plain change that is
         saved as the request ends, ``is_last``, is dropped if its record was ended or cleared.
         """
         if self._destroyed:
-            yield from self._end()
+            await self._end(store)
         changes = self._changes()
         if self._key is None:
-            return (yield from self._create(changes, not is_last))
+            return await self._create(store, changes, not is_last)
         grace = self._regenerate
         if grace is None:
-            return (yield from self._store(changes, is_last, not is_last))
+            return await self._store(store, changes, is_last, not is_last)
         if self._is_cleared:
-            return (yield from self._replace(changes))
+            return await self._replace(store, changes)
         if not {AUTHENTICATED, BORN}.isdisjoint((*changes.sets, *changes.deletes)):
-            return (yield from self._log_in(changes, is_last))
-        results = yield from self._store(changes, is_last, True)
-        yield from self._change_id(grace)
+            return await self._log_in(store, changes, is_last)
+        results = await self._store(store, changes, is_last, True)
+        await self._change_id(store, grace)
         return results
 
-    def _store(self, changes: Changes, is_last: bool, must: bool) -> Flow[Results]:
+    async def _store(
+        self, store: AsyncStore, changes: Changes, is_last: bool, must: bool
+    ) -> Results:
         if changes:
-            return (yield from self._commit(changes, is_last, must))
+            return await self._commit(store, changes, is_last, must)
         assert self._record is not None
         due = self._sessions.clock() - self._record.touched >= self._sessions.touch_interval
         if due or self._renew:
-            yield from self._touch(must)
+            await self._touch(store, must)
         return Results()
 
-    def _end(self) -> Flow[None]:
+    async def _end(self, store: AsyncStore) -> None:
         while self._doomed:
-            removed = yield from self._end_record(*self._doomed[-1])
+            removed = await self._end_record(store, *self._doomed[-1])
             self._doomed.pop()
             if removed and events.destroyed.receivers:
                 events.destroyed.send(self._sessions, session=self)
@@ -253,16 +258,16 @@ class StoredSession(Session):
         """Let the browser forget the id, if it has one."""
         self._send = False if self._has_cookie() else None
 
-    def _end_record(self, key: str, fields: Mapping[str, bytes]) -> Flow[bool]:
+    async def _end_record(self, store: AsyncStore, key: str, fields: Mapping[str, bytes]) -> bool:
         """End a record, also if another request gave it a new key that nobody told this one."""
-        if (yield "delete", (key,)):
+        if await store.delete(key):
             return True
         user, handle = fields.get(USER), fields.get(HANDLE)
         if user is None or handle is None:
             return False
-        return bool((yield "revoke", (_text(user), None, _text(handle))))
+        return bool(await store.revoke(_text(user), None, _text(handle)))
 
-    def _create(self, changes: Changes, must: bool = False) -> Flow[Results]:
+    async def _create(self, store: AsyncStore, changes: Changes, must: bool = False) -> Results:
         """Store a new record under a new id, if there is anything to store (R6)."""
         if self._is_lost and USER not in changes.sets:
             if must and changes:
@@ -276,14 +281,14 @@ class StoredSession(Session):
         fields = self._all_fields()
         fields.setdefault(BORN, repr(now).encode())
         fields.setdefault(HANDLE, token_hex(16).encode())
-        yield from self._refuse_when_full(fields)
+        await self._refuse_when_full(store, fields)
         limit = self._sessions.live_until(fields, now)
         ttl = self._sessions.ttl(limit)
         for _ in range(MOST_CREATES):
             session_id = new_id()
             key = key_of(session_id)
             fields[CURRENT] = _mark(key)
-            if (yield "create", (key, fields, ttl)):
+            if await store.create(key, fields, ttl):
                 break
             # A reply was lost: the first try is there, and nobody has its id.
         else:
@@ -293,7 +298,7 @@ class StoredSession(Session):
         self._settle(fields, changes)
         if events.created.receivers:
             events.created.send(self._sessions, session=self)
-        yield from self._evict()
+        await self._evict(store)
         return Results(self._values[op.field] for op in changes.ops if isinstance(op, Incr))
 
     def _take_id(self, session_id: str, key: str, record: Record, limit: float) -> None:
@@ -303,55 +308,55 @@ class StoredSession(Session):
 
     # Another id (R3).
 
-    def _replace(self, changes: Changes) -> Flow[Results]:
+    async def _replace(self, store: AsyncStore, changes: Changes) -> Results:
         """End the record, and begin another with what was set since it was cleared."""
         assert self._key is not None
         assert self._record is not None
-        yield from self._refuse_when_full(changes.sets)
-        removed = yield from self._end_record(self._key, self._record.values)
+        await self._refuse_when_full(store, changes.sets)
+        removed = await self._end_record(store, self._key, self._record.values)
         self._forget()
         self._withdraw_id()
         if removed and events.destroyed.receivers:
             events.destroyed.send(self._sessions, session=self)
-        return (yield from self._create(changes))
+        return await self._create(store, changes)
 
-    def _change_id(self, grace: float) -> Flow[None]:
+    async def _change_id(self, store: AsyncStore, grace: float) -> None:
         """Renew the id; with a grace, of two requests that do so the second goes on by the old."""
-        if (yield from self._move({}, grace)):
+        if await self._move(store, {}, grace):
             return
-        if grace and (yield from self._look()) is not None:
+        if grace and await self._look(store) is not None:
             self._regenerate = self._send = None  # the new id is for its own request to send
             return
         self._lose("revoked", True)
 
-    def _log_in(self, changes: Changes, is_last: bool) -> Flow[Results]:
+    async def _log_in(self, store: AsyncStore, changes: Changes, is_last: bool) -> Results:
         """Change the id and the user in one step; where the record is gone, begin another."""
         is_quick = self._sessions.same_key == "last-wins"
         is_disputed = not is_quick or any(isinstance(op, Incr) for op in changes.ops)
         if is_disputed and self._moving is None:
-            agreed = yield from self._agree(changes)
+            agreed = await self._agree(store, changes)
             if agreed is None:
-                return (yield from self._begin_anew(changes))
+                return await self._begin_anew(store, changes)
             changes = agreed
         at_once = is_quick and not changes.deletes and not changes.ops
         sets = {k: v for k, v in changes.sets.items() if at_once or k[:1] == RESERVED}
         if USER in sets:
-            yield from self._refuse_when_full(sets)
-        stored = yield from self._move(sets, 0.0)
+            await self._refuse_when_full(store, sets)
+        stored = await self._move(store, sets, 0.0)
         if stored is None:
-            return (yield from self._begin_anew(changes))
+            return await self._begin_anew(store, changes)
         if at_once:
             self._settle(self._all_fields(), changes)
         else:
             self._fields = {**(self._fields or {}), **stored}
             self._added = {k: v for k, v in self._added.items() if stored.get(k) != v}
         if USER in sets:
-            yield from self._evict()
+            await self._evict(store)
         sets = {k: v for k, v in changes.sets.items() if stored.get(k) != v}
         rest = Changes(sets, changes.deletes, changes.ops)
-        return (yield from self._commit(rest, is_last, not is_last, True)) if rest else Results()
+        return await self._commit(store, rest, is_last, not is_last, True) if rest else Results()
 
-    def _begin_anew(self, changes: Changes) -> Flow[Results]:
+    async def _begin_anew(self, store: AsyncStore, changes: Changes) -> Results:
         """Log in though the record was revoked: with what this request set, and nothing of it."""
         assert self._key is not None
         if USER not in changes.sets:  # nothing else tells who that is
@@ -360,20 +365,23 @@ class StoredSession(Session):
         self._keep_own()
         self._forget()
         self._regenerate = None
-        yield from self._create(self._changes())
+        await self._create(store, self._changes())
         return Results(
             self._values[op.field] if isinstance(op, Incr) else None
             for op in changes.ops
             if not isinstance(op, Clear)
         )
 
-    def _move(self, sets: dict[str, bytes], grace: float) -> Flow[dict[str, bytes] | None]:
+    async def _move(
+        self, store: AsyncStore, sets: dict[str, bytes], grace: float
+    ) -> dict[str, bytes] | None:
         """Give the record another key, and the session its id; return the fields set with it.
 
         None: it was not there, or has a newer key. A move whose answer was lost is made again,
         with the fields of then.
         """
-        record = self._record
+        old, record = self._key, self._record
+        assert old is not None
         assert record is not None
         if self._moving is None:
             session_id = new_id()
@@ -385,7 +393,7 @@ class StoredSession(Session):
         ttl = self._sessions.ttl(limit)
         moved = False
         try:
-            moved = yield "move", (self._key, key, sets, ttl, grace)
+            moved = await store.move(old, key, sets, ttl, grace)
         except CorruptRecordError as error:
             self._sessions.report_corrupt(self._key or "", error)
         self._moving = None
@@ -398,18 +406,19 @@ class StoredSession(Session):
             events.regenerated.send(self._sessions, session=self)
         return sets
 
-    def _look(self) -> Flow[Record | None]:
+    async def _look(self, store: AsyncStore) -> Record | None:
         """Load the record again."""
+        assert self._key is not None
         try:
-            return self._checked((yield "load", (self._key,)))
+            return self._checked(await store.load(self._key))
         except CorruptRecordError as error:
             self._sessions.report_corrupt(self._key or "", error)
             return None
 
-    def _agree(self, changes: Changes) -> Flow[Changes | None]:
+    async def _agree(self, store: AsyncStore, changes: Changes) -> Changes | None:
         """Settle disputes while the old id is good: an error after the move would lose both."""
         assert self._record is not None
-        theirs = yield from self._look()
+        theirs = await self._look(store)
         if theirs is None:
             return None
         if theirs.generation == self._record.generation:  # else nothing is left to dispute
@@ -419,14 +428,15 @@ class StoredSession(Session):
 
     # Changes.
 
-    def _commit(
-        self, changes: Changes, is_last: bool, must: bool, insists: bool = False
-    ) -> Flow[Results]:
+    async def _commit(
+        self, store: AsyncStore, changes: Changes, is_last: bool, must: bool, insists: bool = False
+    ) -> Results:
         """Merge the changes. If the record is gone or cleared they are lost: an error if it must.
 
         A Clear, or a request that ``insists``, goes on with a record that was cleared.
         """
-        record = self._record
+        key, record = self._key, self._record
+        assert key is not None
         assert record is not None
         clears = Clear in map(type, changes.ops)
         must, insists = must or clears, insists or clears
@@ -444,12 +454,12 @@ class StoredSession(Session):
             change = Change(name, changes.sets, changes.deletes, ops)
             theirs: Record | None = None
             try:
-                answer: Answer = yield "commit", (self._key, record.generation, change, ttl, base)
+                answer: Answer = await store.commit(key, record.generation, change, ttl, base)
                 self._unanswered = None
                 if ops or type(answer) is not Answer:
                     self._check(answer, ops)
                 if answer.outcome == "conflict":
-                    theirs = self._checked((yield "load", (self._key,)))
+                    theirs = self._checked(await store.load(key))
             except CorruptRecordError as error:
                 self._sessions.report_corrupt(self._key or "", error)
                 self._lose("corrupt", must)
@@ -599,20 +609,21 @@ class StoredSession(Session):
         if must:
             raise SessionEndedError(reason)
 
-    def _touch(self, must: bool) -> Flow[None]:
-        record = self._record
+    async def _touch(self, store: AsyncStore, must: bool) -> None:
+        key, record = self._key, self._record
+        assert key is not None
         assert record is not None
         ttl = self._sessions.ttl(self._limit)
         guard = self._guard(record) if self.permanent else ()
         try:
             if guard:
                 change = Change(commit_id(), ops=guard)
-                answer = yield "commit", (self._key, record.generation, change, ttl, None)
+                answer = await store.commit(key, record.generation, change, ttl, None)
                 if answer.outcome == "committed":
                     self._send = True
                     self._note_renewal(record, ttl)
                     return
-            renewed = yield "touch", (self._key, ttl)
+            renewed = await store.touch(key, ttl)
         except StoreUnavailableError as error:
             if self._sessions.when_down == "raise":
                 raise
@@ -630,40 +641,40 @@ class StoredSession(Session):
 
     # How many sessions a user may have (R11).
 
-    def _refuse_when_full(self, fields: Mapping[str, bytes]) -> Flow[None]:
+    async def _refuse_when_full(self, store: AsyncStore, fields: Mapping[str, bytes]) -> None:
         limit = self._sessions.max_sessions
         if limit is None or self._sessions.when_full != "refuse" or USER not in fields:
             return
-        others = yield from self._others(_text(fields[USER]))
+        others = await self._others(store, _text(fields[USER]))
         if len(others) >= limit:
             raise SessionLimitError(limit)
 
-    def _evict(self) -> Flow[None]:
+    async def _evict(self, store: AsyncStore) -> None:
         user, limit = self.user, self._sessions.max_sessions
         if limit is None or user is None or self._sessions.when_full != "evict":
             return
-        others = yield from self._others(user)
+        others = await self._others(store, user)
         for key, record in others[: max(0, len(others) + 1 - limit)]:
-            removed = yield from self._end_other(user, key, record)
+            removed = await self._end_other(store, user, key, record)
             if removed and events.destroyed.receivers:
                 events.destroyed.send(self._sessions, session=None)
 
-    def _others(self, user: str) -> Flow[list[tuple[str, Record]]]:
+    async def _others(self, store: AsyncStore, user: str) -> list[tuple[str, Record]]:
         """Return the user's other sessions, the one unused the longest first."""
         mine = None if self._record is None else self._record.values.get(HANDLE)
-        listed = yield "list", (user,)
+        listed = await store.list(user)
         return [
             (key, record)
             for key, record in listed
             if key != self._key and (mine is None or record.values.get(HANDLE) != mine)
         ]
 
-    def _end_other(self, user: str, key: str, record: Record) -> Flow[bool]:
+    async def _end_other(self, store: AsyncStore, user: str, key: str, record: Record) -> bool:
         """End a session, also if its id was renewed since it was listed."""
         handle = record.values.get(HANDLE)
         if handle is None:
-            return bool((yield "delete", (key,)))
-        return bool((yield "revoke", (user, None, _text(handle))))
+            return bool(await store.delete(key))
+        return bool(await store.revoke(user, None, _text(handle)))
 
 
 class AsyncStoredSession(StoredSession):
@@ -689,7 +700,7 @@ class AsyncStoredSession(StoredSession):
         if self._fields is None:
             if self._sessions.is_to_await("session.load()"):
                 return self._load_awaited()
-            self._sessions.run(self._load())
+            at_once(self._load(self._sessions._at_once))
         return Results()
 
     def save(self) -> Any:
@@ -700,12 +711,12 @@ class AsyncStoredSession(StoredSession):
 
     async def _load_awaited(self) -> Results:
         if self._fields is None:  # it may be awaited late
-            await self._sessions.run_async(self._load())
+            await self._load(self._sessions._awaited)
         return Results()
 
     async def _save_awaited(self) -> Results:
         self._write("session.save()")
-        return await self._sessions.run_async(self._store_changes())
+        return await self._store_changes(self._sessions._awaited)
 
 
 def _mark(key: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
+from ..._at_once import at_once
 from .. import events
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..handle import handle_of, read_handle
@@ -13,7 +14,7 @@ from ..session import BORN, NullSession, Session
 from ..stores.protocol import HANDLE, MEMBER, RESERVED, USER, AsyncStore, Record, Store
 from .quick import QuickSession
 from .session import AsyncStoredSession, StoredSession, value_of
-from .settings import Flow, StoredSettings
+from .settings import StoredSettings
 from .token import is_key
 from .typed import AsyncTypedStoredSession, TypedStoredSession
 
@@ -140,7 +141,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
             return ACCESSED
         stored: Any = session
         asked: SessionHeaders | None = stored._finish_at_once()
-        return self.run(stored._finish_flow()) if asked is None else asked
+        return at_once(stored._finish(self._at_once)) if asked is None else asked
 
     async def open_async(self, cookies: str) -> Session:
         """Return the session, with its record loaded if it has one (unless ``load="explicit"``)."""
@@ -161,7 +162,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
             return ACCESSED
         stored: Any = session
         asked: SessionHeaders | None = stored._finish_at_once()
-        return await self.run_async(stored._finish_flow()) if asked is None else asked
+        return await stored._finish(self._awaited) if asked is None else asked
 
     @property
     def may_save_in_thread(self) -> bool:
@@ -189,7 +190,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
 
         :param current: the session that asks: its entry says ``is_current``.
         """
-        return self.run_now("list_sessions", self._list(user, current))
+        return at_once(self._list(self._blocking("list_sessions"), user, current))
 
     def revoke(self, handle: str, *, user: str | None = None) -> bool:
         """End the session that a SessionInfo's ``handle`` names; False if it is gone already.
@@ -199,67 +200,71 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         :param user: end it only if it is this user's: what a form sends back is not to be
             trusted.
         """
-        return self.run_now("revoke", self._revoke(handle, user))
+        return at_once(self._revoke(self._blocking("revoke"), handle, user))
 
     def revoke_all(self, user: str, except_current: Session | None = None) -> int:
         """End all sessions of a user, but for ``except_current``; return how many."""
-        return self.run_now("revoke_all", self._revoke_all(user, except_current))
+        return at_once(self._revoke_all(self._blocking("revoke_all"), user, except_current))
 
     def revoke_everyone(self) -> int:
         """End all sessions of all users, and of visitors; return how many."""
-        return self.run_now("revoke_everyone", _ask("revoke_everyone"))
+        return at_once(self._blocking("revoke_everyone").revoke_everyone())
 
     def purge(self) -> int:
         """Remove what has expired, where the store does not do so itself; return how many."""
-        return self.run_now("purge", _ask("purge"))
+        return at_once(self._blocking("purge").purge())
 
     async def list_sessions_async(
         self, user: str, current: Session | None = None
     ) -> list[SessionInfo]:
         """Do what :meth:`list_sessions` does, awaited."""
-        return await self.run_async(self._list(user, current))
+        return await self._list(self._awaited, user, current)
 
     async def revoke_async(self, handle: str, *, user: str | None = None) -> bool:
         """Do what :meth:`revoke` does, awaited."""
-        return await self.run_async(self._revoke(handle, user))
+        return await self._revoke(self._awaited, handle, user)
 
     async def revoke_all_async(self, user: str, except_current: Session | None = None) -> int:
         """Do what :meth:`revoke_all` does, awaited."""
-        return await self.run_async(self._revoke_all(user, except_current))
+        return await self._revoke_all(self._awaited, user, except_current)
 
     async def revoke_everyone_async(self) -> int:
         """Do what :meth:`revoke_everyone` does, awaited."""
-        return await self.run_async(_ask("revoke_everyone"))
+        return await self._awaited.revoke_everyone()
 
     async def purge_async(self) -> int:
         """Do what :meth:`purge` does, awaited."""
-        return await self.run_async(_ask("purge"))
+        return await self._awaited.purge()
 
-    def _list(self, user: str, current: Session | None) -> Flow[list[SessionInfo]]:
+    async def _list(
+        self, store: AsyncStore, user: str, current: Session | None
+    ) -> list[SessionInfo]:
         current_key, name = _key_of(current), _name_of(current)
-        records = yield "list", (user,)
+        records = await store.list(user)
         return [
             session_info(key, record, key == current_key or record.values.get(HANDLE, b"") == name)
             for key, record in reversed(records)
         ]
 
-    def _revoke(self, handle: str, user: str | None) -> Flow[bool]:
+    async def _revoke(self, store: AsyncStore, handle: str, user: str | None) -> bool:
         if is_key(handle):  # of a record without a name, or what a form made up
-            record = None if user is None else (yield "load", (handle,))
+            record = None if user is None else await store.load(handle)
             if user is not None and (record is None or record.values.get(USER) != user.encode()):
                 return False
-            removed = yield "delete", (handle,)
+            removed: int = await store.delete(handle)
         else:
             named = read_handle(handle)
             if named is None or user not in (None, named.user):
                 return False
-            removed = yield "revoke", (named.user, None, named.name)
+            removed = await store.revoke(named.user, None, named.name)
         if removed and events.destroyed.receivers:
             events.destroyed.send(self, session=None)
         return bool(removed)
 
-    def _revoke_all(self, user: str, except_current: Session | None) -> Flow[int]:
-        removed: int = yield "revoke", (user, _key_of(except_current))
+    async def _revoke_all(
+        self, store: AsyncStore, user: str, except_current: Session | None
+    ) -> int:
+        removed = await store.revoke(user, _key_of(except_current))
         if removed and events.destroyed.receivers:
             events.destroyed.send(self, session=None)
         return removed
@@ -309,8 +314,3 @@ def _name_of(session: Session | None) -> bytes | None:
     """Return the lasting name of the record behind a session, None where there is none."""
     record: Record | None = getattr(session, "_record", None)
     return None if record is None else record.values.get(HANDLE)
-
-
-def _ask(method: str) -> Flow[int]:
-    count: int = yield method, ()
-    return count

@@ -1,8 +1,8 @@
-"""What one configuration of stored sessions consists of: the settings, and the way to the store.
+"""What one configuration of stored sessions consists of: the settings, and the ways to the store.
 
-What happens between a session and its store is written as generators that yield calls to
-the store (``"load", (key,)``) and are sent the answers. So it is written once, and driven
-by :meth:`StoredSettings.run` where blocking is allowed and ``run_async`` where it is not.
+What happens between a session and its store is written once, as coroutines that ask the store
+they are given. There are two: ``_at_once``, of which no call ever waits, where blocking is
+allowed, and ``_awaited`` where it is not.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from .. import events
 from ..cookie import Cookie, cookie_or_default
@@ -20,13 +20,11 @@ from ..errors import SessionConfigError
 from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
 from ..schema import Migrate, Schema
 from ..session import BORN
+from ..stores.forwarding import AtOnce
 from ..stores.protocol import AsyncStore, Store
 from ..stores.threaded import ThreadedStore
 from .token import id_finder, log_name
 
-R = TypeVar("R")
-Call = tuple[str, tuple[Any, ...]]
-Flow = Generator[Call, Any, R]
 Merge = Callable[[str, Any, Any, Any], Any]
 
 MOST_CANDIDATES = 4  # cookies of our name that are looked up in one request
@@ -78,8 +76,7 @@ class StoredSettings:
         self._take_store(store)
 
     def _take_store(self, store: Any) -> None:
-        self._sync: Any = None
-        self._async: Any = None
+        self._sync: Any = None  # the store, if it can be asked without awaiting
         self.store_blocks = True  #: loading from it where nothing can be awaited is no option
         if isinstance(store, str):  # with a password in it, perhaps
             raise SessionConfigError(
@@ -93,11 +90,12 @@ class StoredSettings:
                 "store", f"{store!r} is no Store; see ctxlocal.sessions.stores.protocol"
             )
         if iscoroutinefunction(store.load):
-            self._async = store
+            self._at_once: AsyncStore = store  # asked for nothing: what would ask it is refused
+            self._awaited: AsyncStore = store
             return
         self._sync, self.store_blocks = store, store.is_blocking
-        if self.store_blocks:
-            self._async = ThreadedStore(store)
+        self._at_once = AtOnce(store)
+        self._awaited = ThreadedStore(store) if self.store_blocks else self._at_once
 
     def ids_in(self, cookies: str) -> list[str]:
         """Return what has the form of an id among the cookies of our name; there may be several."""
@@ -119,8 +117,8 @@ class StoredSettings:
             )
         return False
 
-    def run_now(self, method: str, flow: Flow[R]) -> R:
-        """Do what :meth:`run` does for the application's call of ``method``.
+    def _blocking(self, method: str) -> AsyncStore:
+        """Return the store for the application's call of ``method``, which does not await.
 
         :raises SessionConfigError: the store is asynchronous.
         """
@@ -129,41 +127,7 @@ class StoredSettings:
                 "store",
                 f"{self.store.name} is asynchronous: use `await sessions.{method}_async(...)`",
             )
-        return self.run(flow)
-
-    def run(self, flow: Flow[R]) -> R:
-        """Let the store answer a flow's calls, and return what the flow returns."""
-        store = self._sync
-        try:
-            method, arguments = next(flow)
-            while True:
-                try:
-                    answer = getattr(store, method)(*arguments)
-                except Exception as error:
-                    method, arguments = flow.throw(error)
-                else:
-                    method, arguments = flow.send(answer)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result
-
-    async def run_async(self, flow: Flow[R]) -> R:
-        """Do the same without blocking the event loop."""
-        store = self._async
-        if store is None:
-            return self.run(flow)
-        try:
-            method, arguments = next(flow)
-            while True:
-                try:
-                    answer = await getattr(store, method)(*arguments)
-                except Exception as error:
-                    method, arguments = flow.throw(error)
-                else:
-                    method, arguments = flow.send(answer)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result
+        return self._at_once
 
     def live_until(self, fields: Mapping[str, bytes], touched: float) -> float:
         """Return when the absolute limit ends a record; 0 if that, or the idle one, is over (R9).

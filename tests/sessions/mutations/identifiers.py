@@ -41,7 +41,7 @@ MUTATIONS = (
     broken(
         3,
         "regenerate() leaves the old id alive",
-        edit("self._move({}, grace)", "self._move({}, grace or 60.0)"),
+        edit("self._move(store, {}, grace)", "self._move(store, {}, grace or 60.0)"),
     ),
     broken(
         3,
@@ -52,7 +52,7 @@ MUTATIONS = (
         3,
         "a login heeds a configured grace",
         edit("self._regenerate = 0.0", "self._regenerate = self._regenerate or 0.0"),
-        edit("self._move(sets, 0.0)", "self._move(sets, self._regenerate or 0.0)"),
+        edit("self._move(store, sets, 0.0)", "self._move(store, sets, self._regenerate or 0.0)"),
     ),
     broken(
         3,
@@ -67,7 +67,7 @@ MUTATIONS = (
     broken(
         3,
         "no grace for requests under way",
-        edit("self._move({}, grace)", "self._move({}, 0.0)"),
+        edit("self._move(store, {}, grace)", "self._move(store, {}, 0.0)"),
     ),
     broken(
         3,
@@ -89,8 +89,8 @@ MUTATIONS = (
         3,
         "of two renewals at once the second is an error",
         edit(
-            "grace and (yield from self._look()) is not None",
-            "False and (yield from self._look()) is not None",
+            "grace and await self._look(store) is not None",
+            "False and await self._look(store) is not None",
         ),
     ),
     broken(

@@ -24,7 +24,7 @@ MUTATIONS = (
             'self._lose("revoked" if theirs is None else "cleared", must)',
             """
                 self._key = None
-                yield from self._create(changes)
+                await self._create(store, changes)
             """,
         ),
     ),
@@ -41,7 +41,7 @@ MUTATIONS = (
     broken(
         7,
         "a login after the end is none",
-        edit("yield from self._create(self._changes())", "pass"),
+        edit("await self._create(store, self._changes())", "pass"),
     ),
     broken(
         7,
@@ -82,8 +82,8 @@ MUTATIONS = (
         8,
         "revoke() ends nothing",
         edit(
-            'removed = yield "revoke", (named.user, None, named.name)',
-            'removed = len((yield "list", (named.user,)))',
+            "removed = await store.revoke(named.user, None, named.name)",
+            "removed = len(await store.list(named.user))",
         ),
     ),
     broken(
@@ -94,7 +94,7 @@ MUTATIONS = (
     broken(
         8,
         "a handle ends all of the user's sessions",
-        edit("(named.user, None, named.name)", "(named.user, None)"),
+        edit("store.revoke(named.user, None, named.name)", "store.revoke(named.user, None)"),
     ),
     broken(
         8,
