@@ -1,7 +1,7 @@
 """Session: the values of a visitor, whose they are, and how long they live.
 
 Here is no input or output. Where the fields come from and where the changes go is for
-the subclasses: ``stored.py`` (a store on the server) and ``cookie_sessions.py``.
+the subclasses, in ``in_store`` (a store on the server) and ``in_cookie``.
 """
 
 from __future__ import annotations

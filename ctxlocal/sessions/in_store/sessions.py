@@ -12,8 +12,10 @@ from ..handle import handle_of, read_handle
 from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from ..session import BORN, NullSession, Session
 from ..stores.protocol import HANDLE, MEMBER, RESERVED, USER, AsyncStore, Record, Store
+from .held import Held
 from .quick import QuickSession
-from .session import AsyncStoredSession, StoredSession, value_of
+from .same_key import value_of
+from .session import AsyncStoredSession, StoredSession
 from .settings import StoredSettings
 from .token import is_key
 from .typed import AsyncTypedStoredSession, TypedStoredSession
@@ -239,7 +241,9 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
     async def _list(
         self, store: AsyncStore, user: str, current: Session | None
     ) -> list[SessionInfo]:
-        current_key, name = _key_of(current), _name_of(current)
+        held = _held_by(current)
+        current_key = None if held is None else held.key
+        name = None if held is None else held.record.values.get(HANDLE)
         records = await store.list(user)
         return [
             session_info(key, record, key == current_key or record.values.get(HANDLE, b"") == name)
@@ -264,7 +268,8 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
     async def _revoke_all(
         self, store: AsyncStore, user: str, except_current: Session | None
     ) -> int:
-        removed = await store.revoke(user, _key_of(except_current))
+        held = _held_by(except_current)
+        removed = await store.revoke(user, None if held is None else held.key)
         if removed and events.destroyed.receivers:
             events.destroyed.send(self, session=None)
         return removed
@@ -301,16 +306,10 @@ def _values_of(record: Record) -> dict[str, Any]:
     return values
 
 
-def _key_of(session: Session | None) -> str | None:
-    """Return the key of the record behind a session, None where there is none."""
+def _held_by(session: Session | None) -> Held | None:
+    """Return the record behind a session, with its key; None where there is none."""
     if session is None:
         return None
     session._read()  # the key is known once it is loaded
-    key: str | None = getattr(session, "_key", None)
-    return key
-
-
-def _name_of(session: Session | None) -> bytes | None:
-    """Return the lasting name of the record behind a session, None where there is none."""
-    record: Record | None = getattr(session, "_record", None)
-    return None if record is None else record.values.get(HANDLE)
+    held: Held | None = getattr(session, "_held", None)
+    return held

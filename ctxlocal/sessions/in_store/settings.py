@@ -154,8 +154,12 @@ class StoredSettings:
         """Count and log a record that cannot be read."""
         self.corrupt_records += 1
         log.error("session %s has a corrupt record, ignored: %s", log_name(key), error)
+        self.report_rejected("corrupt record")
+
+    def report_rejected(self, reason: str) -> None:
+        """Tell that a cookie or a record was not accepted."""
         if events.rejected.receivers:
-            events.rejected.send(self, session=None, reason="corrupt record")
+            events.rejected.send(self, session=None, reason=reason)
 
 
 def _check_choice(setting: str, value: object, *choices: str) -> None:

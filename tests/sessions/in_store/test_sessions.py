@@ -12,6 +12,7 @@ from ctxlocal.sessions.errors import (
     CorruptRecordError,
     SessionConfigError,
     SessionConflictError,
+    SessionEndedError,
     SessionError,
     StoreUnavailableError,
 )
@@ -20,7 +21,7 @@ from ctxlocal.sessions.in_store.session import StoredSession
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
-from ctxlocal.sessions.stores.protocol import MAX_INT, MIN_INT, Answer, Record
+from ctxlocal.sessions.stores.protocol import MAX_INT, MIN_INT, Answer, Change, Record
 
 from ..conftest import Browser, Make
 from ..stores.conftest import Clock
@@ -336,7 +337,7 @@ def test_an_id_is_renewed_as_often_as_it_is_asked_for(browser: Browser) -> None:
         for _ in range(3):
             session.regenerate()
             session.save()
-            ids.add(session._key or "")
+            ids.add(session._held.key if session._held else "")
     assert len(ids) == 4
     assert browser.values() == {"a": 1}
 
@@ -350,7 +351,7 @@ def test_a_login_that_was_saved_in_the_middle_is_sent_once(make: Make, same_key:
     with browser.request() as session:
         session.user = "alice"
         session.save()
-        first = session._key
+        first = session._held.key if session._held else ""
         assert not session.modified
         session["b"] = 2
     assert browser.key == first
@@ -510,6 +511,95 @@ def test_r15_a_permanent_cookie_lasts_400_days_at_most(make: Make) -> None:
     with browser.request() as session:
         session.permanent, session["a"] = True, 1
     assert f"Max-Age={MAX_AGE};" in browser.headers.cookies[0]
+
+
+class Renews(MemoryStore):
+    """Gives a test's answer to what only renews a record."""
+
+    answer: Any = None
+
+    def commit(self, key: str, generation: int, change: Change, *rest: Any) -> Answer:
+        if self.answer is None or change.sets or change.deletes:
+            return super().commit(key, generation, change, *rest)
+        return self._give()  # type: ignore[no-any-return]
+
+    def touch(self, key: str, ttl: float) -> bool:
+        return super().touch(key, ttl) if self.answer is None else self._give()
+
+    def _give(self) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+CORRUPT = CorruptRecordError("memory", "it is torn")
+
+
+def renewing(make: Make, clock: Clock, permanent: bool, **settings: Any) -> Browser:
+    """A browser whose session is due to be renewed."""
+    browser = Browser(make(Renews(clock=clock), **settings))
+    with browser.request() as session:
+        session["a"], session.permanent = 1, permanent
+    clock.advance(61)
+    return browser
+
+
+@pytest.mark.parametrize("answer", ["committed", Answer("committed"), Answer("committed", (1, 2))])
+def test_rubbish_for_an_answer_to_a_renewal_is_a_store_that_is_down(
+    make: Make, clock: Clock, answer: Any
+) -> None:
+    browser = renewing(make, clock, permanent=True)
+    browser.sessions.store.answer = answer  # type: ignore[union-attr]
+    session = browser.open()
+    assert session["a"] == 1
+    with pytest.raises(StoreUnavailableError):
+        browser.save(session)
+    unmoved = renewing(make, clock, permanent=True, when_down="anonymous")
+    unmoved.sessions.store.answer = answer  # type: ignore[union-attr]
+    with unmoved.request() as session:
+        assert session["a"] == 1
+    assert unmoved.headers.cookies == ()
+
+
+@pytest.mark.parametrize(
+    ("permanent", "answer", "reason"),
+    [
+        (True, Answer("revoked"), "revoked"),
+        (True, CORRUPT, "corrupt"),
+        (False, CORRUPT, "corrupt"),
+        (False, False, "revoked"),
+    ],
+)
+def test_a_record_that_is_lost_as_it_is_renewed_is_an_error_where_saving_was_asked_for(
+    make: Make, clock: Clock, permanent: bool, answer: Any, reason: str
+) -> None:
+    browser = renewing(make, clock, permanent)
+    browser.sessions.store.answer = answer  # type: ignore[union-attr]
+    with browser.request() as session:
+        assert session["a"] == 1
+    assert browser.headers.cookies == ()
+    with browser.request() as session:
+        assert session["a"] == 1
+        with pytest.raises(SessionEndedError) as caught:
+            session.save()
+    assert caught.value.reason == reason
+    assert browser.sessions.corrupt_records == 2 * (reason == "corrupt")
+
+
+def test_a_permanent_session_that_was_cleared_meanwhile_is_not_renewed(
+    make: Make, clock: Clock
+) -> None:
+    browser = renewing(make, clock, permanent=True)
+    late, told = browser.open(), browser.open()
+    assert late["a"] == told["a"] == 1
+    with browser.request() as session:
+        session.clear()
+        session["b"] = 1
+    assert browser.save(late).cookies == ()
+    with pytest.raises(SessionEndedError) as caught:
+        told.save()
+    assert caught.value.reason == "cleared"
+    assert browser.values() == {"b": 1}
 
 
 def test_the_null_session_is_empty_and_refuses_changes(browser: Browser) -> None:

@@ -19,7 +19,9 @@ MUTATIONS = (
         2,
         "an id that was never issued is accepted",
         edit(
-            "new_id()", "(self._sessions.ids_in(self._cookies) or [new_id()])[0]", within="_create"
+            "new_id()",
+            "(self.sessions.ids_in(self.session._cookies) or [new_id()])[0]",
+            within="_create",
         ),
     ),
     broken(
@@ -41,7 +43,7 @@ MUTATIONS = (
     broken(
         3,
         "regenerate() leaves the old id alive",
-        edit("self._move(store, {}, grace)", "self._move(store, {}, grace or 60.0)"),
+        edit("_move(saving, held, {}, grace)", "_move(saving, held, {}, grace or 60.0)"),
     ),
     broken(
         3,
@@ -52,7 +54,10 @@ MUTATIONS = (
         3,
         "a login heeds a configured grace",
         edit("self._regenerate = 0.0", "self._regenerate = self._regenerate or 0.0"),
-        edit("self._move(store, sets, 0.0)", "self._move(store, sets, self._regenerate or 0.0)"),
+        edit(
+            "_move(saving, held, sets, 0.0)",
+            "_move(saving, held, sets, session._regenerate or 0.0)",
+        ),
     ),
     broken(
         3,
@@ -67,7 +72,7 @@ MUTATIONS = (
     broken(
         3,
         "no grace for requests under way",
-        edit("self._move(store, {}, grace)", "self._move(store, {}, 0.0)"),
+        edit("_move(saving, held, {}, grace)", "_move(saving, held, {}, 0.0)"),
     ),
     broken(
         3,
@@ -89,14 +94,14 @@ MUTATIONS = (
         3,
         "of two renewals at once the second is an error",
         edit(
-            "grace and await self._look(store) is not None",
-            "False and await self._look(store) is not None",
+            "grace and await look_again(saving.sessions, saving.store, held.key) is not None",
+            "False and await look_again(saving.sessions, saving.store, held.key) is not None",
         ),
     ),
     broken(
         3,
         "a response to an old id sets the cookie",
-        edit('current is None or current == _mark(self._key or "")', "True"),
+        edit("current is None or current == mark(self.key)", "True"),
     ),
     broken(
         3,

@@ -74,7 +74,7 @@ MUTATIONS = (
         "rubbish from a store raises",
         edit(
             """
-                self._sessions.report_corrupt(key, error)
+                sessions.report_corrupt(key, error)
                 continue
             """,
             "raise",
@@ -196,32 +196,32 @@ MUTATIONS = (
     broken(
         35,
         "no event: created",
-        edit("events.created.send(self._sessions, session=self)", "pass"),
+        edit("events.created.send(sessions, session=session)", "pass"),
     ),
     broken(
         35,
         "no event: loaded",
-        edit("events.loaded.send(self._sessions, session=self)", "pass"),
+        edit("events.loaded.send(sessions, session=self)", "pass"),
     ),
     broken(
         35,
         "no event: regenerated",
-        edit("events.regenerated.send(self._sessions, session=self)", "pass"),
+        edit("events.regenerated.send(saving.sessions, session=session)", "pass"),
     ),
     broken(
         35,
         "no event: destroyed",
-        edit("events.destroyed.send(self._sessions, session=self)", "pass", within="_end"),
+        edit("events.destroyed.send(self.sessions, session=session)", "pass", within="_end"),
     ),
     broken(
         35,
         "no event: expired",
-        edit("events.expired.send(self._sessions, session=None)", "pass"),
+        edit("events.expired.send(sessions, session=None)", "pass"),
     ),
     broken(
         35,
         "no event: rejected",
-        edit("events.rejected.send(self._sessions, session=None, reason=reason)", "pass"),
+        edit("events.rejected.send(self, session=None, reason=reason)", "pass"),
     ),
     broken(
         35,

@@ -21,10 +21,10 @@ MUTATIONS = (
         7,
         "the session makes a record anew",
         edit(
-            'self._lose("revoked" if theirs is None else "cleared", must)',
+            "self.session._lose(done.reason, ...)",
             """
-                self._key = None
-                await self._create(store, changes)
+                self.session._held = None
+                await self.create(changes)
             """,
         ),
     ),
@@ -36,12 +36,12 @@ MUTATIONS = (
     broken(
         7,
         "a login after the end brings back what was there",
-        edit("self._keep_own()", "pass", within="_begin_anew"),
+        edit("session._keep_own()", "pass"),
     ),
     broken(
         7,
         "a login after the end is none",
-        edit("await self._create(store, self._changes())", "pass"),
+        edit("await saving.create(session._changes())", "pass"),
     ),
     broken(
         7,
@@ -104,12 +104,12 @@ MUTATIONS = (
     broken(
         8,
         "revoke_all() ends the current one too",
-        edit("_key_of(except_current)", "None"),
+        edit("_held_by(except_current)", "None"),
     ),
     broken(
         8,
         "revoke_all() spares one that was not looked at",
-        edit("session._read()", "pass", within="_key_of"),
+        edit("session._read()", "pass", within="_held_by"),
     ),
     broken(
         8,
@@ -147,7 +147,7 @@ MUTATIONS = (
     broken(
         9,
         "every read is a write",
-        edit("due or self._renew", "True"),
+        edit("due or self.session._renew", "True"),
         edit("sessions.clock() - touched >= sessions.touch_interval", "True"),
     ),
     broken(
@@ -199,12 +199,12 @@ MUTATIONS = (
     broken(
         11,
         "who logs in again counts twice",
-        edit("key != self._key and (mine is None or record.values.get(HANDLE) != mine)", "True"),
+        edit("key != held.key and (mine is None or record.values.get(HANDLE) != mine)", "True"),
     ),
     broken(
         11,
         "who was renewed meanwhile does not give way",
-        edit("handle is None", "True", within="_end_other"),
+        edit("handle is None", "True", within="end_listed"),
     ),
     broken(
         12,
