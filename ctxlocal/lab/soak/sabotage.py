@@ -144,6 +144,7 @@ def confuse_records(store: Store) -> None:
         former = key, record
         if other is None or other[0] == key or next(loads) % CONFUSES_EVERY:
             return record
-        return record._replace(values=dict(other[1].values))
+        values = dict(other[1].values)
+        return Record(values, record.generation, record.touched, record.expires, record.version)
 
     store.load = confuse  # type: ignore[method-assign]

@@ -147,6 +147,8 @@ class _CookieSessions(SessionInterface):
         if events.created.receivers or events.destroyed.receivers or events.regenerated.receivers:
             self._announce(session, text)
         cookies = (text,) if flash_text is None else (text, flash_text)
+        # What SessionHeaders(...) does, without the Python function in between: 1 % of the row
+        # "ctxlocal WSGI, signed cookie", read+write, of benchmarks.sessions.
         return _new_tuple(SessionHeaders, (True, cookies))
 
     async def open_async(self, cookies: str) -> Session:

@@ -34,7 +34,7 @@ class Held(msgspec.Struct):
 
     def renew(self, now: float, ttl: float) -> None:
         """Note that the record was used, and nothing else."""
-        self.record = self.record._replace(touched=now, expires=now + ttl)
+        self.record = msgspec.structs.replace(self.record, touched=now, expires=now + ttl)
 
     def name_commit(self, changes: Changes, store: str) -> str:
         """Return the commit's id: of one that was never answered, if it is tried again.

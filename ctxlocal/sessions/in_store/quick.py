@@ -48,21 +48,22 @@ class QuickSession(StoredSession):
         if not self._is_plain or self._closed or (held := self._held) is None:
             return None
         changes = self._changes()
-        values, generation, touched, _, version = record = held.record
-        sessions = self._sessions
+        record, sessions = held.record, self._sessions
         if changes.sets or changes.deletes:
-            base = None if version is None else record
+            base = None if record.version is None else record
             ttl = sessions.ttl(held.limit)
-            guard = held.guard(record) if PERMANENT in values else ()  # to renew the cookie too
+            guard = (
+                held.guard(record) if PERMANENT in record.values else ()
+            )  # to renew the cookie too
             change = Change(commit_id(), changes.sets, changes.deletes, guard)
             try:
-                answer = sessions._sync.commit(held.key, generation, change, ttl, base)
+                answer = sessions._sync.commit(held.key, record.generation, change, ttl, base)
             except CorruptRecordError:
                 return None
             if type(answer) is not Answer or answer.outcome != "committed":
                 return None
             self._send = True if guard else None
-        elif sessions.clock() - touched >= sessions.touch_interval:
+        elif sessions.clock() - record.touched >= sessions.touch_interval:
             return None
         self._closed = True
         return SessionHeaders(True, self._set_cookies()) if self._send else ACCESSED

@@ -47,7 +47,10 @@ KEPT_COMMITS = 16  #: how many commit ids a record remembers at least
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1  #: what a counter can hold
 
 
-class Record(NamedTuple):
+# Struct, not NamedTuple, where each request makes one: it takes a quarter of the time.
+
+
+class Record(msgspec.Struct, frozen=True):
     """What a store keeps of a session."""
 
     values: dict[str, bytes]  #: field to value; the caller's own
@@ -101,8 +104,6 @@ class Change(msgspec.Struct, frozen=True):
     may be in several of the three: :meth:`Store.commit` tells in which order they are done. A
     store changes none of the three, nor keeps one: they are the caller's.
     """
-
-    # A Struct is made in a quarter of a NamedTuple's time, and each request that stores makes one.
 
     commit_id: str  #: at most 64 characters, new for each commit; the same when it is repeated
     sets: Mapping[str, bytes] = {}  #: field to its new value

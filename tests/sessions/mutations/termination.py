@@ -148,7 +148,7 @@ MUTATIONS = (
         9,
         "every read is a write",
         edit("due or self.session._renew", "True"),
-        edit("sessions.clock() - touched >= sessions.touch_interval", "True"),
+        edit("sessions.clock() - record.touched >= sessions.touch_interval", "True"),
     ),
     broken(
         9,

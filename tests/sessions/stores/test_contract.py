@@ -202,7 +202,7 @@ class Sharing(MemoryStore):
         record = super().load(key)
         if record is None or place is None:
             return record
-        return record._replace(values=place.latest().values)
+        return replace(record, values=place.latest().values)
 
 
 class Lingering(MemoryStore):

@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import getrandbits
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -28,7 +28,6 @@ from .file import Connection, Connections, transaction
 
 _COMMITTED = Answer("committed")
 _FOR_EVER = float("inf")
-_new_tuple = tuple.__new__
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,7 +98,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(_Body).decode
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, frozen=True):
     """A row as it was read; ``key`` is "" if that was by an old key."""
 
     id: int
@@ -111,7 +110,7 @@ class _Row(NamedTuple):
     body: bytes
 
 
-class _Seen(NamedTuple):
+class _Seen(msgspec.Struct, frozen=True):
     """The mark by which ``commit`` knows what ``load`` saw."""
 
     row: _Row
@@ -299,10 +298,8 @@ class SQLiteStore:
 
     def _record(self, row: _Row) -> Record:
         body = self._body(row)
-        # What Record(...) does, without the Python function in between; so with the others.
-        seen = _new_tuple(_Seen, (row, body))
-        _, _, _, generation, touched, expires, _ = row
-        return _new_tuple(Record, (body.values.copy(), generation, touched, expires, seen))
+        seen = _Seen(row, body)
+        return Record(body.values.copy(), row.generation, row.touched, row.expires, seen)
 
     def _readable(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Record]]:
         for row in rows:
@@ -432,7 +429,7 @@ def _replace(
     ttl: float,
 ) -> Answer | None:
     """Commit if the row is still as it was seen; None leaves it to who holds the lock."""
-    row, body = seen
+    row, body = seen.row, seen.body
     if row.generation != generation or change.commit_id in body.commits:
         return None
     if (applied := _apply(change, body)) is None:
@@ -443,7 +440,7 @@ def _replace(
 
 
 def _rows(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
-    return [_new_tuple(_Row, row) for row in connection.execute(statement, values)]
+    return [_Row(*row) for row in connection.execute(statement, values)]
 
 
 def _count(connection: Connection, statement: str, values: tuple[Any, ...]) -> int:
@@ -470,7 +467,7 @@ def _find(connection: Connection, key: str, now: float) -> _Row | None:
         found = connection.execute(_SELECT_BY_OLD, (key, now)).fetchone()
     if found is None or found[5] <= now:
         return None
-    return _new_tuple(_Row, found)
+    return _Row(*found)
 
 
 def _create_again(connection: Connection, row: tuple[Any, ...], now: float) -> bool:
