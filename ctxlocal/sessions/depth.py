@@ -1,4 +1,11 @@
-"""How deep containers lie in msgpack, without building anything of it."""
+"""How deep containers lie in msgpack, without building anything of it.
+
+msgspec refuses what is too deep for the interpreter's stack, by a RecursionError: 2,000 lists
+within one another, but 200 as well if the caller is 850 calls deep. So what a request gets from
+hostile bytes would depend on where it reads them, and the error could not be told from the caller's
+own. Here is looked only at values with more bytes that could begin a container than may be nested:
+at none in the rows of ``benchmarks.sessions``.
+"""
 
 from __future__ import annotations
 

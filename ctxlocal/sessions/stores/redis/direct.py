@@ -4,6 +4,12 @@ The connections are redis-py's, with every setting of the URL; what is left out 
 client's way there: its pool, retries, telemetry and callbacks, which take 20 us a command,
 more than the command. Nor is a connection asked first whether it is still alive: the store
 repeats what got lost itself.
+
+Without it, that is with ``RedisStore(client)``, a request that reads and writes takes 178 us
+instead of 115 (the row "ctxlocal WSGI, Redis" of ``python -m benchmarks.sessions --only redis``). A
+server that is 1 ms away hides that from who waits, but not from the processor: 16 threads of a
+process made 1,150 such requests a second there, without it 720, at 260 us of its time each instead
+of 160.
 """
 
 from __future__ import annotations
