@@ -466,6 +466,42 @@ holder_find(Holder *self, Leaf **found)
     return 0;
 }
 
+/* The current Context has got a leaf: let the Thread object refer to it no longer
+   (ident/thread_object.py), once for each thread, or each time that threads take turns. May run any
+   Python code. */
+static void
+holder_note_thread(Holder *self)
+{
+#if PY_VERSION_HEX >= 0x030e0000
+    State *state = self->state;
+    uint64_t thread = THREAD_STATE()->id;
+    if (LIKELY(state->noted_thread == thread)) {
+        return;
+    }
+    PyObject *release = HELPER(state, release_context);
+    PyObject *done = release == NULL ? NULL : PyObject_CallNoArgs(release);
+    if (done == NULL) {
+        PyErr_WriteUnraisable((PyObject *)self); /* the value has been set */
+        return;
+    }
+    Py_DECREF(done);
+    state->noted_thread = thread;
+#else
+    (void)self;
+#endif
+}
+
+/* Set the variable that holds the current Context's leaf; returns the Token. */
+static PyObject *
+holder_set_var(Holder *self, PyObject *value)
+{
+    PyObject *token = context_set(self->var, value);
+    if (token != NULL) {
+        holder_note_thread(self);
+    }
+    return token;
+}
+
 /* Give the current owner a leaf, if it has none: *kept is the one it has then (a new
    reference), which another thread of the same owner may have brought. Not for VAR. */
 static int
@@ -473,7 +509,7 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
 {
     *kept = NULL;
     if (self->kind == CONTEXT) {
-        PyObject *token = context_set(self->var, (PyObject *)leaf);
+        PyObject *token = holder_set_var(self, (PyObject *)leaf);
         if (token == NULL) {
             return -1;
         }
@@ -519,7 +555,7 @@ holder_replace(Holder *self, PyObject *leaf)
     self->cached = NULL;
     self->changes++;
     if (self->kind == CONTEXT) {
-        done = context_set(self->var, leaf);
+        done = holder_set_var(self, leaf);
     } else {
         PyObject *storage = Py_NewRef(self->storage);
         done = PyObject_CallMethodOneArg(storage, self->state->str_set, leaf);

@@ -131,7 +131,7 @@ local_var_put(Local *self, PyObject *name, PyObject *value)
         result = taken == NULL ? -1 : 0;
     }
     if (result == 0) {
-        PyObject *token = context_set(self->var, copy);
+        PyObject *token = holder_set_var((Holder *)self, copy);
         Py_XDECREF(token);
         result = token == NULL ? -1 : 0;
     }
@@ -246,6 +246,9 @@ local_write_context(Local *self, Py_ssize_t index, PyObject *name, PyObject *val
         result = garbage[1] == NULL ? -1 : 0;
     }
     Py_DECREF(made);
+    if (result == 0) {
+        holder_note_thread((Holder *)self);
+    }
     return result;
 }
 

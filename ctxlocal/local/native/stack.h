@@ -40,7 +40,7 @@ stack_push_list(LocalStack *self, PyObject *obj)
     PyObject *list = is_filled < 0 ? NULL : is_filled ? PySequence_List(values) : PyList_New(0);
     PyObject *token = list == NULL || PyList_Append(list, obj) < 0
         ? NULL
-        : context_set(self->var, list);
+        : holder_set_var((Holder *)self, list);
     Py_XDECREF(values);
     Py_XDECREF(list);
     Py_XDECREF(token);

@@ -71,7 +71,8 @@ typedef struct greenlet_api greenlet_api;
     X(copy_deepcopy, "copy", "deepcopy")                                 \
     X(getitem, "_operator", "getitem")                                   \
     X(round, "builtins", "round")                                        \
-    X(get_thread_record, "ctxlocal.ident.record", "thread_record")
+    X(get_thread_record, "ctxlocal.ident.record", "thread_record")       \
+    X(release_context, "ctxlocal.ident.thread_object", "release_context")
 
 enum {
 #define X(id, module, name) HELPER_##id,
@@ -108,6 +109,7 @@ typedef struct State {
     PyObject *spare_namespaces; /* memory of dead ones; see namespace.h */
     int spare_count;
     Py_ssize_t most_names; /* of a Local that is made now; a test makes it smaller */
+    uint64_t noted_thread; /* the last that stored something in a Context; see holder.h */
     greenlet_api *greenlet; /* NULL before the first use, and where it is unusable */
     PyObject *helpers[HELPER_COUNT];
 #define X(name) PyObject *str_##name;

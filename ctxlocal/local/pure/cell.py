@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 
+from ...ident.thread_object import release_context
 from ..storage import ContextStorage, VarStorage
 
 TYPE_CHECKING = False
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
 
 MOST_CELLS: Final = 1024  # of one Local; the names beyond share a dict
 
-next_rank = itertools.count(1).__next__
+_ranks = itertools.count(1)
+
+
+def next_rank() -> int:
+    """Return the rank of an attribute that the current owner gets."""
+    release_context()
+    return next(_ranks)
 
 
 class ItemCell:

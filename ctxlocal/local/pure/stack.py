@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..._generic import Generic, T
 from ...ident.record import SEEN
+from ...ident.thread_object import release_context
 from ..scope import Pushed
 from ..slot import make_slot, subject
 from .hook import make_proxy
@@ -53,11 +54,13 @@ class LocalStack(Generic[T]):
     def push(self, obj: T, /) -> None:
         """Put ``obj`` on top."""
         slot = self._slot
+        if not (below := slot.get()):
+            release_context()
         if self._is_list:
-            slot.set([*(slot.get() or ()), obj])
+            slot.set([*(below or ()), obj])
         else:
             # A node is (object, the node below, SEEN): versions share their lower parts.
-            (slot.storage or slot.bound()).set((obj, slot.get(), SEEN))
+            (slot.storage or slot.bound()).set((obj, below, SEEN))
 
     def pop(self) -> T | None:
         """Take the topmost object away and return it; None where the stack is empty."""

@@ -1,0 +1,37 @@
+"""A Thread object keeps no Context alive: that is the running thread's affair.
+
+Since Python 3.14 a :class:`threading.Thread` refers to the Context that its thread runs in as long
+as the object lives, and so would every value set there live: beyond ``join()``, in a pool that was
+shut down, in a forked child. The running thread has a reference of its own; so the object's goes
+when the thread first stores something of ours. Whoever else has one, as after
+``Thread(context=mine)``, finds the values there as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import Context
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _release_context() -> None:
+    """Let the Thread object of the current thread refer to its Context no longer."""
+    threading: Any = sys.modules.get("threading")
+    active = getattr(threading, "_active", None)
+    if active is None:  # it was never imported, or is only just being imported
+        return
+    # Not current_thread(), which makes a Thread where there is none.
+    attributes = getattr(active.get(threading.get_ident()), "__dict__", {})
+    if type(attributes.get("_context")) is Context:
+        attributes["_context"] = None
+
+
+def _do_nothing() -> None:
+    """Before Python 3.14 a Thread object refers to no Context."""
+
+
+# Called where an owner gets its first value, by either twin.
+release_context = _release_context if sys.version_info >= (3, 14) else _do_nothing
