@@ -8,7 +8,8 @@
 
    A quarter of the stack, at most SPARE bytes, is left for what runs at the deep end: Python
    code with its own limit, and the making of the error. Since 3.14 Python code looks at the
-   stack too, and needs less. A stack that is not the thread's own
+   stack too: it ends 32 KiB before the stack does, and nested deallocations stop at 64 KiB, of
+   which a finaliser may use what lies between. A stack that is not the thread's own
    (some coroutines of C have such) is unknown and never too deep. Greenlets are on the
    thread's own: greenlet moves their content, not the stack.
 
@@ -40,7 +41,7 @@
 #endif
 #endif
 
-enum { SPARE = PY_VERSION_HEX >= 0x030e0000 ? 64 << 10 : 2 << 20 };
+enum { SPARE = PY_VERSION_HEX >= 0x030e0000 ? 48 << 10 : 2 << 20 };
 #define LARGEST_STACK ((uintptr_t)256 << 20) /* so much of one that is unlimited */
 
 PER_THREAD uintptr_t stack_low = 0;              /* its last address */
