@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
+from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any
 
@@ -609,7 +610,7 @@ def test_each_step_of_a_bound_coroutine_function_sees_the_captured_values(
         return number
 
     bound = impl.flow.bind(job)
-    assert asyncio.iscoroutinefunction(job)
+    assert iscoroutinefunction(bound)
     impl.release_local(local)
 
     async def main() -> None:
@@ -621,12 +622,10 @@ def test_each_step_of_a_bound_coroutine_function_sees_the_captured_values(
 
 
 def test_a_bound_coroutine_function_is_one(impl: ModuleType) -> None:
-    import inspect
-
     async def job() -> None: ...
 
-    assert inspect.iscoroutinefunction(impl.flow.bind(job))
-    assert not inspect.iscoroutinefunction(impl.flow.bind(int))
+    assert iscoroutinefunction(impl.flow.bind(job))
+    assert not iscoroutinefunction(impl.flow.bind(int))
 
 
 def test_a_bound_coroutine_is_cancelled_where_it_waits(impl: ModuleType, default: Any) -> None:

@@ -105,7 +105,8 @@ def test_what_the_local_has_is_suggested_for_a_missing_attribute(
             _ = local.user_name
         sys.__excepthook__(caught.type, caught.value, None)
         called = "'Local' object" if name is None else "Local 'app'"
-        said = f"{called} has no attribute 'user_name'. Did you mean: 'username'?"
+        hint = ": 'username'?" if sys.version_info < (3, 15) else " '.username' instead of"
+        said = f"{called} has no attribute 'user_name'. Did you mean{hint}"
         assert said in capsys.readouterr().err
 
 

@@ -61,7 +61,8 @@ DIFFERENCES = {
 
 def public(cls: type) -> set[str]:
     """The names that a class offers, without those of every object and our private ones."""
-    hidden = {"__slots__", "__weakref__", "__annotations__", "__static_attributes__"}
+    hidden = {"__slots__", "__weakref__", "__static_attributes__"}
+    hidden |= {"__annotations__", "__annotate_func__", "__annotations_cache__"}
     hidden |= {"__firstlineno__", "__getattr__", "__orig_bases__", "__parameters__"}
     hidden |= {"_slot", "_is_list", "__new__"}
     if cls.__name__ == "Local":

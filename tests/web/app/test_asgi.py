@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from inspect import iscoroutinefunction
 from typing import Any
 
 import anyio
@@ -306,7 +307,7 @@ def test_an_app_tells_its_callers_apart(app: App) -> None:
     assert b"".join(app(environ, start_response)) == b"both"
     assert run(call(app)).body == b"both"
     assert run(call(app.asgi_app)).body == b"both"
-    assert asyncio.iscoroutinefunction(type(app.asgi).__call__)  # what servers look at
+    assert iscoroutinefunction(type(app.asgi).__call__)  # what servers look at
 
 
 # Sessions
