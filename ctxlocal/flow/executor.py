@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from .._empty_context import in_empty_context
 from .frame import Snapshot
 
 TYPE_CHECKING = False
@@ -25,4 +26,5 @@ class ContextThreadPoolExecutor(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Submit a job with a snapshot of now; otherwise as in the base class."""
-        return super().submit(Snapshot().run, fn, *args, **kwargs)
+        submit, job = super().submit, Snapshot().run
+        return in_empty_context(lambda: submit(job, fn, *args, **kwargs))

@@ -22,6 +22,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from .._empty_context import in_empty_context
+
 AWAY_S: Final = 0.005  # a client that takes its answer at once does not count
 
 _here = threading.local()  # .is_lent: whether the thread is some request's
@@ -59,7 +61,7 @@ class RequestThread:
             return
         self._is_sought = True
         if hasattr(_here, "is_lent"):
-            threading.Thread(target=self.work, name="ctxlocal-request").start()
+            in_empty_context(threading.Thread(target=self.work, name="ctxlocal-request").start)
         else:
             self._desk.enqueue(self, self._executor)
 
@@ -126,7 +128,7 @@ class _Desk:
         with self._lock:
             self._waiting[thread] = None
         try:
-            executor.submit(self._lend, thread)
+            in_empty_context(executor.submit, self._lend, thread)
         except BaseException:
             with self._lock:
                 self._waiting.pop(thread, None)
@@ -169,7 +171,7 @@ class _Desk:
                 return
             self._extra += 1
         try:
-            threading.Thread(target=self._work, name="ctxlocal-request").start()
+            in_empty_context(threading.Thread(target=self._work, name="ctxlocal-request").start)
         except RuntimeError:  # there are too many; the request goes on waiting
             with self._lock:
                 self._extra -= 1

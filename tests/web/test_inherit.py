@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import decimal
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
@@ -364,3 +365,27 @@ def test_a_span_of_opentelemetry_is_current_inside(kind: str, tracer: Any) -> No
         assert served(kind, look, tracing)() == [mine]
         assert served(kind, look, True)() == [mine]
         assert span_id() == mine
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="warnings know Contexts since Python 3.14")
+def test_filters_of_a_block_around_are_hidden_with_the_other_variables(
+    run_python: Callable[..., str],
+) -> None:
+    code = """
+        import warnings
+        from werkzeug.test import Client
+        from ctxlocal.web.wsgi import ContextMiddleware
+
+        def warning(environ, start_response):
+            warnings.warn("careful")
+            start_response("200 OK", [])
+            return []
+
+        for inherit in (False, True):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                Client(ContextMiddleware(warning, inherit=inherit)).get("/")
+            print(len(caught))
+    """
+    assert run_python(code, PYTHON_CONTEXT_AWARE_WARNINGS="1") == "0\n1\n"
+    assert run_python(code, PYTHON_CONTEXT_AWARE_WARNINGS="0") == "1\n1\n"

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from ..._async_library import is_trio, library, start_thread
+from ..._empty_context import in_empty_context
 from ..errors import SessionConfigError
 from .forwarding import Awaited
 from .protocol import Store
@@ -44,10 +45,10 @@ class ThreadedStore(Awaited):
         await super().close()
         pool = self._pools.pop(os.getpid(), None)
         if pool is not None:
-            await library().wait(start_thread(pool.shutdown))
+            await library().wait(in_empty_context(start_thread, pool.shutdown))
 
     async def _call(self, do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        job = self._pool().submit(do, *args, **kwargs)
+        job = in_empty_context(self._pool().submit, do, *args, **kwargs)
         await library().wait(job)
         return job.result()
 

@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Any
 
 from ..._async_library import library
+from ..._empty_context import in_empty_context
 from ...flow import Snapshot, snapshot
 from ..context import is_async
 from ..request_thread import RequestThread
@@ -88,7 +89,7 @@ class Caller:
         news = job.news  # before the thread makes others
         outer = self._job if self.left_behind else None
         if outer is not None and not outer.is_asking:  # called by what the thread waits for
-            Thread(target=job.work, name="ctxlocal").start()
+            in_empty_context(Thread(target=job.work, name="ctxlocal").start)
         else:
             self._job = job
             thread.submit(job.work)
