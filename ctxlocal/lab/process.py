@@ -44,7 +44,7 @@ async def answers(
     """
     code = START.format(path=sys.path, patch=patch or "pass", worker=worker)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore", "-c", code),
+        *(sys.executable, "-W", "ignore", *x_options(), "-c", code),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
@@ -69,6 +69,17 @@ async def answers(
             if process.returncode is None:
                 _kill(process)
         await process.communicate()  # until the pipes are closed, or the loop complains
+
+
+def x_options() -> list[str]:
+    """Return the ``-X`` options of this process as arguments for another one.
+
+    What stands in the environment (PYTHON_THREAD_INHERIT_CONTEXT=1) goes along by itself.
+    """
+    return [
+        f"-X{name}" if value is True else f"-X{name}={value}"
+        for name, value in sys._xoptions.items()
+    ]
 
 
 async def within(seconds: float, awaited: Coroutine[Any, Any, T]) -> T:

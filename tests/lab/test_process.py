@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +60,12 @@ def test_the_last_line_is_told_and_of_a_long_one_the_end() -> None:
     assert last_line(io.BytesIO(b"first\nlast \n\n")) == ": last"
     assert last_line(io.BytesIO(b"\n")) == ""
     assert last_line(io.BytesIO(b"m" * 10**6 + b"end")) == f": {'m' * (LONGEST_LINE - 3)}end"
+
+
+def test_a_worker_has_the_options_of_its_command() -> None:
+    code = "from ctxlocal.lab.process import x_options; print(*x_options())"
+    options = ["-Xthread_inherit_context=1", "-Xdev"]
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert sorted(done.stdout.split()) == sorted(options)

@@ -38,7 +38,7 @@ class Context(Enum):
 
 
 class Process(Enum):
-    """Which process the callee runs in."""
+    """Which process the callee runs in. Another interpreter is as new as a new process."""
 
     SAME = auto()
     FORKED = auto()

@@ -81,6 +81,8 @@ def _run(probe: Probe, kit: Any) -> dict[str, Any]:
         if isinstance(kit, Exception):
             raise kit
         relation, details = probe.run(kit)
+    except MissingDependencyError as error:  # of another interpreter
+        return {"unavailable": f"{error.package} cannot be loaded there"}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
     return {"relation": asdict(relation), "details": details}

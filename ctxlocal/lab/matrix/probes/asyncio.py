@@ -86,6 +86,14 @@ async def eager_task(callee: Callee) -> AsyncIterator[None]:
     await task
 
 
+@group.probe("create_task, eager_start=True", since=(3, 14), task=Owner.OTHER, context=Context.COPY)
+async def create_eager_task(callee: Callee) -> AsyncIterator[None]:
+    """Start a task whose first step runs at once, in any loop."""
+    task = newer.create_task(coroutine(callee), eager_start=True)
+    yield
+    await task
+
+
 @group.probe("await")
 async def await_it(callee: Callee) -> AsyncIterator[None]:
     """Await a coroutine."""

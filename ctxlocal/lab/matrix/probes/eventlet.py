@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +12,7 @@ from ctxlocal.lab.matrix.exchange import Callee, Exchange
 from ctxlocal.lab.matrix.place import Context, Owner
 from ctxlocal.lab.matrix.probe import Group
 
-from .gevent import GREENLET, WORKER
+from .gevent import GREEN_THREAD, GREENLET, WORKER
 from .threads import REUSED_NOTE, fresh_worker, reused_worker, thread, timer
 
 
@@ -87,21 +88,27 @@ def green_pool(callee: Callee) -> Iterator[None]:
     pool.waitall()
 
 
+@cache
+def _thread_pool() -> Any:
+    os.environ["EVENTLET_THREADPOOL_SIZE"] = "1"  # read at import; only then is it the same one
+    from eventlet import tpool
+
+    contextvars.Context().run(tpool.setup)  # started by nobody in particular
+    return tpool
+
+
 @group.probe("tpool", thread=Owner.REUSED, context=Context.OWN, note=REUSED_NOTE)
 @patched.probe("tpool", thread=Owner.REUSED, context=Context.OWN, note=REUSED_NOTE)
 @patched_late.probe("tpool", thread=Owner.REUSED, context=Context.OWN, note=REUSED_NOTE)
 def tpool(callee: Callee) -> Iterator[None]:
     """Run in a real thread."""
-    os.environ["EVENTLET_THREADPOOL_SIZE"] = "1"  # read at import; only then is it the same one
-    from eventlet import tpool
-
-    tpool.execute(callee)
+    _thread_pool().execute(callee)
     yield
 
 
-patched.probe("Thread", **GREENLET)(thread)
-patched.probe("Timer", **GREENLET)(timer)
-patched.probe("ThreadPoolExecutor, fresh worker", **GREENLET)(fresh_worker)
+patched.probe("Thread", **GREEN_THREAD)(thread)
+patched.probe("Timer", **GREEN_THREAD)(timer)
+patched.probe("ThreadPoolExecutor, fresh worker", **GREEN_THREAD)(fresh_worker)
 patched.probe("ThreadPoolExecutor, reused worker", **WORKER)(reused_worker)
-patched_late.probe("Thread", **GREENLET)(thread)
-patched_late.probe("ThreadPoolExecutor, fresh worker", **GREENLET)(fresh_worker)
+patched_late.probe("Thread", **GREEN_THREAD)(thread)
+patched_late.probe("ThreadPoolExecutor, fresh worker", **GREEN_THREAD)(fresh_worker)

@@ -10,7 +10,7 @@ from ctxlocal.lab.matrix.exchange import Callee, Exchange
 from ctxlocal.lab.matrix.place import Context, Owner
 from ctxlocal.lab.matrix.probe import Group
 
-from .threads import REUSED_NOTE, fresh_worker, reused_worker, thread, timer
+from .threads import REUSED_NOTE, THREAD_CONTEXT, fresh_worker, reused_worker, thread, timer
 
 
 @cache
@@ -26,6 +26,7 @@ def _late_creator(exchange: Exchange, start: Any) -> None:
 
 
 GREENLET: dict[str, Any] = {"greenlet": Owner.OTHER, "context": Context.OWN}
+GREEN_THREAD: dict[str, Any] = {"greenlet": Owner.OTHER, "context": THREAD_CONTEXT}
 WORKER: dict[str, Any] = {
     "greenlet": Owner.REUSED,
     "context": Context.OWN,
@@ -104,13 +105,13 @@ def thread_pool(callee: Callee) -> Iterator[None]:
     job.get()
 
 
-patched.probe("Thread", **GREENLET)(thread)
-patched.probe("Timer", **GREENLET)(timer)
-patched.probe("ThreadPoolExecutor, fresh worker", **GREENLET)(fresh_worker)
+patched.probe("Thread", **GREEN_THREAD)(thread)
+patched.probe("Timer", **GREEN_THREAD)(timer)
+patched.probe("ThreadPoolExecutor, fresh worker", **GREEN_THREAD)(fresh_worker)
 patched.probe("ThreadPoolExecutor, reused worker", **WORKER)(reused_worker)
 patched.probe("ThreadPool", thread=Owner.REUSED, context=Context.OWN, note=REUSED_NOTE)(thread_pool)
-patched_late.probe("Thread", **GREENLET)(thread)
-patched_late.probe("ThreadPoolExecutor, fresh worker", **GREENLET)(fresh_worker)
+patched_late.probe("Thread", **GREEN_THREAD)(thread)
+patched_late.probe("ThreadPoolExecutor, fresh worker", **GREEN_THREAD)(fresh_worker)
 patched_late.probe("ThreadPool", thread=Owner.REUSED, context=Context.OWN, note=REUSED_NOTE)(
     thread_pool
 )

@@ -1,4 +1,4 @@
-"""Child processes. A forked one has a copy of its parent's memory, whatever the strategy."""
+"""Child processes, of which a forked one has a copy of its parent's memory; and interpreters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
+from concurrent import futures
 from dataclasses import asdict
 from typing import Any
 
+from ctxlocal.errors import MissingDependencyError
 from ctxlocal.lab.matrix.exchange import Callee, Sight
 from ctxlocal.lab.matrix.place import Process
 from ctxlocal.lab.matrix.probe import Group
@@ -90,6 +92,34 @@ def multiprocessing_spawn(callee: Callee) -> Iterator[None]:
 def multiprocessing_forkserver(callee: Callee) -> Iterator[None]:
     """Have a process forked from a clean one."""
     yield from _started_anew(callee, "forkserver")
+
+
+def _look_anew(kit: type[Any], ident: Any, nth: int) -> dict[str, Any] | None:
+    try:
+        return asdict(Callee(kit(ident), nth).look())
+    except MissingDependencyError:
+        return None
+
+
+@group.probe(
+    "InterpreterPoolExecutor",
+    since=(3, 14),
+    process=Process.NEW,
+    note="another interpreter of the process makes its Locals anew",
+)
+def interpreter(callee: Callee) -> Iterator[None]:
+    """Run in an interpreter of its own, which shares no object with this one."""
+    newer: Any = futures
+    kit = callee.kit
+    with newer.InterpreterPoolExecutor(1) as pool:
+        job = pool.submit(_look_anew, type(kit), kit.ident, callee.nth)
+        yield
+        sight = job.result()
+    if sight is None:
+        raise MissingDependencyError(
+            f"The identity strategy {kit.ident!r} in another interpreter", kit.ident, kit.ident
+        )
+    callee.sight = Sight(**sight)
 
 
 def _take_answer(callee: Callee, child: Any, connection: Any) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 from ctxlocal.lab.matrix.exchange import Callee
 from ctxlocal.lab.matrix.place import Context, Owner
@@ -38,6 +39,29 @@ _shared_pool = cache(pool_of_one)
 def thread(callee: Callee) -> Iterator[None]:
     """Start a thread."""
     worker = threading.Thread(target=callee)  # looked up late: gevent replaces the class
+    worker.start()
+    yield
+    worker.join()
+
+
+newer: Any = threading.Thread  # with a parameter that the type checker, on 3.10, does not know
+
+
+@group.probe(
+    "Thread, context=copy_context()", since=(3, 14), thread=Owner.OTHER, context=Context.COPY
+)
+def thread_in_copy(callee: Callee) -> Iterator[None]:
+    """Start a thread in a copy of the Context."""
+    worker = newer(target=callee, context=contextvars.copy_context())
+    worker.start()
+    yield
+    worker.join()
+
+
+@group.probe("Thread, context=Context()", since=(3, 14), thread=Owner.OTHER, context=Context.OWN)
+def thread_in_new_context(callee: Callee) -> Iterator[None]:
+    """Start a thread in an empty Context, whatever the flag says."""
+    worker = newer(target=callee, context=contextvars.Context())
     worker.start()
     yield
     worker.join()
