@@ -422,7 +422,7 @@ def test_the_8000th_renewal_within_a_grace_costs_what_the_first_does(store: SQLi
         store.move(f"{number}", f"{number + 1}", {}, 1000, 100)
     last = renew(7999), steps_of(store, lambda: store.load("0"))
     assert last[0] < 1.5 * first[0]
-    assert last[1] == first[1]
+    assert last[1] <= first[1]
     assert store.commit("0", 0, Change("c", {"a": b"1"}), 1000).outcome == "committed"
     assert [key for key, _ in store.list("ann")] == ["8000"]
     assert store.revoke("ann") == 1

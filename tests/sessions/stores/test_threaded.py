@@ -128,6 +128,7 @@ def test_several_loops_share_a_store() -> None:
 
 
 def test_close_ends_the_threads_and_closes_the_store() -> None:
+    before = set(threading.enumerate())  # with threads of former tests
     blocking = Slow()
     blocking.create(KEY, {}, 100)
     blocking.go.set()
@@ -140,7 +141,8 @@ def test_close_ends_the_threads_and_closes_the_store() -> None:
 
     asyncio.run(main())
     assert blocking.load(KEY) is None
-    assert not [one for one in threading.enumerate() if one.name.startswith("ctxlocal-store")]
+    started = set(threading.enumerate()) - before
+    assert not [one for one in started if one.name.startswith("ctxlocal-store")]
 
 
 def test_what_does_not_block_is_called_directly() -> None:
