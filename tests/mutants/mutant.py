@@ -123,6 +123,8 @@ def _is_unseen(parent: ast.AST, field: str, i: int, node: ast.AST) -> bool:
     """Tell whether a piece is not run, is not the package's own behaviour, or has no place."""
     if field in ("annotation", "returns", "bases", "type_params", "format_spec"):
         return True
+    if isinstance(parent, ast.AnnAssign) and "TypeAlias" in ast.unparse(parent.annotation):
+        return True
     if isinstance(node, ast.Constant):
         if isinstance(parent, ast.JoinedStr):
             return True  # a text without quotes

@@ -138,3 +138,18 @@ def test_of_a_session_in_a_cookie(kind: Any, seen: Seen, clock: Clock) -> None:
     clock.advance(101)
     dict(sessions.open(cookie))
     assert taken(seen) == [("expired", sessions, None, {})]
+
+
+def test_each_event_says_what_it_is() -> None:
+    assert {name: (getattr(event, name).name, getattr(event, name).__doc__) for name in EVENTS} == {
+        "created": ("session-created", "A record was created; its id is new."),
+        "loaded": ("session-loaded", "A record was loaded."),
+        "regenerated": ("session-regenerated", "A record got a new id."),
+        "destroyed": ("session-destroyed", "A record was removed on purpose."),
+        "expired": ("session-expired", "A record was past its idle or absolute limit."),
+        "rejected": ("session-rejected", "A cookie or a record was not accepted."),
+        "conflict": (
+            "session-conflict",
+            "Changes were not stored: another request's won.",
+        ),
+    }

@@ -838,11 +838,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 def test_a_new_file_that_is_locked_is_waited_for(
     path: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unlock() -> None:
-        if locked.in_transaction:
-            locked.rollback()
-
-    clock = Clocked(unlock)
+    clock = Clocked(locked.rollback)
     monkeypatch.setattr(file, "time", clock)
     monkeypatch.setattr(file, "_is_ours", lambda *_: False)  # it could not be read either
     store = SQLiteStore(path, timeout=0)
