@@ -70,6 +70,7 @@ class _File:
         starts = [0, *(i + 1 for i, byte in enumerate(source) if byte == ord("\n"))]
         self._starts = starts
         self._tree = ast.parse(source)
+        self._unused = _unused(self._tree)
 
     def walk(self) -> Iterator[Mutant]:
         whole = range(1, len(self._starts) + 1)
@@ -79,7 +80,9 @@ class _File:
         for field, value in ast.iter_fields(parent):
             place = _inside(parent, field, place)
             for i, node in enumerate(value if isinstance(value, list) else [value]):
-                if isinstance(node, ast.AST) and not _is_unseen(parent, field, i, node):
+                if node in self._unused or not isinstance(node, ast.AST):
+                    continue
+                if not _is_unseen(parent, field, i, node):
                     yield from self._node(parent, field, i, node, place)
 
     def _node(
@@ -117,6 +120,17 @@ class _File:
         start = self._starts[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
         end = self._starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
         return start, end
+
+
+def _unused(tree: ast.AST) -> set[ast.AST]:
+    """Return the defaults of each ``pop(key, None)`` whose value goes nowhere."""
+    calls = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+    return {
+        call.args[1]
+        for call in calls
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(".pop")
+        if len(call.args) == 2
+    }
 
 
 def _is_unseen(parent: ast.AST, field: str, i: int, node: ast.AST) -> bool:

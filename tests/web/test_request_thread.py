@@ -706,3 +706,53 @@ def test_what_an_executor_refuses_does_not_wait_for_a_thread() -> None:
         with pytest.raises(RuntimeError, match=r"^no more$"):
             thread.submit(lambda: None)
         assert not thread._desk._waiting
+
+
+def lent(executor: ThreadPoolExecutor, count: int) -> list[RequestThread]:
+    """Return so many requests that have a thread of the executor, all at once."""
+    threads = [RequestThread(executor) for _ in range(count)]
+    everybody = threading.Barrier(count + 1)
+    for thread in threads:
+        thread.submit(lambda: everybody.wait(PATIENCE_S) and None)
+    everybody.wait(PATIENCE_S)
+    return threads
+
+
+def gone_away(thread: RequestThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return when the request has left its thread unused, and others may have one for it."""
+    away, went_away = threading.Event(), thread._desk.went_away
+    monkeypatch.setattr(thread._desk, "went_away", lambda: (went_away(), away.set()))
+    thread.is_unused = True
+    assert away.wait(PATIENCE_S)
+
+
+def test_a_new_request_has_a_thread_beside_one_that_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        (first,) = lent(executor, 1)
+        gone_away(first, monkeypatch)
+        second, done = RequestThread(executor), threading.Event()
+        second.submit(done.set)
+        assert done.wait(PATIENCE_S)
+        for each in (first, second):
+            each.give_back()
+
+
+def test_a_new_request_has_the_executors_own_thread_where_one_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadPoolExecutor(2) as executor:
+        first, second = lent(executor, 2)
+        second.give_back()
+        executor.submit(lambda: None).result(PATIENCE_S)  # by the thread that is free again
+        gone_away(first, monkeypatch)
+        started: list[threading.Thread] = []
+        monkeypatch.setattr(threading.Thread, "start", started.append)
+        third, done = RequestThread(executor), threading.Event()
+        third.submit(done.set)
+        assert done.wait(PATIENCE_S)
+        monkeypatch.undo()
+        for each in (first, third):
+            each.give_back()
+    assert started == []
