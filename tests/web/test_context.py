@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import re
 import sys
 import threading
@@ -49,14 +48,6 @@ from ctxlocal.web.context import (
 )
 
 from ..support.interleaving import interleavings
-
-
-@pytest.fixture(params=tuple(KINDS))
-def strategy(request: pytest.FixtureRequest) -> str:
-    """Each strategy as the application's default."""
-    gc.collect()
-    ident.set_default(request.param)
-    return str(request.param)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ import pytest
 
 from ctxlocal import Local, UnboundError, ident
 from ctxlocal.errors import FrameBusyError
-from ctxlocal.ident.named import KINDS
 from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     FreshLoginRequiredError,
@@ -51,13 +50,6 @@ from ctxlocal.web.wsgi import ContextMiddleware, StartResponse
 
 OK = "200 OK"
 TEXT = [("Content-Type", "text/plain")]
-
-
-@pytest.fixture(params=tuple(KINDS))
-def strategy(request: pytest.FixtureRequest) -> str:
-    """Each strategy as the application's default."""
-    ident.set_default(request.param)
-    return str(request.param)
 
 
 class Server:

@@ -25,8 +25,7 @@ from werkzeug.routing import BuildError
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Response as BaseResponse
 
-from ctxlocal import UnboundError, ident
-from ctxlocal.ident.named import KINDS
+from ctxlocal import UnboundError
 from ctxlocal.sessions import events as event
 from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
@@ -57,13 +56,6 @@ from ctxlocal.web.context import (
     session,
 )
 from ctxlocal.web.wsgi import ContextMiddleware
-
-
-@pytest.fixture(params=tuple(KINDS))
-def strategy(request: pytest.FixtureRequest) -> str:
-    """Each strategy as the application's default."""
-    ident.set_default(request.param)
-    return str(request.param)
 
 
 @pytest.fixture
