@@ -321,6 +321,7 @@ def test_a_signal_ends_the_process_and_keeps_what_was_found(
 
 
 class TestServers:
+    @pytest.mark.slow
     @pytest.mark.parametrize("server", ["werkzeug", "gunicorn-sync", "uvicorn-asyncio-h11"])
     def test_a_real_server_is_counted_in_each_mode(self, server: str) -> None:
         report = conduct(["servers"], [server], quick=True)
@@ -342,6 +343,7 @@ class TestServers:
             {"left_out": {"server werkzeug": "no_such_server"}}
         ]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
     def test_nothing_is_left_of_a_command_that_is_ended(
         self, tmp_path: Path, number: signal.Signals
@@ -392,12 +394,33 @@ class TestServers:
 
             async with serving(serve) as port:
                 busy = load.Load(port)
-                assert await busy.requests_per_second(0.05) > 0
+                while not all(b"Cookie: " in client._request for client in busy._clients):
+                    assert await busy.requests_per_second(0.05) > 0
                 asked.clear()
                 assert await busy.requests_per_second(0.05) > 0
 
         asyncio.run(main())
         assert {b"\r\nCookie: s=1\r\n" in request for request in asked} == {True}
+
+    def test_a_round_lasts_until_there_is_an_answer(self) -> None:
+        async def main() -> None:
+            late = asyncio.Event()
+            asked: list[bytes] = []
+
+            async def serve(reader: Any, writer: Any) -> None:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                if len(asked) == load.CONNECTIONS:
+                    for _ in range(10):
+                        await asyncio.sleep(0)  # by now the time of the round is over
+                    late.set()
+                await late.wait()
+                writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                writer.close()
+
+            async with serving(serve) as port:
+                assert await load.Load(port).requests_per_second(0) > 0
+
+        asyncio.run(main())
 
     def test_a_round_leaves_no_connection_open(self) -> None:
         """Neither those that are busy, nor one that is being opened again."""
@@ -412,8 +435,6 @@ class TestServers:
                 busy = load.Load(port)
                 for _ in range(20):
                     await busy.requests_per_second(0.001)
-                    reopening = [client.reopening for client in busy._clients]
-                    await asyncio.gather(*filter(None, reopening), return_exceptions=True)
                     transports = [client._transport for client in busy._clients]
                     assert all(one is None or one.is_closing() for one in transports)
 

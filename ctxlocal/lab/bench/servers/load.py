@@ -41,43 +41,40 @@ class Load:
 
         :raises NoAnswers: none came.
         """
-        self._is_on = True
-        try:
-            await within(PATIENCE_S, self._first_answer())
-        except asyncio.TimeoutError:
-            text = f"port {self._port} gave no answer within {PATIENCE_S:g} s"
-            raise NoAnswers(text) from None
-        finally:
-            self._end()
-
-    async def _first_answer(self) -> None:
-        await self._open()
-        await self._has_answered.wait()
+        await self._work(0)
 
     async def _open(self) -> None:
         await asyncio.gather(*(client.open(self._port) for client in self._clients))
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         self._is_on = False
         for client in self._clients:
             client.close()
+        # One that is cancelled closes its socket on its way out.
+        reopening = [one.reopening for one in self._clients if one.reopening is not None]
+        await asyncio.gather(*reopening, return_exceptions=True)
 
     async def requests_per_second(self, seconds: float) -> float:
-        """Keep the connections busy for so long.
+        """Keep the connections busy for so long; longer only where there is no answer yet.
 
-        :raises NoAnswers: not one answer came.
+        :raises NoAnswers: none came.
         """
-        self._is_on, self.answered = True, 0
         begun = time.perf_counter()
+        await self._work(seconds)
+        return self.answered / (time.perf_counter() - begun)
+
+    async def _work(self, seconds: float) -> None:
+        self._is_on, self.answered = True, 0
+        self._has_answered.clear()
         try:
             await within(PATIENCE_S, self._open())
             await asyncio.sleep(seconds)
-            taken = time.perf_counter() - begun
+            await within(PATIENCE_S, self._has_answered.wait())
+        except asyncio.TimeoutError:
+            text = f"port {self._port} gave no answer within {PATIENCE_S:g} s"
+            raise NoAnswers(text) from None
         finally:
-            self._end()
-        if not self.answered:
-            raise NoAnswers(f"port {self._port} gave no answer within {seconds:g} s")
-        return self.answered / taken
+            await self._end()
 
     def has_answered(self, client: _Client, *, is_open: bool) -> None:
         """Go on with ``client``, on its connection or another one."""
