@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import cached_property
 from pathlib import Path
 from textwrap import dedent
@@ -118,10 +118,10 @@ class Code:
         code = self
         for edit in edits:
             spot = code.find(edit)
-            before = code.files[spot.path].tree
-            after = _replaced(before, spot, _parsed(edit)[1])
-            if ast.dump(before) == ast.dump(after):
+            parent = _changed(spot, _parsed(edit)[1])
+            if ast.dump(parent) == ast.dump(spot.parent):
                 raise BrokenTableError(f"changes nothing: {edit.old}")
+            after = _with(code.files[spot.path].tree, spot.parent, parent)
             changed[spot.path] = after
             code = Code({**code.files, spot.path: File(spot.path, after)})
         return changed
@@ -195,19 +195,36 @@ def _is_gap(node: object) -> bool:
     return isinstance(node, ast.Constant) and node.value is ...
 
 
-def _replaced(tree: ast.Module, spot: Spot, new: _Piece) -> ast.Module:
-    """Return a copy of the tree with another piece there."""
-    copies: dict[int, Any] = {}
-    copy = deepcopy(tree, copies)
+def _changed(spot: Spot, new: _Piece) -> Any:
+    """Return a copy of the parent with another piece there."""
     filled = _Filling(spot.gaps)
-    parent = copies[id(spot.parent)]
+    made = [filled.visit(each) for each in deepcopy(new)]
+    parent = copy(spot.parent)
     if spot.at is None:
-        setattr(parent, spot.field, filled.visit(deepcopy(new[0])))
+        setattr(parent, spot.field, made[0])
     else:
-        made = [filled.visit(each) for each in deepcopy(new)]
         flat = [node for each in made for node in (each if isinstance(each, list) else [each])]
-        getattr(parent, spot.field)[spot.at : spot.at + spot.size] = flat
-    return ast.fix_missing_locations(copy)
+        beside = getattr(parent, spot.field)
+        flat = [*beside[: spot.at], *flat, *beside[spot.at + spot.size :]]
+        setattr(parent, spot.field, flat)
+    return parent
+
+
+def _with(tree: Any, old: ast.AST, new: ast.AST) -> Any:
+    """Return a copy of the tree with another node in the place of ``old``; all else is shared."""
+    if tree is old:
+        return new
+    if isinstance(tree, list):
+        made = [_with(each, old, new) for each in tree]
+        return made if any(a is not b for a, b in zip(made, tree, strict=True)) else tree
+    if not isinstance(tree, ast.AST):
+        return tree
+    for field, value in ast.iter_fields(tree):
+        if (changed := _with(value, old, new)) is not value:
+            tree = copy(tree)
+            setattr(tree, field, changed)
+            break
+    return tree
 
 
 class _Filling(ast.NodeTransformer):
