@@ -35,7 +35,9 @@ FILES = (
     "docs/servers.md",
 )
 BLOCK = re.compile(r"(<!-- benchmarks:begin (\S+) -->\n).*?(<!-- benchmarks:end \2 -->)", re.DOTALL)
-SHOWN = ((3, 11), (3, 13))  # the Pythons whose figures are shown; the goals show all
+# The Pythons whose figures are shown; the goals show all.
+SHOWN = ((3, 11), (3, 13), (3, 14), (3, 15))
+IN_README = (SHOWN[0], SHOWN[-1])
 
 
 class Results(Document):
@@ -57,21 +59,22 @@ def read_results(folder: Path) -> list[Results]:
     return sorted(results, key=lambda one: (one.document["implementation"], one.python))
 
 
-def cases(title: str, *tables: tuple[str, str]) -> Callable[[list[Results]], str]:
-    """Return what renders a table: cases are its rows, ``tables`` of each file its columns."""
+def cases(*tables: tuple[str, str]) -> Callable[[list[Results]], str]:
+    """Return what renders tables, each with its title: cases are the rows, files the columns."""
 
     def render(results: list[Results]) -> str:
         shown = [one for one in results if one.python in SHOWN]
-        columns = [(label, table, one) for label, table in tables for one in shown]
-        rows = dict.fromkeys(
-            row for _, table, one in columns for row in one.document["tables"].get(table, ())
-        )
-        return markdown(
-            [title, *(f"{label} {one.name}".strip() for label, _, one in columns)],
-            ([row, *(number(one.figure(table, row)) for _, table, one in columns)] for row in rows),
-        )
+        return "\n".join(_cases(title, table, shown) for title, table in tables)
 
     return render
+
+
+def _cases(title: str, table: str, shown: Sequence[Results]) -> str:
+    rows = dict.fromkeys(row for one in shown for row in one.document["tables"].get(table, ()))
+    return markdown(
+        [title, *(one.name for one in shown)],
+        ([row, *(number(one.figure(table, row)) for one in shown)] for row in rows),
+    )
 
 
 def goals(results: list[Results]) -> str:
@@ -128,7 +131,7 @@ def summary(results: list[Results]) -> str:
     """Render the README's table: a cell holds one figure for each of two Pythons."""
     by_twin: dict[str, list[Results]] = {}
     for one in results:
-        if one.python in SHOWN:
+        if one.python in IN_README:
             by_twin.setdefault(one.document["implementation"], []).append(one)
     # The rivals' figures are those of the first twin's runs; the twins are not compared by them.
     shown = next(iter(by_twin.values()), [])
@@ -164,18 +167,18 @@ BLOCKS: dict[str, Callable[[list[Results]], str]] = {
     "readme": summary,
     "goals": goals,
     "runs": runs,
-    "local-get": cases("get, ns", ("1:", "local-get"), ("1000:", "local-get-1000")),
-    "local-set": cases("set, ns", ("10:", "local-set-10"), ("1000:", "local-set-1000")),
-    "local-set-turns": cases("set in turn, ns", ("1000:", "local-set-turns")),
-    "stack": cases("push+pop, ns", ("1:", "stack-1"), ("1000:", "stack-1000")),
-    "proxy-attribute": cases("`p.x`, ns", ("", "proxy-attribute")),
-    "proxy-method": cases("`p.method()`, ns", ("", "proxy-method")),
-    "proxy-call": cases("`p()`, ns", ("", "proxy-call")),
-    "proxy-item": cases('`p["x"]`, ns', ("", "proxy-item")),
-    "proxy-add": cases("`p + 1`, ns", ("", "proxy-add")),
-    "request": cases("request, ns", ("", "request")),
-    "strategy": cases("ns", ("get:", "strategy-get"), ("set:", "strategy-set")),
-    "import": cases("import, ms", ("", "import")),
+    "local-get": cases(("get of 1, ns", "local-get"), ("get of 1000, ns", "local-get-1000")),
+    "local-set": cases(("set of 10, ns", "local-set-10"), ("set of 1000, ns", "local-set-1000")),
+    "local-set-turns": cases(("set of 1000 in turn, ns", "local-set-turns")),
+    "stack": cases(("push+pop at 1, ns", "stack-1"), ("push+pop at 1000, ns", "stack-1000")),
+    "proxy-attribute": cases(("`p.x`, ns", "proxy-attribute")),
+    "proxy-method": cases(("`p.method()`, ns", "proxy-method")),
+    "proxy-call": cases(("`p()`, ns", "proxy-call")),
+    "proxy-item": cases(('`p["x"]`, ns', "proxy-item")),
+    "proxy-add": cases(("`p + 1`, ns", "proxy-add")),
+    "request": cases(("request, ns", "request")),
+    "strategy": cases(("get, ns", "strategy-get"), ("set, ns", "strategy-set")),
+    "import": cases(("import, ms", "import")),
 }
 
 
