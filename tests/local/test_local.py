@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from types import ModuleType
 from typing import Any
@@ -522,9 +523,10 @@ def test_objects_own_setattr_does_not_reach_a_value(impl: ModuleType, ident: Any
 
     local: Any = Conn(ident=ident)
     local.x = 1
-    with pytest.raises((AttributeError, TypeError), match="__setattr__"):
+    with suppress(AttributeError, TypeError):  # since 3.13 it may go past a native Local
         object.__setattr__(local, "x", 2)
-    with pytest.raises((AttributeError, TypeError), match="__delattr__"):
+    assert local.x == 1
+    with suppress(AttributeError, TypeError):
         object.__delattr__(local, "x")
     assert local.x == 1
 
