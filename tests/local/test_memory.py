@@ -952,12 +952,7 @@ def test_the_interpreter_ends_in_silence(strategy: str, twin: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("strategy", ["context", "thread", "task"])
-def test_a_subinterpreter_ends_in_silence(
-    request: pytest.FixtureRequest, strategy: str, twin: dict[str, str]
-) -> None:
-    if strategy != "context" and twin["CTXLOCAL_PURE"] and sys.version_info < (3, 13):
-        # docs/caveats.md: its values outlive the modules that a finaliser's look would need.
-        request.applymarker(pytest.mark.xfail(strict=True, reason="a finaliser is reported"))
+def test_a_subinterpreter_ends_in_silence(strategy: str, twin: dict[str, str]) -> None:
     printed = run_to_the_end(
         twin,
         """
