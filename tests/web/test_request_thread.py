@@ -721,7 +721,12 @@ def lent(executor: ThreadPoolExecutor, count: int) -> list[RequestThread]:
 def gone_away(thread: RequestThread, monkeypatch: pytest.MonkeyPatch) -> None:
     """Return when the request has left its thread unused, and others may have one for it."""
     away, went_away = threading.Event(), thread._desk.went_away
-    monkeypatch.setattr(thread._desk, "went_away", lambda: (went_away(), away.set()))
+
+    def note() -> None:
+        went_away()
+        away.set()
+
+    monkeypatch.setattr(thread._desk, "went_away", note)
     thread.is_unused = True
     assert away.wait(PATIENCE_S)
 
