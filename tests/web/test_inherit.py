@@ -265,6 +265,18 @@ def test_nothing_is_said_of_what_is_inherited(kind: str, caplog: pytest.LogCaptu
     Context().run(outside)
 
 
+def test_each_of_many_hidden_variables_is_said(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    seen, hidden = ([ContextVar[int](f"{what} {i}") for i in range(20)] for what in "sh")
+
+    def outside() -> None:
+        for var in (*seen, *hidden):
+            var.set(1)
+        served(kind, both, seen)()
+
+    Context().run(outside)
+    assert len(said(caplog)) == len(hidden)
+
+
 def test_nothing_is_said_of_what_nobody_misses(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     def outside() -> None:
         decimal.getcontext()  # a context of the settings that every thread begins with

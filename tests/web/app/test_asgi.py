@@ -478,6 +478,25 @@ def test_a_body_that_is_too_large_is_a_413_that_can_be_handled(app: App, announc
     assert (exchange.status, exchange.body) == (413, b"too large for /")
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_as_large_as_the_limit_is_read_to_its_end(app: App, announced: bool) -> None:
+    class Small(app.request_class):  # type: ignore[misc,name-defined]
+        max_content_length = 10
+
+    app.request_class = Small
+
+    @app.post("/")
+    def view() -> str:
+        return f"{len(request.get_data())} {request.environ['wsgi.input_terminated']}"
+
+    headers = (("content-length", "10"),) if announced else ()
+    parts = [
+        {"type": "http.request", "body": b"x" * 5, "more_body": more} for more in (True, False)
+    ]
+    scope = http_scope(method="POST", headers=headers)
+    assert run(Exchange(app.asgi, scope, *parts).run()).body == b"10 True"
+
+
 def test_a_client_that_goes_while_it_sends_gets_nothing(app: App) -> None:
     @app.post("/")
     def view() -> str:
