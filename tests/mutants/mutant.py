@@ -77,8 +77,9 @@ class _File:
         return self._children(self._tree, _Place("", range(0), whole))
 
     def _children(self, parent: ast.AST, place: _Place) -> Iterator[Mutant]:
+        named = _named(parent, place)
         for field, value in ast.iter_fields(parent):
-            place = _inside(parent, field, place)
+            place = _inside(parent, field, named)
             for i, node in enumerate(value if isinstance(value, list) else [value]):
                 if node in self._unused or not isinstance(node, ast.AST):
                     continue
@@ -177,15 +178,19 @@ def _first_line(node: ast.AST) -> int:
     return min(each.lineno for each in ast.walk(node) if isinstance(each, ast.stmt | ast.expr))
 
 
+def _named(parent: ast.AST, place: _Place) -> _Place:
+    """Return where the parts of a node are: of a function or class, within what has its name."""
+    if not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return place
+    place = place._replace(scope=f"{place.scope}.{parent.name}".lstrip("."))
+    if place.users:
+        place = place._replace(users=range(parent.lineno, (parent.end_lineno or 0) + 1))
+    return place
+
+
 def _inside(parent: ast.AST, field: str, place: _Place) -> _Place:
     """Return where the parts of a node are that are in this field."""
-    function = isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef)
-    if field == "name" and (function or isinstance(parent, ast.ClassDef)):
-        assert isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        place = place._replace(scope=f"{place.scope}.{parent.name}".lstrip("."))
-        if place.users:
-            place = place._replace(users=range(parent.lineno, (parent.end_lineno or 0) + 1))
-    if field == "body" and function:
+    if field == "body" and isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
         return place._replace(users=range(0))  # no import runs this
     return place
 

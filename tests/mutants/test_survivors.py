@@ -29,3 +29,14 @@ def test_each_mutant_is_another_program_and_has_a_name_and_an_entry_of_its_own(p
         compile(changed, path, "exec")
     assert len({mutant.name for mutant in mutants}) == len(mutants)
     assert len({as_entry(mutant) for mutant in mutants}) == len(mutants)
+
+
+def test_a_decorator_is_noticed_by_who_runs_what_it_decorates() -> None:
+    of_decorators = [
+        mutant
+        for mutant in mutants_of(PACKAGE, "sessions/interface.py")
+        if mutant.before.startswith("@")
+    ]
+    assert of_decorators
+    for mutant in of_decorators:
+        assert mutant.lines.stop - 1 in mutant.users
