@@ -203,6 +203,8 @@ def test_rows_of_a_table_have_names_of_their_own(group: str) -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_every_case_runs(tmp_path: Path) -> None:
     pytest.importorskip("pyperf")
     output = tmp_path / "results.json"

@@ -121,8 +121,9 @@ def test_what_an_owner_leaves_behind_is_seen(kind: str) -> None:
     assert printed == "True True\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the servers are started the POSIX way")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_subject_runs(tmp_path: Path) -> None:
     pytest.importorskip("pyperf")
     output = tmp_path / "results.json"

@@ -249,6 +249,8 @@ def test_render_puts_session_blocks_in_their_page(
     assert main(["--root", str(tmp_path), "--check"]) == 0
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the servers are started the POSIX way")
 def test_every_row_runs(tmp_path: Path) -> None:
     pytest.importorskip("pyperf")

@@ -364,6 +364,7 @@ def with_theirs(theirs=SessionMiddleware):
 """
 
 
+@pytest.mark.slow
 class TestApplications:
     """Small applications with one mistake each, and clean ones: verdict, words, exit status."""
 
@@ -558,6 +559,7 @@ class TestApplications:
         _, report = self.examine(tmp_path, source.replace("sessions = ", "0 and "))
         assert report["facts"]["doubled_sessions"] == []
 
+    @pytest.mark.slow
     def test_scoped_sessions_of_sqlalchemy(self, tmp_path: Path) -> None:
         source = (
             "import ctxlocal\n"

@@ -83,6 +83,7 @@ def printed(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="needs a full disk")
 @pytest.mark.parametrize("arguments", PRINTING.values(), ids=PRINTING)
 def test_a_full_disk_is_told_in_one_line(arguments: list[str], folder: Path) -> None:
@@ -99,6 +100,7 @@ def test_a_full_disk_is_told_where_nothing_is_buffered(folder: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", PRINTING.values(), ids=PRINTING)
 def test_a_reader_that_wants_no_more_hears_nothing(arguments: list[str], folder: Path) -> None:
     reader, writer = os.pipe()

@@ -28,6 +28,7 @@ from tests.support.shop_process import command, environment, shop
 SERVERS = ("threads", "gevent", "asyncio")
 
 
+@pytest.mark.slow
 class TestProcess:
     @pytest.mark.parametrize("server", SERVERS)
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -98,6 +98,7 @@ def test_names_of_probes_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_every_cell_is_as_promised(run: Runner) -> None:
     result = run("--json", "-")
     unexpected = [

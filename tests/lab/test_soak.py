@@ -66,6 +66,7 @@ def command(*arguments: str) -> Result:
     return CliRunner().invoke(ctxlocal, ["soak", *arguments])
 
 
+@pytest.mark.slow
 class TestServers:
     @pytest.mark.parametrize(
         ("server", "strategy"),
@@ -87,6 +88,7 @@ class TestServers:
         assert run.server_leaks > 0
 
 
+@pytest.mark.slow
 class TestSabotage:
     CAUGHT_BY = (
         ("shared-dict", "foreign_reads"),
@@ -160,6 +162,7 @@ class TestTrouble:
             run = soak(WSGI, size=replace(SMALL, port=port))
         assert (run.outcome, run.note) == ("failed", f"port {port} of 127.0.0.1 is in use")
 
+    @pytest.mark.slow
     def test_a_server_that_is_killed_leaves_what_was_found(self) -> None:
         others = set(psutil.Process().children(recursive=True))  # the suite's own servers
 
@@ -213,6 +216,7 @@ class TestTrouble:
             asyncio.run(ask())
         assert str(told.value).startswith(note)
 
+    @pytest.mark.slow
     @pytest.mark.redis
     @pytest.mark.skipif(sys.platform != "linux", reason="no other kernel tells children")
     def test_nothing_is_left_of_a_command_that_is_killed(self, tmp_path: Any) -> None:
@@ -230,6 +234,7 @@ class TestTrouble:
             soak.wait(PATIENCE_S)
         assert psutil.wait_procs(found, PATIENCE_S)[1] == []
 
+    @pytest.mark.slow
     @pytest.mark.redis
     @pytest.mark.parametrize("server", [WSGI, ASGI])
     def test_a_redis_that_goes_away_leaves_what_was_found(self, server: str) -> None:
@@ -250,6 +255,7 @@ class TestTrouble:
         assert run.store == "redis"
         assert run.requests > 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("server", ["gunicorn-gthread", ASGI])
     def test_ctrl_c_leaves_what_was_found_and_no_process(self, server: str) -> None:
         finished: list[Run] = []
@@ -260,6 +266,7 @@ class TestTrouble:
         assert [run.outcome for run in finished] == ["interrupted"]
         assert finished[0].requests > 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("server", [WSGI, ASGI, "gunicorn-gthread"])
     def test_servers_import_this_ctxlocal_in_the_folder_of_another(
         self, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

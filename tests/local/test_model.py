@@ -616,12 +616,14 @@ def _run(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_locals_behave_as_the_model_says(impl: ModuleType) -> None:
     gc.collect()  # locals of other tests, in other strategies, would have frames exchange more
     _run(CtxlocalFamily(impl), EXAMPLES)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_the_many_names_of_one_local_behave_as_the_model_says(
     impl: ModuleType, monkeypatch: pytest.MonkeyPatch

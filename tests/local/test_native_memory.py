@@ -525,6 +525,7 @@ def collected_at(
         gc.set_threshold(*thresholds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", FINALISERS)
 def test_a_collection_while_anything_is_made_may_change_everything(
     strategy: Any, change: str

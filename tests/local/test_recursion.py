@@ -295,6 +295,7 @@ def use_all() -> None:
     outcomes(chain_of_resolvers(impl, 500))
 
 
+@pytest.mark.slow
 @needs_native
 def test_nothing_in_c_that_hands_on_crashes(impl: ModuleType) -> None:
     use_all()

@@ -49,6 +49,7 @@ def run(program: Program, folder: Path) -> str:
     return done.stderr or f"exit status {done.returncode}" * bool(done.returncode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [pytest.param(program, marks=marks_of(program)) for program in PROGRAMS],

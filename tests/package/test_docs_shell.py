@@ -133,6 +133,7 @@ def connect(port: int, process: subprocess.Popen[bytes]) -> http.client.HTTPConn
             threading.Event().wait(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shell",
     [shell for shell in SHELLS if any(map(is_run, shell.lines))],

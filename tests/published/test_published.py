@@ -114,6 +114,7 @@ def run(arguments: list[str], differences: dict[str, str], folder: Path, ident: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", WERKZEUG)
 def test_werkzeugs_tests_pass(strategy: str, werkzeug_tests: str, tmp_path: Path) -> None:
     given = strategy == "a given ContextVar"
