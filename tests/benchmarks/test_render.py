@@ -75,10 +75,13 @@ def test_block_is_replaced_and_the_text_around_it_kept(checkout: Checkout) -> No
     assert checkout.render() == 0
     assert checkout.page.read_text() == (
         "before\n<!-- benchmarks:begin local-get -->\n\n"
-        "| get, ns | 1: pure, 3.11 | 1000: pure, 3.11 |\n"
-        "| --- | ---: | ---: |\n"
-        "| ctxlocal.Local | 50 | - |\n"
-        "| werkzeug.Local | 400 | - |\n"
+        "| get of 1, ns | pure, 3.11 |\n"
+        "| --- | ---: |\n"
+        "| ctxlocal.Local | 50 |\n"
+        "| werkzeug.Local | 400 |\n"
+        "\n"
+        "| get of 1000, ns | pure, 3.11 |\n"
+        "| --- | ---: |\n"
         "\n<!-- benchmarks:end local-get -->\nafter\n"
     )
 
