@@ -17,7 +17,7 @@ from ..errors import FrameBusyError, FrameClosedError
 from ..ident.default import get_default
 from ..ident.record import Values, thread_token
 from ..ident.strategy import ContextIdent
-from ..ident.travel import strategies, travelling_storage, travelling_strategies
+from ..ident.travel import storages, travelling_storage, travelling_strategies
 from ..local import Latch, exchanged
 from ..local.storage import clear_context
 from .swap import swap_for
@@ -249,7 +249,7 @@ def _travelling() -> list[tuple[Ident, object]]:
     The default is one of them even if nothing follows it yet: the first write may come inside.
     """
     default = get_default()
-    if not strategies and isinstance(default, ContextIdent):
+    if not storages and isinstance(default, ContextIdent):
         return []
     found = {default, *travelling_strategies()}
     return [(ident, ident.owner()) for ident in found if not isinstance(ident, ContextIdent)]
@@ -262,16 +262,18 @@ def call_in(
     owners = _travelling()
     if not owners:
         return context.run(function, *args, **kwargs)
-    here = thread_token(), _current_greenlet()
-    swaps = [swap_for(ident, owner, values, *here) for ident, owner in owners]
-    return context.run(_call_with, swaps, function, args, kwargs)
+    swaps = [swap_for(ident, owner) for ident, owner in owners]
+    return context.run(_call_with, swaps, values, function, args, kwargs)
 
 
-def _call_with(swaps: list[Swap], function: Callable[..., R], args: Any, kwargs: Any) -> R:
+def _call_with(
+    swaps: list[Swap], values: Values, function: Callable[..., R], args: Any, kwargs: Any
+) -> R:
+    runner = (thread_token(), _current_greenlet())
     entered: list[Swap] = []
     try:
         for swap in swaps:
-            swap.enter()
+            swap.enter(values, runner)
             entered.append(swap)
         exchanged()
         return function(*args, **kwargs)

@@ -16,42 +16,34 @@ from ..ident.record import thread_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _weakref import ref
     from collections.abc import Hashable
     from typing import Any
 
-    from ..ident.record import Record, Values
+    from ..ident.record import Record, Runner, Values
     from ..ident.strategy import Ident
     from ..ident.travel import Travel
 
 
-def swap_for(
-    ident: Ident, owner: object, values: Values, thread: object, greenlet: ref[Any] | None
-) -> Swap:
+def swap_for(ident: Ident, owner: object) -> Swap:
     """Return the swap that puts a frame's values in place for ``owner``, once."""
     if ident.knows_by_equality(owner):
-        return SwapByEquality(ident.travel, owner, values, thread, greenlet)
-    return RecordSwap(ident.record_of(owner), values, thread, greenlet)
+        return SwapByEquality(ident.travel, owner)
+    return RecordSwap(ident.record_of(owner))
 
 
 class Swap:
     """The base of both kinds.
 
-    :param values: the frame's.
-    :param thread: the token of the thread that enters the frame.
-    :param greenlet: weakly the greenlet that does, or None.
+    ``below`` is the swap of the same owner in whose frame this one's is nested, or None;
+    ``runner`` who entered the frame.
     """
 
-    __slots__ = ("below", "greenlet", "thread", "values")
+    __slots__ = ("below", "runner")
+    below: Any
+    runner: Runner
 
-    def __init__(self, values: Values, thread: object, greenlet: ref[Any] | None) -> None:
-        self.values = values
-        self.thread = thread
-        self.greenlet = greenlet
-        self.below: Swap | None = None  # of the same owner, whose frame this one's is nested in
-
-    def enter(self) -> None:
-        """Put the values in place of what the owner carries.
+    def enter(self, values: Values, runner: Runner) -> None:
+        """Put ``values`` in place of what the owner carries.
 
         :raises FrameBusyError: others are inside a frame whose values they still need.
         """
@@ -67,14 +59,16 @@ class Swap:
             top = top.below
         return top
 
-    def _refuse_others(self, inside: Swap, *, is_thread: bool) -> None:
-        if inside.thread is not self.thread:
+    def _refuse_others(self, inside: Any, *, is_thread: bool) -> None:
+        thread, reference = inside.runner
+        this_thread, this = self.runner
+        if thread is not this_thread:
             raise FrameBusyError(
                 "Another thread, which has the same owner, is inside a frame: the two would see "
                 "each other's values. Use an identity strategy that tells threads apart."
             )
-        greenlet = None if inside.greenlet is None else inside.greenlet()
-        current = None if self.greenlet is None else self.greenlet()
+        greenlet = None if reference is None else reference()
+        current = None if this is None else this()
         if greenlet is None or greenlet.dead or current is None or greenlet is current:
             return
         if is_thread:
@@ -105,18 +99,16 @@ class RecordSwap(Swap):
 
     __slots__ = ("_former", "_record")
 
-    def __init__(
-        self, record: Record, values: Values, thread: object, greenlet: ref[Any] | None
-    ) -> None:
-        super().__init__(values, thread, greenlet)
+    def __init__(self, record: Record) -> None:
         self._record = record
 
-    def enter(self) -> None:
+    def enter(self, values: Values, runner: Runner) -> None:
         record = self._record
-        if record.inside is not None:
-            self._refuse_others(record.inside, is_thread=record is thread_record())
-        self.below, self._former = record.inside, record.carried
-        record.carried, record.inside = self.values, self
+        self.runner = runner
+        if (inside := record.inside) is not None:
+            self._refuse_others(inside, is_thread=record is thread_record())
+        self.below, self._former = inside, record.carried
+        record.carried, record.inside = values, self
 
     def leave(self) -> None:
         record = self._record
@@ -129,23 +121,17 @@ class RecordSwap(Swap):
 class SwapByEquality(Swap):
     """The swap for an owner that is known by equality."""
 
-    __slots__ = ("_owner", "_travel")
+    __slots__ = ("_owner", "_travel", "values")
 
-    def __init__(
-        self,
-        travel: Travel,
-        owner: Hashable,
-        values: Values,
-        thread: object,
-        greenlet: ref[Any] | None,
-    ) -> None:
-        super().__init__(values, thread, greenlet)
+    def __init__(self, travel: Travel, owner: Hashable) -> None:
         self._travel = travel
         self._owner = owner
+        self.below = None
 
-    def enter(self) -> None:
+    def enter(self, values: Values, runner: Runner) -> None:
+        self.values, self.runner = values, runner
         # Of several threads one is first.
-        inside: Any = self._travel.inside.setdefault(self._owner, self)
+        inside = self._travel.inside.setdefault(self._owner, self)
         if inside is not self:
             self._refuse_others(inside, is_thread=False)
             self.below = inside

@@ -17,13 +17,15 @@ from _weakref import ref  # the module weakref takes 1.5 ms, of which nothing el
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypeAlias
+
+    Runner: TypeAlias = tuple[object, ref[Any] | None]  # a thread's token, and weakly a greenlet
 
     class Inside(Protocol):
-        """What an owner that is inside a frame has there."""
+        """What an owner that is inside a frame has there, and who entered it."""
 
         values: Values
-        thread: object  # the token of the one that entered the frame
+        runner: Runner
 
 
 def _raw_local_type() -> type:

@@ -238,11 +238,15 @@ class CallableIdent(Ident):
     def owner(self) -> object:
         """Return what the function returns, for a proxy its target."""
         owner = self.function()
-        for _ in range(sys.getrecursionlimit()):
-            if not hasattr(type(owner), "_get_current_object"):
-                return owner
-            owner = owner._get_current_object()
-        raise endless()
+        return _behind(owner) if hasattr(type(owner), "_get_current_object") else owner
+
+
+def _behind(proxy: Any) -> Any:
+    for _ in range(sys.getrecursionlimit()):
+        proxy = proxy._get_current_object()
+        if not hasattr(type(proxy), "_get_current_object"):
+            return proxy
+    raise endless()
 
 
 def _refuse_required_arguments(function: Callable[..., Any]) -> None:

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 class Travel:
     """What travels under one strategy.
 
-    ``storages`` are those that travel, weakly and by key. ``inside`` has the owners that are
-    inside a frame, of those that are known by equality; another one's Record knows that itself.
+    ``keys`` are those of its storages that travel. ``inside`` has the owners that are inside a
+    frame, of those that are known by equality; another one's Record knows that itself.
     """
 
-    __slots__ = ("inside", "storages")
+    __slots__ = ("inside", "keys")
 
     def __init__(self) -> None:
-        self.storages: dict[int, ref[Storage]] = {}
+        self.keys: dict[int, None] = {}
         self.inside: dict[Hashable, Inside] = {}
 
     def values_by_equality(self, owner: Hashable) -> dict[int, Any]:
@@ -49,41 +49,45 @@ class Travel:
         if (inside := self.inside.get(owner)) is not None:
             return inside.values
         values = {}
-        for key, known in list(self.storages.items()):
-            if (storage := known()) is not None:
+        for key in list(self.keys):
+            if (storage := travelling_storage(key)) is not None:
                 values[key] = storage.by_owner.get(owner)
         return {key: value for key, value in values.items() if value is not None}
 
 
-# Every strategy that ever had a storage that travels, weakly, by its id(): they are few.
+storages: dict[int, ref[Storage]] = {}  # all that travel, weakly, by their keys
+# Every strategy that ever had one, weakly, by its id(): they are few.
 strategies: dict[int, ref[Ident]] = {}
 
 
 def add(storage: Storage) -> None:
     """Let the values of ``storage`` travel until it is removed."""
-    ident = storage.ident
-    ident.travel.storages[storage.key] = ref(storage)
-    key, forget = id(ident), strategies.pop  # at the interpreter's end the global may be gone
-    strategies.setdefault(key, ref(ident, lambda _: forget(key, None)))
+    key, ident = storage.key, storage.ident
+    storages[key] = ref(storage)
+    ident.travel.keys[key] = None
+    address, forget = id(ident), strategies.pop  # at the interpreter's end the global may be gone
+    strategies.setdefault(address, ref(ident, lambda _: forget(address, None)))
 
 
 def remove(storage: Storage) -> None:
     """Forget a storage, which is about to go."""
-    storage.ident.travel.storages.pop(storage.key, None)
+    storages.pop(storage.key, None)
+    storage.ident.travel.keys.pop(storage.key, None)
+
+
+def travelling_storage(key: int) -> Storage | None:
+    """Return the storage with that key; None: it is gone."""
+    known = storages.get(key)
+    return None if known is None else known()
 
 
 def travelling_strategies() -> list[Ident]:
     """Return the strategies under which something travels now. O(strategies)."""
-    known = [reference() for reference in list(strategies.values())]
-    return [ident for ident in known if ident is not None and ident.travel.storages]
-
-
-def travelling_storage(key: int) -> Storage | None:
-    """Return the storage with that key; None: it is gone. O(strategies)."""
-    for ident in travelling_strategies():
-        if (known := ident.travel.storages.get(key)) is not None:
-            return known()
-    return None
+    found = []
+    for reference in list(strategies.values()):
+        if (ident := reference()) is not None and ident.travel.keys:
+            found.append(ident)
+    return found
 
 
 def _after_fork_in_child() -> None:
@@ -91,8 +95,9 @@ def _after_fork_in_child() -> None:
     mine = thread_token()
     for reference in list(strategies.values()):
         inside = {} if (ident := reference()) is None else ident.travel.inside
-        for owner, entered in list(inside.items()):
-            if entered.thread is not mine:
+        for owner, swap in list(inside.items()):
+            thread, _ = swap.runner
+            if thread is not mine:
                 inside.pop(owner, None)
 
 

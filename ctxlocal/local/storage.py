@@ -10,8 +10,8 @@ OwnerStorage       in the ``fixed`` map of the owner's Record
 CarriedStorage     in the ``carried`` map, which snapshots and frames exchange
 =================  ==============================================================
 
-The last two keep the values of owners known by equality themselves (ValuesByOwner): which of
-the two an owner is, ``place`` and ``_existing_place`` tell, and nothing else asks.
+The last two keep the values of owners known by equality themselves (ValuesByOwner); which of the
+two an owner is, their base alone asks.
 
 In the first two a value is shared with every Context copied since, so it is
 never changed in place (``is_copy_on_write``): another value is set instead. A Slot (slot.py)
@@ -27,7 +27,7 @@ from contextvars import Context, ContextVar
 from ..ident import travel
 from ..ident.by_equality import ValuesByOwner
 from ..ident.greenlet import GreenletIdent
-from ..ident.record import RawLocal, Seen, living_values
+from ..ident.record import RawLocal, Seen, Values, living_values
 from ..ident.strategy import THREAD, ContextIdent, ThreadIdent
 
 TYPE_CHECKING = False
@@ -215,42 +215,35 @@ class _RecordStorage:
         return ("other",)
 
     def _place_of(self, owner: object) -> tuple[Any, Any]:
-        """Return the map that has the owner's value, and its key there; it gets a Record."""
-        if (record := self.ident.existing_record(owner)) is None:
-            if self.ident.knows_by_equality(owner):
-                return self._place_by_equality(owner)
-            record = self.ident.make_record(owner)
+        """Return the map that has the owner's value, made if need be, and its key there."""
+        ident = self.ident
+        if ident.knows_by_equality(owner):
+            return self._place_by_equality(owner)
+        record = ident.existing_record(owner) or ident.make_record(owner)
         return getattr(record, self._map), self.key
-
-    def _existing_place_of(self, owner: object) -> tuple[Any, Any]:
-        """Return the same for a look; of an owner that has no Record, an empty map."""
-        if (record := self.ident.existing_record(owner)) is not None:
-            return getattr(record, self._map), self.key
-        return self._place_by_equality(owner) if self.ident.knows_by_equality(owner) else ({}, None)
 
     def _place_by_equality(self, owner: object) -> tuple[Any, Any]:
         return self.by_owner, owner
 
-    def _get(self, owner: object) -> Any:
-        values, key = self._existing_place_of(owner)
+    def _get_by_equality(self, owner: object) -> Any:
+        if not self.ident.knows_by_equality(owner):
+            return None
+        values, key = self._place_by_equality(owner)
         return values.get(key)
-
-    def _set(self, owner: object, value: Any) -> None:
-        if value is None:
-            self._clear(owner)
-        else:
-            values, key = self._place_of(owner)
-            values[key] = value
 
     def _setdefault(self, owner: object, value: Any) -> Any:
         values, key = self._place_of(owner)
-        if type(value) is dict and owner is not THREAD and not gc.is_tracked(owner):
+        is_namespace = type(value) is dict and type(values) is Values
+        if is_namespace and owner is not THREAD and not gc.is_tracked(owner):
             value = Seen(value)  # of a greenlet, which may be among its own values
         return values.setdefault(key, value)
 
     def _clear(self, owner: object) -> None:
-        values, key = self._existing_place_of(owner)
-        values.pop(key, None)
+        if self.ident.knows_by_equality(owner):
+            values, key = self._place_by_equality(owner)
+            values.pop(key, None)
+        elif (record := self.ident.existing_record(owner)) is not None:
+            getattr(record, self._map).pop(self.key, None)
 
     def __del__(self) -> None:
         if living_values is None:  # the interpreter is ending
@@ -274,14 +267,17 @@ class OwnerStorage(_RecordStorage):
         if owner is THREAD:
             return self._thread.get()
         record = self.ident.find_record(owner)
-        return self._get(owner) if record is None else record.fixed.get(self.key)
+        return self._get_by_equality(owner) if record is None else record.fixed.get(self.key)
 
     def set(self, value: Any) -> None:
         owner = self.ident.owner()
         if owner is THREAD:
             self._thread.set(value)
+        elif value is None:
+            self._clear(owner)
         else:
-            self._set(owner, value)
+            values, key = self._place_of(owner)
+            values[key] = value
 
     def setdefault(self, value: Any) -> Any:
         owner = self.ident.owner()
@@ -310,10 +306,15 @@ class CarriedStorage(_RecordStorage):
     def get(self) -> Any:
         owner = self.ident.owner()
         record = self.ident.existing_record(owner)
-        return self._get(owner) if record is None else record.carried.get(self.key)
+        return self._get_by_equality(owner) if record is None else record.carried.get(self.key)
 
     def set(self, value: Any) -> None:
-        self._set(self.ident.owner(), value)
+        owner = self.ident.owner()
+        if value is None:
+            self._clear(owner)
+        else:
+            values, key = self._place_of(owner)
+            values[key] = value
 
     def setdefault(self, value: Any) -> Any:
         return self._setdefault(self.ident.owner(), value)

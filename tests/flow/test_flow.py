@@ -1262,10 +1262,10 @@ def test_a_frame_exchanges_one_map_for_a_strategy_however_many_locals_use_it(
     locals_ = [impl.Local(ident=strategy, carry=True) for _ in range(10)]
     assert travelling_strategies() == [*before, strategy]
     assert len(strategies) == known + 1
-    assert len(strategy.travel.storages) == 10
+    assert len(strategy.travel.keys) == 10
     del locals_
     gc.collect()
-    assert not strategy.travel.storages
+    assert not strategy.travel.keys
     reference = weakref.ref(strategy)
     del strategy
     gc.collect()

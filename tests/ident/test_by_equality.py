@@ -225,14 +225,15 @@ def test_a_second_greenlet_of_an_owner_is_refused_a_frame(impl: ModuleType, owne
 
 def test_who_leaves_takes_away_nothing_but_its_own() -> None:
     travel = Travel()
-    thread = object()
-    mine, others = (SwapByEquality(travel, "one", Values(), thread, None) for _ in range(2))
-    mine.enter()
+    values, runner = Values(), (object(), None)
+    mine, others = SwapByEquality(travel, "one"), SwapByEquality(travel, "one")
+    others.runner = runner
+    mine.enter(values, runner)
     assert travel.inside["one"] is mine
     travel.inside["one"] = others  # as a greenlet that works on, past the frame of its parent
     mine.leave()
     assert travel.inside == {"one": others}
-    mine.enter()
+    mine.enter(values, runner)
     travel.inside.clear()  # as in a forked process, where the others are gone
     mine.leave()
     assert travel.inside == {}
