@@ -223,6 +223,7 @@ def caught() -> list[dict[str, Any]]:
     return runs
 
 
+@pytest.mark.slow
 class TestPage:
     def test_says_what_ctxlocal_is_before_anything_else(self, full: str) -> None:
         text = Page(full).text

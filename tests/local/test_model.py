@@ -768,6 +768,7 @@ def test_the_machine_accepts_another_right_local() -> None:
     _run(SimpleFamily(SimpleLocal), 20)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("wrong", [MutatingLocal, ThreadOwnedLocal, ThreadKeyedLocal])
 def test_the_machine_finds_a_wrong_local(wrong: type[SimpleLocal]) -> None:

@@ -129,6 +129,7 @@ def age(client: redis.Redis | redis.RedisCluster, seconds: float) -> None:
         raw.pexpire(key, raw.pttl(key) - by)  # which removes it at once, if no time is left
 
 
+@pytest.mark.slow
 class TestContract:
     """What ``ctxlocal.testing`` asks of any store, with replies that get lost."""
 

@@ -98,6 +98,7 @@ def statements(engine: sqlalchemy.Engine) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", listen)
 
 
+@pytest.mark.slow
 class TestContract:
     """What ``ctxlocal.testing`` asks of any store, with replies that get lost."""
 
