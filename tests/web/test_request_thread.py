@@ -747,13 +747,13 @@ def test_a_new_request_has_a_thread_beside_one_that_is_away(
 def test_a_new_request_has_the_executors_own_thread_where_one_is_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    started: list[threading.Thread] = []
     with ThreadPoolExecutor(2) as executor:
         first, second = lent(executor, 2)
         second.give_back()
         executor.submit(lambda: None).result(PATIENCE_S)  # by the thread that is free again
         gone_away(first, monkeypatch)
-        started: list[threading.Thread] = []
-        monkeypatch.setattr(threading.Thread, "start", started.append)
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
         third, done = RequestThread(executor), threading.Event()
         third.submit(done.set)
         assert done.wait(PATIENCE_S)

@@ -18,7 +18,7 @@ from ctxlocal.sessions.errors import (
 )
 from ctxlocal.sessions.in_store.quick import QuickSession
 from ctxlocal.sessions.in_store.session import StoredSession
-from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.in_store.sessions import SessionInfo, StoredSessions, session_info
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import MAX_INT, MIN_INT, Answer, Change, Record
@@ -705,3 +705,20 @@ def test_what_is_shown_of_a_session_has_its_sets(make: Make) -> None:
         session.add_to_set("tags", "y")
     (info,) = sessions.list_sessions("ada")
     assert info.values == {"a": 1, "tags": {"x", "y"}}
+
+
+def test_what_a_user_sees_of_his_sessions(clock: Clock, make: Make) -> None:
+    store = MemoryStore(clock=clock)
+    sessions = make(store, idle_timeout=100)
+    browser = Browser(sessions)
+    with browser.request() as session:
+        session.user = "ann"
+        session["a"] = 1
+    (info,) = sessions.list_sessions("ann", browser.open())
+    record = store.load(browser.key)
+    assert record is not None
+    assert info == SessionInfo(
+        info.handle, "ann", clock.now, clock.now, clock.now + 100, {"a": 1}, True
+    )
+    nobodys = session_info(browser.key, Record({"a": b"1"}, 0, 5.0, 9.0))
+    assert nobodys == SessionInfo(nobodys.handle, None, 5.0, 5.0, 9.0, {"a": 1}, False)
