@@ -69,8 +69,10 @@ class Covering:
         ranks: Counter[str] = Counter()
         ranked = []
         for test in sorted(tests, key=lambda test: test.seconds):
-            is_next = not _names(test, mutant) and ranks[test.function]
-            ranked.append((is_next, not _mirrors(test, mutant), test.seconds, test))
+            mirrors = _mirrors(test, mutant)
+            is_row = mirrors and bool(mutant.users)  # of a table, mostly, as the change may be
+            is_next = not _names(test, mutant) and ranks[test.function] and not is_row
+            ranked.append((is_next, not mirrors, test.seconds, test))
             ranks[test.function] += 1
         return _in_files([entry[3] for entry in sorted(ranked)], budget)
 

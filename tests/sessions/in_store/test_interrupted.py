@@ -44,12 +44,22 @@ USES: dict[str, tuple[bool, Callable[[Session], object]]] = {
 
 
 @pytest.fixture(params=USES)
+def use(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["raise", "anonymous"])
 def interrupted(
-    request: pytest.FixtureRequest, make: Make, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    use: str,
+    make: Make,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[Browser, Callable[[Session], object]]:
     """A browser of a store of which one operation is interrupted, and what asks for that."""
-    is_old, use = USES[request.param]
-    browser = Browser(make(MemoryStore(clock=clock), max_sessions=1))
+    is_old, ask = USES[use]
+    store = MemoryStore(clock=clock)
+    browser = Browser(make(store, max_sessions=1, when_down=request.param))
     if is_old:
         with browser.request() as session:
             session["a"] = 1
@@ -58,8 +68,8 @@ def interrupted(
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise Interrupt
 
-    monkeypatch.setattr(MemoryStore, request.param, interrupt)
-    return browser, use
+    monkeypatch.setattr(MemoryStore, use, interrupt)
+    return browser, ask
 
 
 def test_an_interrupt_leaves_every_step(

@@ -338,3 +338,20 @@ def test_close_drops_the_records_and_leaves_a_usable_store() -> None:
 
 def test_memory_blocks_nobody() -> None:
     assert not MemoryStore.is_blocking
+
+
+def test_a_place_that_lags_behind_leads_to_the_latest_state() -> None:
+    store = MemoryStore()
+    store.create(KEY, {"a": b"1"}, 60)
+    place = store._places[KEY]
+    before = place.state
+    for turn in (b"2", b"3"):
+        store.commit(KEY, 0, Change(f"commit {turn!r}", {"a": turn}), 60)
+    place.state = before  # as a thread leaves it that was held up in its commit
+    record = store.load(KEY)
+    assert record is not None
+    assert record.values == {"a": b"3"}
+    assert store.commit(KEY, 0, Change("last", {"b": b"1"}), 60).outcome == "committed"
+    record = store.load(KEY)
+    assert record is not None
+    assert record.values == {"a": b"3", "b": b"1"}
