@@ -19,6 +19,10 @@ class Interrupt(BaseException):
     pass
 
 
+class Mistake(Exception):
+    pass
+
+
 def read(session: Session) -> None:
     dict(session)
 
@@ -48,10 +52,17 @@ def use(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=[Interrupt, Mistake])
+def error(request: pytest.FixtureRequest) -> type[BaseException]:
+    kind: type[BaseException] = request.param
+    return kind
+
+
 @pytest.fixture(params=["raise", "anonymous"])
 def interrupted(
     request: pytest.FixtureRequest,
     use: str,
+    error: type[BaseException],
     make: Make,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -66,14 +77,14 @@ def interrupted(
     clock.advance(100)
 
     def interrupt(*args: Any, **kwargs: Any) -> None:
-        raise Interrupt
+        raise error
 
     monkeypatch.setattr(MemoryStore, use, interrupt)
     return browser, ask
 
 
 def test_an_interrupt_leaves_every_step(
-    interrupted: tuple[Browser, Callable[[Session], object]],
+    interrupted: tuple[Browser, Callable[[Session], object]], error: type[BaseException]
 ) -> None:
     browser, use = interrupted
 
@@ -82,12 +93,12 @@ def test_an_interrupt_leaves_every_step(
         use(session)
         browser.save(session)
 
-    with pytest.raises(Interrupt):
+    with pytest.raises(error):
         ask()
 
 
 def test_an_interrupt_leaves_every_step_under_asgi(
-    interrupted: tuple[Browser, Callable[[Session], object]],
+    interrupted: tuple[Browser, Callable[[Session], object]], error: type[BaseException]
 ) -> None:
     browser, use = interrupted
 
@@ -97,7 +108,7 @@ def test_an_interrupt_leaves_every_step_under_asgi(
         await browser.save_async(session)
 
     async def main() -> None:
-        with pytest.raises(Interrupt):
+        with pytest.raises(error):
             await ask()
 
     asyncio.run(main())
