@@ -531,6 +531,20 @@ def test_objects_own_setattr_does_not_reach_a_value(impl: ModuleType, ident: Any
     assert local.x == 1
 
 
+def test_a_name_that_was_only_asked_for_is_not_kept(impl: ModuleType, ident: Any) -> None:
+    class Name(str):
+        pass
+
+    local: Any = impl.Local(ident=ident, name="named")
+    local.x = 1
+    name: Any = Name("y")
+    gone = weakref.ref(name)
+    assert not hasattr(local, name)
+    del name
+    gc.collect()
+    assert gone() is None
+
+
 def test_getattribute_of_a_subclass_is_asked_by_proxies(impl: ModuleType, ident: Any) -> None:
     class Counting(impl.Local):  # type: ignore[name-defined,misc]
         def __getattribute__(self, name: str) -> Any:

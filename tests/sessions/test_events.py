@@ -10,6 +10,7 @@ import pytest
 from ctxlocal.sessions import EncryptedCookieSessions, SignedCookieSessions
 from ctxlocal.sessions import events as event
 from ctxlocal.sessions.errors import SessionConflictError
+from ctxlocal.sessions.in_cookie.envelope import Envelope
 from ctxlocal.sessions.stores.memory import MemoryStore
 
 from .conftest import EVENTS, Browser, Make
@@ -153,3 +154,23 @@ def test_each_event_says_what_it_is() -> None:
             "Changes were not stored: another request's won.",
         ),
     }
+
+
+def test_of_what_cannot_be_read(make: Make, seen: Seen, clock: Clock) -> None:
+    store = MemoryStore(clock=clock)
+    stored = make(store)
+    browser = Browser(stored)
+    with browser.request() as session:
+        session["a"] = 1
+    record = store.load(browser.key)
+    assert record is not None
+    store.delete(browser.key)
+    store.create(browser.key, {**record.values, "a": b"\xc1"}, 60.0)
+    seen.clear()
+    assert browser.open().get("a") is None
+    assert taken(seen)[-1] == ("rejected", stored, None, {"reason": "corrupt record"})
+    sessions = SignedCookieSessions(b"k" * 32, clock=clock)
+    fields = {"a": b"\xc1", "\0born": repr(clock.now).encode()}
+    token = sessions._seal.seal(Envelope(clock.now, clock.now + 60, fields))
+    assert sessions.open(f"{sessions.cookie.name}={token}").get("a") is None
+    assert taken(seen)[-1] == ("rejected", sessions, None, {"reason": "corrupt record"})
