@@ -93,9 +93,12 @@ def _names(test: Test, mutant: Mutant) -> bool:
 
 
 def _mirrors(test: Test, mutant: Mutant) -> bool:
-    """Tell whether the test stands in the file that is named like the module."""
-    module = Path(mutant.path).stem.strip("_")
-    return Path(test.function.partition("::")[0]).stem.removeprefix("test_") == module
+    """Tell whether the test stands in the file that is named like the module, or is its row."""
+    path = Path("ctxlocal", mutant.path).with_suffix("")
+    dotted = ".".join(path.parts).removesuffix(".__init__")
+    if test.id.endswith((f"[{dotted}]", f"-{dotted}]")):
+        return True
+    return Path(test.function.partition("::")[0]).stem.removeprefix("test_") == path.name.strip("_")
 
 
 def _union(of_file: dict[int, set[int]], lines: range) -> set[int]:
