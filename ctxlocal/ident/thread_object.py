@@ -14,11 +14,17 @@ from contextvars import Context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
 
-def _release_context() -> None:
-    """Let the Thread object of the current thread refer to its Context no longer."""
+THREAD_KEEPS_CONTEXT: Final = sys.version_info >= (3, 14)
+
+
+def release_context() -> None:
+    """Let the Thread object of the current thread refer to its Context no longer.
+
+    Called by either twin where an owner gets its first value, if THREAD_KEEPS_CONTEXT.
+    """
     threading: Any = sys.modules.get("threading")
     active = getattr(threading, "_active", None)
     if active is None:  # it was never imported, or is only just being imported
@@ -27,11 +33,3 @@ def _release_context() -> None:
     attributes = getattr(active.get(threading.get_ident()), "__dict__", {})
     if type(attributes.get("_context")) is Context:
         attributes["_context"] = None
-
-
-def _do_nothing() -> None:
-    """Before Python 3.14 a Thread object refers to no Context."""
-
-
-# Called where an owner gets its first value, by either twin.
-release_context = _release_context if sys.version_info >= (3, 14) else _do_nothing

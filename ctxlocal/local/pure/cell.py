@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 
-from ...ident.thread_object import release_context
+from ...ident.thread_object import THREAD_KEEPS_CONTEXT, release_context
 from ..storage import ContextStorage, VarStorage
 
 TYPE_CHECKING = False
@@ -37,13 +37,16 @@ if TYPE_CHECKING:
 
 MOST_CELLS: Final = 1024  # of one Local; the names beyond share a dict
 
-_ranks = itertools.count(1)
+_count = itertools.count(1).__next__
 
 
-def next_rank() -> int:
-    """Return the rank of an attribute that the current owner gets."""
+def _release_context_and_count() -> int:
     release_context()
-    return next(_ranks)
+    return _count()
+
+
+# Called where an owner gets an attribute.
+next_rank = _release_context_and_count if THREAD_KEEPS_CONTEXT else _count
 
 
 class ItemCell:

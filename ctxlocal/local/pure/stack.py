@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..._generic import Generic, T
 from ...ident.record import SEEN
-from ...ident.thread_object import release_context
+from ...ident.thread_object import THREAD_KEEPS_CONTEXT, release_context
 from ..scope import Pushed
 from ..slot import make_slot, subject
 from .hook import make_proxy
@@ -54,7 +54,8 @@ class LocalStack(Generic[T]):
     def push(self, obj: T, /) -> None:
         """Put ``obj`` on top."""
         slot = self._slot
-        if not (below := slot.get()):
+        below = slot.get()
+        if THREAD_KEEPS_CONTEXT and not below:
             release_context()
         if self._is_list:
             slot.set([*(below or ()), obj])
