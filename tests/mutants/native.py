@@ -10,6 +10,8 @@ Measured with ``--seed 2 --quick`` on CPython 3.11, on the sources of the commit
 what guards against nothing": of 132 changes 55 that count were tried, and 8 of these are
 equivalent; of the other 47 the tests killed 41 (87 %) before those of memory and imports that fail
 and of what operations keep, and 46 (98 %) with what was added for survivors.
+Seeds 4 and 5, ended early, ``--quick`` too: of 50 changes that count 3 are equivalent, and the
+tests killed 45 (96 %) of the others, two of them by taking too long.
 """
 
 from __future__ import annotations
