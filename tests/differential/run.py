@@ -77,7 +77,7 @@ class Runner:
             return ["result", self.told(value if is_expression else namespace["_"])]
         except Exception as error:
             kinds = [each.__name__ for each in type(error).__mro__[:-2]]
-            return ["error", kinds, ADDRESS.sub("0x0", str(error))]
+            return ["error", kinds, ADDRESS.sub("0x0", _text(error))]
 
     def told(self, value: Any, depth: int = 3) -> Any:
         """Describe a value without the name of the implementation."""
@@ -134,6 +134,13 @@ def compiled(source: str) -> tuple[types.CodeType, bool]:
         return compile(source, "<program>", "eval"), True
     except SyntaxError:
         return compile(source, "<program>", "exec"), False
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # of `assert False, proxy` the text is an unbound proxy's
+        return "there is no text"
 
 
 def main() -> None:
