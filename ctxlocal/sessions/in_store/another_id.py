@@ -91,7 +91,7 @@ async def _move(
     session = saving.session
     stored = await move(saving.sessions, saving.store, held, sets, grace)
     if stored is not None:
-        session._send, session._regenerate = True, None
+        session._send, session._regenerate = held.id, None
         if events.regenerated.receivers:
             events.regenerated.send(saving.sessions, session=session)
     return stored

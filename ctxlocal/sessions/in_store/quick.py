@@ -62,7 +62,7 @@ class QuickSession(StoredSession):
                 return None
             if type(answer) is not Answer or answer.outcome != "committed":
                 return None
-            self._send = True if guard else None
+            self._send = held.id if guard else None
         elif sessions.clock() - record.touched >= sessions.touch_interval:
             return None
         self._closed = True

@@ -89,7 +89,7 @@ class Saving(msgspec.Struct):
         fields.setdefault(HANDLE, token_hex(16).encode())
         await refuse_when_full(sessions, self.store, None, fields)
         held = session._held = await self._create(fields, now)
-        session._send, session._is_lost = True, False
+        session._send, session._is_lost = held.id, False
         session._settle(fields, changes)
         if events.created.receivers:
             events.created.send(sessions, session=session)
@@ -128,7 +128,7 @@ class Saving(msgspec.Struct):
             self.session._lose(done.reason, must or self.session._is_cleared)
             return Results()
         if done.is_to_send:
-            self.session._send = True
+            self.session._send = held.id
         if self.is_last:  # nobody looks at the results
             return Results()
         return self.session._settle_commit(held, done)
@@ -153,7 +153,7 @@ class Saving(msgspec.Struct):
             if isinstance(done, Lost):
                 return done.reason
             if done.is_to_send:
-                self.session._send = True
+                self.session._send = held.id
         else:
             try:
                 if not await self.store.touch(held.key, ttl):

@@ -36,7 +36,7 @@ class StoredSession(Session):
     _held: Held | None  # the record; None: there is none
     _doomed: list[tuple[str, Mapping[str, bytes]]]  # keys and fields of what destroy() ends
     _is_lost: bool  # the record went, or was cleared: nothing more is stored
-    _send: bool | None  # whether the cookie goes with the response: with the id, or its deletion
+    _send: str | None  # the id that goes with the response; "": the cookie's deletion does
 
     def _fetch(self) -> None:
         at_once(self._load(self._sessions._at_once))
@@ -128,13 +128,12 @@ class StoredSession(Session):
     def _set_cookies(self) -> tuple[str, ...]:
         if not self._send:
             return (self._sessions.cookie.delete(),)
-        assert self._held is not None
         max_age = min(int(self._sessions.idle_timeout), MAX_AGE) if self.permanent else None
-        return (self._sessions.cookie._line(self._held.id, max_age),)
+        return (self._sessions.cookie._line(self._send, max_age),)
 
     def _withdraw_id(self) -> None:
         """Let the browser forget the id, if it has one."""
-        self._send = False if self._has_cookie() else None
+        self._send = "" if self._has_cookie() else None
 
     # What becomes of the values when they were stored, or could not be.
 

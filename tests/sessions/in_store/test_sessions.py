@@ -602,6 +602,24 @@ def test_a_permanent_session_that_was_cleared_meanwhile_is_not_renewed(
     assert browser.values() == {"b": 1}
 
 
+@pytest.mark.parametrize("permanent", [True, False])
+def test_the_id_that_a_save_has_made_is_sent_also_if_the_session_was_cleared_since(
+    make: Make, permanent: bool
+) -> None:
+    browser = Browser(make())
+    session = browser.open()
+    session["a"], session.permanent = 1, permanent
+    session.save()
+    assert session._held is not None
+    other = Browser(browser.sessions, f"{browser.sessions.cookie.name}={session._held.id}")
+    with other.request() as cleared:
+        cleared.clear()
+        cleared["b"] = 1
+    session["a"] = 2
+    browser.save(session)
+    assert browser.values() == {"b": 1}
+
+
 def test_the_null_session_is_empty_and_refuses_changes(browser: Browser) -> None:
     null = browser.sessions.null()
     assert (dict(null), null.user, null.get_flashed()) == ({}, None, [])

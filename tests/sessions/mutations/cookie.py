@@ -58,7 +58,7 @@ MUTATIONS = (
     broken(
         14,
         "a log-out leaves the cookie",
-        edit("False if self._has_cookie() else None", "None"),
+        edit('"" if self._has_cookie() else None', "None"),
     ),
     broken(
         15,
