@@ -115,7 +115,8 @@ class _Offer(msgspec.Struct):
         if theirs.generation == self.record.generation:
             self.changes, self.expects = settle(self.session, self.changes, self.expects, theirs)
         else:
-            self.record, self.expects = theirs, []
+            self.held.record = self.record = theirs  # also if this offer is not answered
+            self.expects = []
         self.seen = theirs
 
 

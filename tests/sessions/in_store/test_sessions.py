@@ -629,13 +629,13 @@ def test_the_null_session_is_empty_and_refuses_changes(browser: Browser) -> None
 
 
 class LosesReplies(MemoryStore):
-    """Does what it is asked, but says that it is down as long as ``is_mute``."""
+    """Does what it is asked, but says that it is down, if it did, as long as ``is_mute``."""
 
     is_mute = True
 
     def commit(self, *arguments: Any, **named: Any) -> Any:
         answer = super().commit(*arguments, **named)
-        if self.is_mute:
+        if self.is_mute and answer.outcome == "committed":
             raise StoreUnavailableError(self.name, "commit")
         return answer
 
@@ -651,6 +651,29 @@ def test_a_commit_that_is_tried_again_counts_once(make: Make, clock: Clock) -> N
             session.save()
         store.is_mute = False
     assert browser.values() == {"n": 2}
+
+
+def test_a_clear_that_is_tried_again_after_another_is_of_the_generation_it_made(
+    make: Make, clock: Clock
+) -> None:
+    store = LosesReplies(clock=clock)
+    browser = Browser(make(store))
+    with browser.request() as session:
+        session["a"] = 1
+    session = browser.open()
+    session.clear()
+    session["b"] = 1
+    store.is_mute = False
+    with browser.request() as other:
+        other.clear()
+    store.is_mute = True
+    with pytest.raises(StoreUnavailableError):
+        session.save()
+    store.is_mute = False
+    session.save()
+    session["c"] = 1
+    session.save()
+    assert browser.values() == {"b": 1, "c": 1}
 
 
 def test_a_commit_that_may_have_counted_is_not_mixed_with_another(make: Make, clock: Clock) -> None:
