@@ -58,7 +58,8 @@ class Saving(msgspec.Struct):
             return await replace(self, held, changes)
         if not {AUTHENTICATED, BORN}.isdisjoint((*changes.sets, *changes.deletes)):
             return await log_in(self, held, changes)
-        results = await self._store(held, changes, True)
+        # The move renews the record itself, also one that was cleared.
+        results = await self.commit(held, changes, True) if changes else Results()
         await change_id(self, held, grace)
         return results
 

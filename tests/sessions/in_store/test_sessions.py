@@ -602,6 +602,24 @@ def test_a_permanent_session_that_was_cleared_meanwhile_is_not_renewed(
     assert browser.values() == {"b": 1}
 
 
+@pytest.mark.parametrize("grace", [0, 60])
+@pytest.mark.parametrize("permanent", [True, False])
+def test_a_session_that_was_cleared_meanwhile_gets_another_id_also_if_it_is_to_be_renewed(
+    make: Make, clock: Clock, permanent: bool, grace: float
+) -> None:
+    browser = renewing(make, clock, permanent)
+    late = browser.open()
+    assert late["a"] == 1
+    late.regenerate(grace)
+    with browser.request() as session:
+        session.clear()
+        session["b"] = 1
+    former = browser.cookie
+    browser.save(late)
+    assert browser.cookie != former
+    assert browser.values() == {"b": 1}
+
+
 @pytest.mark.parametrize("permanent", [True, False])
 def test_the_id_that_a_save_has_made_is_sent_also_if_the_session_was_cleared_since(
     make: Make, permanent: bool
