@@ -213,7 +213,9 @@ class Snapshot:
 
 def _copy(source: dict[int, Any], target: Values) -> None:
     """Copy shallowly: a namespace is copied, the objects in it are not."""
-    for key, value in list(source.items()):
+    for key in list(source):  # not of items(): a collection that their making begins may remove one
+        if (value := source.get(key)) is None:
+            continue
         target[key] = value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
