@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,8 @@ class TestTrouble:
 
         def kill_it(plan: PlannedRun, requests: int) -> None:
             for process in set(psutil.Process().children(recursive=True)) - others:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # an answer before has had it killed
+                    process.kill()
 
         run = soak(WSGI, advance=kill_it)
         assert run.outcome == "failed"
