@@ -525,16 +525,26 @@ def _body(held: Any, take: Take) -> Any:
             held)[1]  # fmt: skip
 
 
-@way("a tracer at each line")
-def _(world: World, take: Take, write: Write) -> Any:
+def _writing_in_body(write: Write) -> Callable[[FrameType], None]:
+    """Return what writes when a hook is called for ``_body``, but not while it does so."""
     is_busy = False
 
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
+    def hook(frame: FrameType) -> None:
         nonlocal is_busy
         if not is_busy and frame.f_code is _body.__code__:
             is_busy = True
             write()
             is_busy = False
+
+    return hook
+
+
+@way("a tracer at each line")
+def _(world: World, take: Take, write: Write) -> Any:
+    hook = _writing_in_body(write)
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        hook(frame)
         return trace
 
     held = take()
@@ -548,18 +558,10 @@ def _(world: World, take: Take, write: Write) -> Any:
 
 @way("a profiler")
 def _(world: World, take: Take, write: Write) -> Any:
-    is_busy = False
-
-    def profile(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal is_busy
-        if not is_busy and frame.f_code is _body.__code__:
-            is_busy = True
-            write()
-            is_busy = False
-
+    hook = _writing_in_body(write)
     held = take()
     former = sys.getprofile()
-    sys.setprofile(profile)
+    sys.setprofile(lambda frame, event, argument: hook(frame))
     try:
         return _body(held, take)
     finally:
