@@ -51,13 +51,17 @@ def down(*args: Any, **kwargs: Any) -> None:
     raise StoreUnavailableError("memory", "load")
 
 
+def late_request(browser: Browser) -> tuple[str, Session]:
+    """Begin a session, and a request in it; return its name in the log, and the request's."""
+    with browser.request() as session:
+        session["a"] = 1
+    return log_name(browser.key), browser.open()
+
+
 def test_of_a_session_that_was_ended_meanwhile(make: Make, lines: Callable[[], Lines]) -> None:
     store = MemoryStore()
     browser = Browser(make(store))
-    with browser.request() as session:
-        session["a"] = 1
-    name = log_name(browser.key)
-    late = browser.open()
+    name, late = late_request(browser)
     late["a"] = 2
     store.delete(browser.key)
     browser.save(late)
@@ -66,10 +70,7 @@ def test_of_a_session_that_was_ended_meanwhile(make: Make, lines: Callable[[], L
 
 def test_of_a_session_that_was_cleared_meanwhile(make: Make, lines: Callable[[], Lines]) -> None:
     browser = Browser(make())
-    with browser.request() as session:
-        session["a"] = 1
-    name = log_name(browser.key)
-    late = browser.open()
+    name, late = late_request(browser)
     late["a"] = 2
     with browser.request() as session:
         session.clear()
@@ -81,10 +82,7 @@ def test_of_a_session_that_was_cleared_meanwhile(make: Make, lines: Callable[[],
 def test_of_a_login_whose_record_is_gone(make: Make, lines: Callable[[], Lines]) -> None:
     store = MemoryStore()
     browser = Browser(make(store))
-    with browser.request() as session:
-        session["a"] = 1
-    name = log_name(browser.key)
-    late = browser.open()
+    name, late = late_request(browser)
     late.user = "ann"
     store.delete(browser.key)
     browser.save(late)
