@@ -258,7 +258,7 @@ class RequestContext(_Context):
         if self._is_kept:
             self._set_aside(error)
             return
-        error, self.error = error or self.error, None
+        error, self.error = (self.error if error is None else error), None
         app_context = self._app_context
         try:
             if request_stack.top is self and app_stack.top is app_context:
@@ -281,7 +281,8 @@ class RequestContext(_Context):
         _remove(app_stack, self._app_context)
 
     def _set_aside(self, error: BaseException | None) -> None:
-        self.error = error or self.error
+        if error is not None:
+            self.error = error
         self._leave()
         session = self.session
         if session is not None and not session.is_null:

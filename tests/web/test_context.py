@@ -420,6 +420,24 @@ def test_the_teardowns_are_told_what_went_wrong() -> None:
     assert app.events[-3:] == [("teardown request", error), ("teardown app", error), "pop app"]
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_an_error_that_is_falsy_is_one(is_kept: bool) -> None:
+    class FieldErrors(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    app, error = Recorder(), FieldErrors()
+    context = RequestContext(app, {})
+    if is_kept:
+        context.keep()
+    context.push()
+    context.pop(error)
+    if is_kept:
+        context.let_go()
+    assert ("teardown request", error) in app.events
+    assert ("teardown app", error) in app.events
+
+
 @pytest.mark.parametrize("where", ["open_session", "did_push_app_context"])
 def test_a_push_that_fails_leaves_nothing(strategy: str, where: str) -> None:
     app = Recorder()

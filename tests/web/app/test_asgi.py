@@ -625,6 +625,34 @@ def test_a_body_streams_inside_its_request_until_the_client_goes(
     assert events[1] == ("teardown", type(None))
 
 
+def test_a_body_that_a_thread_makes_when_the_client_goes_ends_without_an_error(
+    app: App, default: str
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    errors: list[BaseException | None] = []
+    app.teardown_request(errors.append)
+
+    @app.get("/")
+    def view() -> Iterator[str]:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        yield "late"
+
+    async def main() -> None:
+        exchange = Exchange(app.asgi, http_scope(), {"type": "http.request"})
+        task = exchange.start()
+        await asyncio.to_thread(begun.wait, PATIENCE_S)
+        exchange.hang_up()
+        await task
+        assert errors == []  # the thread is still at work
+        go_on.set()
+        await settled(lambda: len(errors) == 1)
+        assert exchange.body == b""
+
+    run(main())
+    assert errors == [None]
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_body_is_closed_when_the_server_cancels(app: App, default: str, kind: str) -> None:
     events: list[Any] = []
@@ -1169,6 +1197,21 @@ def test_hooks_of_the_lifespan_that_fail(app: App, caplog: pytest.LogCaptureFixt
         "The application cannot start",
     ]
     assert all("LookupError" in trace for _, trace in logged)
+
+
+def test_what_ends_the_process_is_no_failure_of_a_shutdown_function(app: App) -> None:
+    class StopError(BaseException):
+        pass
+
+    @app.on_shutdown
+    def stop() -> None:
+        raise StopError
+
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    exchange = Exchange(app.asgi, {"type": "lifespan"}, *messages)
+    with pytest.raises(StopError):
+        run(exchange.run())
+    assert exchange.sent == [{"type": "lifespan.startup.complete"}]
 
 
 def test_a_socket_is_refused_and_an_unknown_scope_an_error(app: App) -> None:
