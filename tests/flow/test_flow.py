@@ -901,6 +901,7 @@ def test_a_frame_is_active_in_one_place_at_a_time(impl: ModuleType, default: Any
         with pytest.raises(errors.FrameBusyError, match=busy(frame)) as caught:
             frame.run(int)
         assert isinstance(caught.value, RuntimeError)
+        assert caught.value.frame is frame
 
     def step() -> None:
         enter_again()

@@ -20,6 +20,7 @@ import pytest
 from ctxlocal.errors import IdentCallableError, UnknownIdentError
 
 from ..support.new_owner import in_new_owner
+from ..support.twins import IMPLEMENTATIONS
 
 # Naming the strategy imports eventlet.
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Eventlet is deprecated")
@@ -529,6 +530,28 @@ def test_objects_own_setattr_does_not_reach_a_value(impl: ModuleType, ident: Any
     with suppress(AttributeError, TypeError):
         object.__delattr__(local, "x")
     assert local.x == 1
+
+
+def test_objects_own_setattr_reaches_a_data_descriptor_that_came_later(ident: Any) -> None:
+    """In the pure twin; a native Local refuses it."""
+
+    class Conn(IMPLEMENTATIONS["pure"].Local):  # type: ignore[name-defined,misc]
+        pass
+
+    class Described:
+        def __set__(self, local: Any, value: Any) -> None:
+            changes.append((local, value))
+
+        def __delete__(self, local: Any) -> None:
+            changes.append(local)
+
+    changes: list[Any] = []
+    local: Any = Conn(ident=ident)
+    local.x = 1
+    Conn.x = Described()
+    object.__setattr__(local, "x", 2)
+    object.__delattr__(local, "x")
+    assert changes == [(local, 2), local]
 
 
 def test_a_name_that_was_only_asked_for_is_not_kept(impl: ModuleType, ident: Any) -> None:

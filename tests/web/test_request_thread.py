@@ -10,8 +10,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -691,6 +693,31 @@ def test_a_coroutine_that_an_abandoned_call_returns_is_closed(is_late: bool) -> 
     job.work()
     job.abandon()
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def test_the_error_of_a_call_is_gone_with_who_caught_it() -> None:
+    """And with it all locals of its traceback: nothing waits for the garbage collector."""
+
+    class FailedError(Exception):
+        def __init__(self) -> None:
+            errors.append(weakref.ref(self))
+
+    def fail() -> None:
+        raise FailedError
+
+    def ask() -> None:
+        job = _Job(fail)
+        job.work()
+        with suppress(FailedError):
+            job.outcome()
+
+    errors: list[weakref.ref[FailedError]] = []
+    gc.disable()
+    try:
+        ask()
+        assert errors[0]() is None
+    finally:
+        gc.enable()
 
 
 class Refuses(ThreadPoolExecutor):

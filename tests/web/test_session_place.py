@@ -26,6 +26,7 @@ from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import SessionClosedError, UnstorableValueError
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.web import asgi, wsgi
 from ctxlocal.web import context as contexts
 
@@ -380,6 +381,29 @@ def test_what_is_equal_merges_with_what_other_requests_do(sessions: StoredSessio
 
     after = replaced_by(sessions, cookie, replace)
     assert dict(after) == {"mine": 2, "theirs": 2, "items": [1, 2]}
+
+
+def test_a_session_that_was_not_loaded_is_loaded_first() -> None:
+    store = ThreadedStore(MemoryStore())
+    sessions = StoredSessions(store, cookie=Cookie.for_development(), load="explicit")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/replace":
+            scope["session"] = {"b": 3}
+        else:
+            await scope["session"].load()
+            scope["session"].setdefault("a", 1)
+        await answer(send)
+
+    async def main() -> dict[str, Any]:
+        middleware = asgi.ContextMiddleware(app, sessions)
+        cookie = cookie_of(await call(middleware, "/begin"))
+        await call(middleware, "/replace", cookie=cookie)
+        session = await sessions.open_async(cookie)
+        await session.load()
+        return dict(session)
+
+    assert asyncio.run(main()) == {"b": 3}
 
 
 def test_a_set_that_others_add_to_is_kept(sessions: StoredSessions[Any]) -> None:

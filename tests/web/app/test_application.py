@@ -38,7 +38,7 @@ from ctxlocal.sessions.errors import (
 from ctxlocal.sessions.in_cookie.sessions import SignedCookieSessions
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.interface import SessionHeaders
-from ctxlocal.sessions.session import Session
+from ctxlocal.sessions.session import NullSession, Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.web import signals
 from ctxlocal.web.app import App, Request, Response, abort, jsonify, redirect, url_for
@@ -304,12 +304,14 @@ def test_url_for_says_what_is_missing(app: App) -> None:
     for nothing in (None, ""):
         app.config["SERVER_NAME"] = nothing
         asked = pytest.raises(UnboundError, match=r"Set app.config\['SERVER_NAME'\]")
-        with app.app_context(), asked:
+        with app.app_context(), asked as caught:
             url_for("index")
+        assert caught.value.proxy == "url_for"
     middleware = ContextMiddleware(lambda environ, start_response: [])
     context = RequestContext(middleware, {})
-    with context, pytest.raises(UnboundError, match=r"^url_for finds no URLs"):
+    with context, pytest.raises(UnboundError, match=r"^url_for finds no URLs") as caught:
         url_for("index")
+    assert caught.value.proxy == "url_for"
     with app.test_request_context("/"), pytest.raises(ValueError, match="_scheme is for an ext"):
         url_for("index", _scheme="https", _external=False)
 
@@ -934,10 +936,19 @@ def test_an_app_without_sessions_says_so_at_the_first_write(app: App) -> None:
         client.get("/write")
 
 
+def test_an_app_without_sessions_sends_nothing_of_them() -> None:
+    interface = App("shop").session_interface
+    assert interface.save(interface.open("")) == SessionHeaders()
+    assert asyncio.run(interface.save_async(NullSession())) == SessionHeaders()
+
+
 def test_an_interface_that_opens_nothing_gets_a_null_session(app: App) -> None:
     class Nothing(StoredSessions[Any]):
         def open_session(self, app: Any, request: Any) -> Session:
             return None  # type: ignore[return-value]
+
+        def save(self, session: Session) -> SessionHeaders:
+            raise AssertionError
 
     app = App("shop", sessions=Nothing(MemoryStore()))
     app.get("/")(lambda: str(current_request_context().session.is_null))  # type: ignore[union-attr]
