@@ -3,8 +3,8 @@
 ``python -m tests.mutants --seed 1 --sample 40`` tries 40 of the mutants of the core, web and
 session code; ``--only web`` (or ``core``, ``session``, ``web/app``, ``sessions/stores``; again for
 more) some of them. With ``--map DIR`` the next run need not measure again which tests run which
-lines. The exit status is 1 if a mutant survives that survivors.toml does not list. Needs Python
-3.12 or later.
+lines. The exit status is 1 if more survive than ``--at-least`` allows, without those that
+survivors.toml lists. Needs Python 3.12 or later.
 
 Why not mutmut or cosmic-ray: these run, for each mutant, a whole suite, or what was seen in
 pytest's own process. Many of our tests start a Python of their own, since they monkey-patch or
@@ -56,7 +56,7 @@ def main() -> int:
             again = [verdict.mutant for verdict in verdicts if verdict.killer in false]
             verdicts = [verdict for verdict in verdicts if verdict.killer not in false]
             verdicts += _try_all(tree, covering.without(false), again, arguments.budget)
-    return _report(verdicts, perf_counter() - start)
+    return _report(verdicts, perf_counter() - start, arguments.at_least)
 
 
 def _asked_for() -> argparse.Namespace:
@@ -77,6 +77,7 @@ def _asked_for() -> argparse.Namespace:
         metavar="S",
         help="seconds of tests; then 5 times as many",
     )
+    add("--at-least", type=float, default=100.0, metavar="PERCENT", help="killed of what is not listed")
     add("--map", type=Path, metavar="DIR", help="keep there which tests run which lines")
     add("--tests", nargs="+", default=["tests"], metavar="PATH", help="where tests are chosen from")
     add("--list", action="store_true", help="show the mutants and try none")
@@ -136,8 +137,8 @@ def _false_killers(tree: WatchedTree, verdicts: list[Verdict]) -> set[str]:
     return set(tree.failing(killers)) if killers else set()
 
 
-def _report(verdicts: list[Verdict], seconds: float) -> int:
-    """Say how many were killed, and which survived without being listed."""
+def _report(verdicts: list[Verdict], seconds: float, at_least: float) -> int:
+    """Say how many were killed, and which survived without being listed; return the status."""
     reasons = read_survivors()
     survived = [verdict.mutant for verdict in verdicts if not verdict.killer]
     unknown = [mutant for mutant in survived if mutant.name not in reasons]
@@ -148,7 +149,8 @@ def _report(verdicts: list[Verdict], seconds: float) -> int:
     print(f"together: {_figure(verdicts, reasons)}; {seconds:.0f} s")
     for mutant in unknown:
         print(f"\n{as_entry(mutant)}")
-    return 1 if unknown else 0
+    counted = sum(bool(verdict.killer) for verdict in verdicts) + len(unknown)
+    return 1 if 100 * len(unknown) > (100 - at_least) * counted else 0
 
 
 def _figure(verdicts: list[Verdict], reasons: Container[object]) -> str:
