@@ -77,7 +77,7 @@ def _asked_for() -> argparse.Namespace:
         metavar="S",
         help="seconds of tests; then 5 times as many",
     )
-    add("--at-least", type=float, default=100.0, metavar="PERCENT", help="killed of what is not listed")
+    add("--at-least", type=float, default=100.0, metavar="PERCENT", help="killed, to be green")
     add("--map", type=Path, metavar="DIR", help="keep there which tests run which lines")
     add("--tests", nargs="+", default=["tests"], metavar="PATH", help="where tests are chosen from")
     add("--list", action="store_true", help="show the mutants and try none")
