@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 
 class Proxy:
-    """Passes connections on to a port of the loopback interface."""
+    """Passes connections on to a port of the loopback interface; new ones to another ``target``."""
 
     def __init__(self, target: int) -> None:
-        self._target = target
+        self.target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -40,7 +40,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._target))
+            server = socket.create_connection(("127.0.0.1", self.target))
             self._open += client, server
             is_losing = threading.Event()
             for pump in (self._ask, self._reply):

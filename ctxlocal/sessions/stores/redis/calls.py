@@ -1,16 +1,29 @@
 """What the Redis store asks a server, as values: nothing here does any input or output.
 
 Every command can be repeated with the same effect, so one whose reply was lost is sent once
-more, whatever the client itself retries.
+more, whatever the client itself retries. One that a server refuses because it is not, or not
+yet, the one to ask has done nothing: it is sent again, on new connections, for a while. Behind an
+address that moves (a proxy, a virtual IP, a name) the old ones stay with the demoted server.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
-from redis.exceptions import ConnectionError, NoScriptError, ResponseError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    NoScriptError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
 
+from ..patience import PAUSES
 from .scripts import Script
 
 Argument = str | bytes | int
@@ -36,12 +49,39 @@ class Asking:
         """Return the reply; in a batch an error of the server's is a reply too."""
         raise NotImplementedError
 
-    async def _ask(self, call: Call | Batch) -> Any:
-        """Ask, and once more if the reply is lost."""
+    async def _pause(self, seconds: float) -> None:
+        """Let some time pass."""
+        raise NotImplementedError
+
+    async def _drop_idle(self) -> None:
+        """Close the connections that nobody uses at this moment."""
+        raise NotImplementedError
+
+    async def _ask(self, asked: Call | Batch) -> Any:
+        """Ask, and again if the reply is lost (once), or the server is not the one to ask."""
         try:
-            return await self._send(call)
-        except (ConnectionError, TimeoutError):
-            return await self._send(call)
+            return _taken(asked, await self._send(asked))
+        except (ConnectionError, TimeoutError, ResponseError) as error:
+            return await self._ask_again(asked, error)
+
+    async def _ask_again(self, asked: Call | Batch, error: Exception) -> Any:
+        pauses, is_second = iter(PAUSES), False
+        while True:
+            if _is_refused(error):
+                pause = next(pauses, None)
+                if pause is None:
+                    raise error
+                await self._drop_idle()
+                if pause:
+                    await self._pause(pause)
+            elif is_second or isinstance(error, ResponseError):
+                raise error
+            else:
+                is_second = True
+            try:
+                return _taken(asked, await self._send(asked))
+            except (ConnectionError, TimeoutError, ResponseError) as another:
+                error = another
 
     async def _evaluate(self, script: Script, key: str, *arguments: Argument) -> Any:
         """Run a script; None if what is there is no hash."""
@@ -53,6 +93,29 @@ class Asking:
         except ResponseError as error:
             is_wrong_type(error)  # which raises any other
             return None
+
+
+_REFUSALS = (BusyLoadingError, ClusterDownError, ReadOnlyError, TryAgainError)
+# As an error out of a script holds them, and one that redis-py has no class of.
+_names_refusal = re.compile(
+    r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b"
+).search
+
+
+def _is_refused(reply: object) -> bool:
+    """Whether a server says that it takes no such command now; it has done nothing then."""
+    return isinstance(reply, _REFUSALS) or (
+        isinstance(reply, ResponseError) and _names_refusal(str(reply)) is not None
+    )
+
+
+def _taken(asked: Call | Batch, reply: Any) -> Any:
+    """Return the reply; raise what refuses a part of a batch, which can be sent again whole."""
+    if isinstance(asked, Batch):
+        for each in reply:
+            if isinstance(each, Exception) and _is_refused(each):
+                raise each
+    return reply
 
 
 def is_wrong_type(reply: object) -> bool:

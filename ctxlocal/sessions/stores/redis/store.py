@@ -10,8 +10,11 @@ when it is full (``maxmemory-policy`` other than noeviction) drops sessions.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ...._at_once import at_once
@@ -49,6 +52,11 @@ class RedisStore(Blocking):
     healing), a revoke 3 (more if somebody moves what it ends). By an old key it is 1 to 4 more,
     after any number of moves. Where the reply to a command is lost, the command is sent once more,
     and counts once.
+
+    A server that refuses a command because it was demoted, is loading, or sees no master or no
+    cluster (READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, NOREPLICAS) is asked again, on
+    new connections, for some 2 seconds: so behind a proxy, a virtual IP or a name the store
+    follows that to the new master. What is idle in the pool of ``client`` is closed then.
 
     A move takes several commands, as its keys lie on two nodes of a cluster, and is done in the
     instant of one of them; whoever meets a move that is not finished finishes it. On a
@@ -150,6 +158,15 @@ class _AtOnce(RedisSteps):
                 pipeline.execute_command(*call, **_EXACT)
             return pipeline.execute(raise_on_error=False)
 
+    async def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def _drop_idle(self) -> None:
+        if self._direct is not None:
+            self._direct.close()
+        else:
+            _close_idle(self._client)
+
     async def close(self) -> None:
         if self._direct is not None:
             self._direct.close()
@@ -211,6 +228,28 @@ class AsyncRedisStore(RedisSteps):
             for call in asked.calls:
                 pipeline.execute_command(*call, **_EXACT)
             return await pipeline.execute(raise_on_error=False)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def _drop_idle(self) -> None:
+        if self._direct is not None:
+            await self._direct.close()
+        elif (closing := _close_idle(self._client)) is not None:
+            await closing
+
+
+def _close_idle(client: Any) -> Any:
+    """Close what is idle in a client's pool; return what asyncio's has to be awaited for.
+
+    A cluster has none: it asks for its nodes anew itself.
+    """
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return None
+    if "inuse_connections" in signature(pool.disconnect).parameters:
+        return pool.disconnect(inuse_connections=False)
+    return pool.disconnect()  # redis-py 5's BlockingConnectionPool: what is in use is repeated
 
 
 def _options(call: Call) -> dict[str, Any]:

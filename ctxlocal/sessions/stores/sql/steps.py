@@ -53,6 +53,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, Statemen
 from ...errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ..forwarding import Operations, named, operation
 from ..merge import clears, merge
+from ..patience import PAUSES
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result
 from ..unreadable import skip
 
@@ -62,6 +63,10 @@ AUTOCOMMIT, READ_COMMITTED = "AUTOCOMMIT", "READ COMMITTED"
 RETRIES = 10  #: how often a transaction that lost against another one is repeated
 _LOST = frozenset(("40001", "40P01"))  # SQLSTATE serialization_failure and deadlock_detected
 _MYSQL_DEADLOCK = 1213  # its drivers have the number alone, as the first argument
+# SQLSTATE read_only_sql_transaction, as a standby answers, and cannot_connect_now
+_REFUSED = frozenset(("25006", "57P03"))
+# ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+_MYSQL_REFUSED = frozenset((1290, 1836, 1792))
 _KEY_LENGTH = 64
 _PAGE = 500
 _NONE = 0  # no record's id
@@ -205,6 +210,31 @@ class SQLSteps(Operations):
         """Do a job in a connection of its own, by :func:`perform`."""
         raise NotImplementedError
 
+    async def _pause(self, seconds: float) -> None:
+        """Let some time pass."""
+        raise NotImplementedError
+
+    async def _drop_idle(self) -> None:
+        """Close the engine's connections that nobody uses at this moment."""
+        raise NotImplementedError
+
+    async def _attempt(self, job: Job) -> Any:
+        """Do a job, on new connections and for a while if the server takes no writes.
+
+        Nothing is done then. Behind an address that moves the old connections stay with the
+        server that was demoted, which does not end them.
+        """
+        for pause in PAUSES:
+            try:
+                return await self._perform(job)
+            except DBAPIError as error:
+                if not _is_refused(error):
+                    raise
+            await self._drop_idle()
+            if pause:
+                await self._pause(pause)
+        return await self._perform(job)
+
     def _unavailable(self, operation: str, error: Exception) -> StoreUnavailableError:
         if isinstance(error, StatementError):
             error.hide_parameters = True  # keys and values would be in the traceback
@@ -220,12 +250,12 @@ class SQLSteps(Operations):
         create = Job(self._create_missing, READ_COMMITTED)
         for _ in Tables._fields:  # of which others may make one at a time, before us
             try:
-                await self._perform(create)
+                await self._attempt(create)
             except DBAPIError:
                 continue
             break
         else:
-            await self._perform(create)
+            await self._attempt(create)
         self._is_ready = True
 
     def _create_missing(self, connection: Connection) -> None:
@@ -239,7 +269,7 @@ class SQLSteps(Operations):
     @named("connect")
     async def _has_table(self) -> bool:
         name = self._table.name
-        return bool(await self._perform(Job(lambda on: inspect(on).has_table(name))))
+        return bool(await self._attempt(Job(lambda on: inspect(on).has_table(name))))
 
     @operation
     async def load(self, key: str) -> Record | None:
@@ -308,7 +338,7 @@ class SQLSteps(Operations):
     async def _replaced(self, seen: Row, values: dict[str, Any]) -> bool:
         parameters = {"of": seen.id, "seen": seen.version, "now": self._clock(), **values}
         try:
-            count: int = await self._perform(
+            count: int = await self._attempt(
                 Job(lambda on: on.execute(self._replace, parameters).rowcount)
             )
         except DBAPIError as error:
@@ -517,13 +547,13 @@ class SQLSteps(Operations):
         is_second = False
         for _ in range(RETRIES):
             try:
-                return await self._perform(Job(work, isolation))  # type: ignore[no-any-return]
+                return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
             except DBAPIError as error:
                 if error.connection_invalidated and not is_second:
                     is_second = True
                 elif not _has_lost(error):
                     raise
-        return await self._perform(Job(work, isolation))  # type: ignore[no-any-return]
+        return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
 
 
 def perform(job: Job, connection: Connection) -> Any:
@@ -539,9 +569,21 @@ def _name(url: Any) -> str:
 
 
 def _has_lost(error: DBAPIError) -> bool:
+    state, number = _codes(error)
+    return state in _LOST or number == _MYSQL_DEADLOCK
+
+
+def _is_refused(error: DBAPIError) -> bool:
+    state, number = _codes(error)
+    return state in _REFUSED or number in _MYSQL_REFUSED
+
+
+def _codes(error: DBAPIError) -> tuple[str | None, object]:
+    """Return the SQLSTATE, which PostgreSQL's drivers tell, and the number that MySQL's do."""
     cause: Any = error.orig
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return state in _LOST or (cause is not None and cause.args[:1] == (_MYSQL_DEADLOCK,))
+    number = cause.args[0] if cause is not None and cause.args else None
+    return state, number if isinstance(number, int) else None
 
 
 def _fetch(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Row | None:

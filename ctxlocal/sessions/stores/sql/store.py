@@ -7,6 +7,7 @@ ctxlocal's extra ``[sql]`` and a driver, psycopg say. For SQLite there is
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -46,7 +47,10 @@ class SQLStore(Blocking):
     for nothing. A load is one SELECT, a commit one UPDATE if nobody else changed the
     record since ``base`` was loaded, else one locked merge; transactions that lose
     against others (SQLSTATE 40001, 40P01) are repeated up to 10 times. A commit whose
-    answer was lost with its connection is repeated once and counts once.
+    answer was lost with its connection is repeated once and counts once. Where the server
+    takes no writes, as one that was demoted (SQLSTATE 25006; 1290, 1792 and 1836 on MySQL and
+    MariaDB), what is idle in the engine's pool is closed, and the transaction repeated on new
+    connections, for some 2 seconds: so the store follows an address to the new primary.
 
     The table is created at the first use if it is not there, which needs the right to
     do so; :meth:`create_table` does it beforehand, for instance in a migration. Whatever
@@ -115,6 +119,12 @@ class _AtOnce(SQLSteps):
         with self._engine.connect() as connection:
             return perform(job, connection)
 
+    async def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def _drop_idle(self) -> None:
+        self._engine.dispose()
+
     async def close(self) -> None:
         if self._owned:
             self._engine.dispose()
@@ -161,6 +171,12 @@ class AsyncSQLStore(SQLSteps):
     async def _perform(self, job: Job) -> Any:
         async with self._engine.connect() as connection:
             return await connection.run_sync(partial(perform, job))
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def _drop_idle(self) -> None:
+        await self._engine.dispose()
 
 
 def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:
