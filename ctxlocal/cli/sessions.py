@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -24,7 +24,7 @@ from .output import new_console
 
 if TYPE_CHECKING:
     from ..sessions.in_store.sessions import SessionInfo
-    from ..sessions.stores.protocol import Record, Store
+    from ..sessions.stores.protocol import Record, Stats, Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -187,8 +187,17 @@ def purge(url: str, as_json: bool) -> None:
 @_with_store
 @_with_json
 def stats(url: str, as_json: bool) -> None:
-    """Count live sessions, their users and their bytes."""
-    found = _ask(url, lambda store: store.stats())
+    """Count live sessions, their users and their bytes.
+
+    Warns of a Redis that drops keys when it is full, and so sessions.
+    """
+
+    def counted(store: Store) -> tuple[Stats, list[str]]:
+        return store.stats(), list(_warnings(store))
+
+    found, warnings = _ask(url, counted)
+    for warning in warnings:
+        click.echo(f"Warning: {_harmless(warning)}", err=True)
     if as_json:
         _print_json(found._asdict())
         return
@@ -203,6 +212,18 @@ def _ask(url: str, question: Callable[[Store], R]) -> R:
             return question(store)
     except StoreProblem as problem:
         _fail(str(problem), 2)
+
+
+def _warnings(store: Store) -> Iterator[str]:
+    """Yield what in a store's server endangers sessions."""
+    if not hasattr(store, "eviction_policies"):
+        return
+    for policy in sorted(store.eviction_policies()):
+        lost = "sessions and users' indexes" if policy.startswith("allkeys") else "sessions"
+        yield (
+            f"{store.name} drops {lost} when it is full (maxmemory-policy {policy}); "
+            "set it to noeviction"
+        )
 
 
 def _fail(problem: str, status: int) -> NoReturn:

@@ -359,6 +359,36 @@ class TestNoStore:
         assert "AuthenticationError" in done.stderr
         assert PASSWORD not in done.output
 
+    @pytest.mark.redis
+    @pytest.mark.parametrize(
+        ("policy", "lost"),
+        [("allkeys-lru", "sessions and users' indexes"), ("volatile-ttl", "sessions")],
+    )
+    def test_stats_warns_of_a_server_that_evicts(self, run: Run, policy: str, lost: str) -> None:
+        with redis_server("--maxmemory", "50mb", "--maxmemory-policy", policy) as server:
+            url = f"redis://127.0.0.1:{server.port}/0"
+            done = run("stats", "--store", url)
+        assert done.stdout.startswith("0 sessions")
+        assert done.stderr == (
+            f"Warning: {url} drops {lost} when it is full (maxmemory-policy {policy}); "
+            "set it to noeviction\n"
+        )
+
+    @pytest.mark.redis
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--maxmemory", "50mb", "--maxmemory-policy", "noeviction"),
+            ("--maxmemory", "0", "--maxmemory-policy", "allkeys-lru"),
+            ("--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru", "--user", "default", "on",
+             "nopass", "~*", "+@all", "-info"),
+        ],
+        ids=["refuses", "has no limit", "may not be asked"],
+    )  # fmt: skip
+    def test_stats_warns_of_no_other(self, run: Run, options: tuple[str, ...]) -> None:
+        with redis_server(*options) as server:
+            assert run("stats", "--store", f"redis://127.0.0.1:{server.port}/0").stderr == ""
+
     def test_a_library_that_is_missing(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         dropped = ("redis.", "ctxlocal.sessions.stores.redis.")
         for name in [name for name in sys.modules if f"{name}.".startswith(dropped)]:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 import pytest
@@ -20,6 +20,7 @@ from redis.retry import Retry
 
 from ctxlocal.sessions.errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
 from ctxlocal.sessions.stores.protocol import (
+    HANDLE,
     USER,
     Answer,
     Change,
@@ -33,7 +34,8 @@ from ctxlocal.sessions.stores.protocol import (
 from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.sessions.stores.redis.calls import Call
 from ctxlocal.sessions.stores.redis.direct import packed
-from ctxlocal.sessions.stores.redis.scripts import GRACES, META, TO
+from ctxlocal.sessions.stores.redis.records import INDEX_INTERVAL
+from ctxlocal.sessions.stores.redis.scripts import GRACES, INDEXED, META, TO
 from ctxlocal.testing import check_async_store, check_store
 from tests.sessions.stores.proxy import proxy_to
 from tests.sessions.stores.racing import (
@@ -422,6 +424,165 @@ class TestUserIndex:
         assert store.revoke("anna") == 1
         assert store.load("old") is None
         assert store.load("bert") is not None
+
+
+class Server(NamedTuple):
+    client: Any
+    store: RedisStore
+
+
+@pytest.fixture(params=["one server", "a cluster"])
+def server(request: pytest.FixtureRequest) -> Server:
+    fixture = "client" if request.param == "one server" else "cluster"
+    client = request.getfixturevalue(fixture)
+    return Server(client, RedisStore(client))
+
+
+def lose_index(client: Any) -> None:
+    """Do what an eviction does, or a failover that the index alone did not survive."""
+    (index,) = set(client.scan_iter("ctxlocal:user:*"))  # of all nodes
+    assert client.delete(index) == 1
+
+
+def let_pass(client: Any, key: str, seconds: float = INDEX_INTERVAL) -> None:
+    """Let a record have been looked for in its user's index so long ago."""
+    name = f"ctxlocal:session:{key}"
+    since, seen = map(int, client.hget(name, INDEXED).split())
+    by = int(seconds * 1e6)
+    client.hset(name, INDEXED, f"{since} {seen - by}")
+
+
+class TestLostIndex:
+    """A user's index is a key of its own, which a server may lose while the sessions live."""
+
+    def test_r8_a_revocation_ends_what_the_index_has_lost(self, server: Server) -> None:
+        client, store = server
+        for key in (KEY, OTHER):
+            assert store.create(key, ANNA, TTL)
+        lose_index(client)
+        assert store.create("2" * 64, ANNA, TTL)  # there is an index again, without those
+        store.create("b" * 64, {USER: b"bert"}, TTL)
+        assert store.revoke("anna") == 1
+        for key in (KEY, OTHER):
+            assert store.load(key) is None
+        left = set(client.scan_iter("ctxlocal:session:*"))
+        assert left == {f"ctxlocal:session:{'b' * 64}".encode()}
+        assert store.load("b" * 64) is not None
+
+    def test_r8_other_processes_end_it_within_the_interval(self, server: Server) -> None:
+        client, store = server
+        other = RedisStore(client)
+        store.create(KEY, ANNA, TTL)
+        lose_index(client)
+        assert store.revoke("anna") == 0
+        let_pass(client, KEY)
+        assert other.load(KEY) is None
+        assert other.load(KEY) is None
+
+    def test_r8_a_renewal_does_not_carry_it_out_of_reach(self, server: Server) -> None:
+        client, store = server
+        other = RedisStore(client)
+        store.create(KEY, ANNA, TTL)
+        lose_index(client)
+        assert store.revoke("anna") == 0
+        assert other.move(KEY, OTHER, {}, TTL, 60)
+        let_pass(client, OTHER)
+        assert other.load(KEY) is None
+        assert other.load(OTHER) is None
+
+    def test_r8_who_is_spared_lives_on(self, server: Server) -> None:
+        client, store = server
+        for key in (KEY, OTHER):
+            store.create(key, ANNA, TTL)
+        lose_index(client)
+        assert store.revoke("anna", KEY) == 0
+        assert store.load(KEY) is not None
+        assert store.load(OTHER) is None
+        assert [key for key, _ in store.list("anna")] == [KEY]
+
+    def test_r8_one_is_ended_by_its_handle_alone(self, server: Server) -> None:
+        client, store = server
+        store.create(KEY, {**ANNA, HANDLE: b"h1"}, TTL)
+        store.create(OTHER, {**ANNA, HANDLE: b"h2"}, TTL)
+        lose_index(client)
+        assert store.revoke("anna", None, "") == 0
+        assert store.revoke("anna", None, "h1") == 0
+        assert store.load(KEY) is None
+        assert store.load(OTHER) is not None
+
+    @pytest.mark.parametrize("is_cleared", [False, True])
+    def test_a_later_login_lives_though_its_record_is_older(
+        self, server: Server, is_cleared: bool
+    ) -> None:
+        client, store = server
+        store.create(KEY, {}, TTL)  # a visitor's
+        store.revoke("anna")
+        assert store.move(KEY, OTHER, ANNA, TTL)
+        if is_cleared:
+            assert store.commit(OTHER, 1, Change("c", ANNA, ops=[Clear()]), TTL).results == (None,)
+        let_pass(client, OTHER)
+        assert store.load(OTHER) is not None
+
+    def test_the_index_heals_when_a_session_is_used(self, server: Server) -> None:
+        client, store = server
+        for key in (KEY, OTHER):
+            store.create(key, ANNA, TTL)
+        lose_index(client)
+        let_pass(client, KEY)
+        assert store.load(KEY) is not None
+        assert [key for key, _ in store.list("anna")] == [KEY]
+        let_pass(client, OTHER)
+        assert store.load(OTHER) is not None
+        assert {key for key, _ in store.list("anna")} == {KEY, OTHER}
+
+    def test_a_load_asks_no_more_but_once_in_the_interval(
+        self, store: RedisStore, client: redis.Redis, sent: Counted
+    ) -> None:
+        store.create(KEY, ANNA, TTL)
+        assert sent(lambda: store.load(KEY)) == ["HGETALL"]
+        let_pass(client, KEY)
+        assert sent(lambda: store.load(KEY)) == ["HGETALL", "EVAL", "EVAL"]  # in one batch
+        assert sent(lambda: store.load(KEY)) == ["HGETALL"]
+        store.revoke("anna", KEY)
+        assert sent(lambda: store.load(KEY)) == ["HGETALL", "EVAL", "EVAL"]
+        assert sent(lambda: store.load(KEY)) == ["HGETALL"]
+
+    @pytest.mark.parametrize("held", [None, b"", b"1", b"now and then"])
+    def test_a_record_that_does_not_say_is_looked_for(
+        self, store: RedisStore, client: redis.Redis, held: bytes | None
+    ) -> None:
+        store.create(KEY, ANNA, TTL)
+        if held is None:  # as former versions left it
+            client.hdel(RECORD, INDEXED)
+        else:
+            client.hset(RECORD, INDEXED, held)
+        lose_index(client)
+        assert store.load(KEY) is not None
+        assert [key for key, _ in store.list("anna")] == [KEY]
+
+    def test_a_full_server_lets_sessions_be_read_and_ended(
+        self, store: RedisStore, client: redis.Redis
+    ) -> None:
+        store.create(KEY, ANNA, TTL)
+        let_pass(client, KEY)
+        client.config_set("maxmemory", 1)
+        try:
+            assert store.load(KEY) is not None
+            assert store.revoke("anna") == 1
+        finally:
+            client.config_set("maxmemory", 0)
+
+    def test_what_evicts_is_told(self, server: Server) -> None:
+        assert server.store.eviction_policies() == set()
+
+    @pytest.mark.asyncio
+    async def test_tasks_end_it_too(self, client: redis.Redis, redis_port: int) -> None:
+        store = AsyncRedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        await store.create(KEY, ANNA, TTL)
+        lose_index(client)
+        assert await store.revoke("anna") == 0
+        assert await store.load(KEY) is None
+        await store.close()
 
 
 class TestCluster:

@@ -130,6 +130,12 @@ def is_wrong_type(reply: object) -> bool:
     return True
 
 
-def in_batch(script: Script, key: str, *arguments: Argument) -> tuple[Argument, ...]:
-    """Make a script a command of a batch: by its text, as a cluster's node may not know it."""
-    return ("EVAL", script.text, 1, key, *arguments)
+def in_batch(
+    script: Script, key: str, *arguments: Argument, also: str | None = None
+) -> tuple[Argument, ...]:
+    """Make a script a command of a batch: by its text, as a cluster's node may not know it.
+
+    :param also: a second key, of the same slot.
+    """
+    keys = (1, key) if also is None else (2, key, also)
+    return ("EVAL", script.text, *keys, *arguments)

@@ -15,12 +15,14 @@ from ..forwarding import Operations
 from ..protocol import USER, Record
 from ..unreadable import skip
 from . import scripts as lua
-from .calls import Argument, Asking, Batch, Call, is_wrong_type
+from .calls import Argument, Asking, Batch, Call, in_batch, is_wrong_type
 
 Pairs = Mapping[bytes, bytes]
 
 KEEP_MS = 600_000  #: how long a key that was moved tells where to, to those who remove the record
 IN_FLIGHT = 60  #: seconds in which an entry of the index may still be without its record
+INDEX_INTERVAL = 60  #: seconds for which a user's index that had a session is trusted to have it
+ENDS_KEPT = 400 * 86400  #: seconds; the longest that a cookie lives
 HEAL_EVERY = 64  #: the index of a user who is never listed is healed when it has grown so
 
 
@@ -50,6 +52,8 @@ class Records(Asking, Operations):
         self._record_prefix = f"{prefix}session:"
         self._user_prefix = f"{prefix}user:"
         self._trail_prefix = f"{prefix}trail:"
+        self._ends_prefix = f"{prefix}ended:"
+        self._ended: dict[str, int] = {}  # indexes of whom this process ended; server's time, us
         self._epoch_key = f"{prefix}epoch"
         self._epoch_interval = epoch_interval
         self._epoch = 0
@@ -211,6 +215,53 @@ class Records(Asking, Operations):
             }
         return list(found.values())
 
+    # What an index has lost: evicted, or gone alone in a failover.
+
+    def _is_due(self, user: bytes, pairs: Pairs) -> bool:
+        """Whether a session of this user has to be looked for in his index."""
+        found = _indexed(pairs.get(lua.INDEXED, b""))
+        seen = 0 if found is None else int(found[2])
+        if seen / 1e6 + INDEX_INTERVAL <= time.time():
+            return True
+        return bool(self._ended) and seen <= self._ended.get(self._index_key(user), 0)
+
+    async def _has_ended(self, key: str, pairs: Pairs, user: bytes, handle: bytes | None) -> bool:
+        """Enter a session into its user's index again; whether it was missed when he was ended."""
+        index = self._index_key(user)
+        born = pairs[lua.META].split()[1]
+        calls = [
+            in_batch(lua.ENLIST, index, key, also=self._ends_key(index)),
+            in_batch(lua.ENLISTED, self._record_prefix + key, born),
+        ]
+        reply, _ = await self._ask(Batch(calls))
+        if is_wrong_type(reply):
+            return False
+        ends = pairs_of(reply)
+        found = _indexed(pairs.get(lua.INDEXED, b""))
+        since = int(born if found is None else found[1])
+        number = number_of(key, pairs)
+        which = [_ALL] if handle is None else [_ALL, _named(handle)]
+        return any(_is_after(ends.get(each), since, number) for each in which)
+
+    async def _note_end(self, index: str, handle: str | None, spared: bytes | None) -> None:
+        """Let those sessions of a user end, too, that his index does not have.
+
+        The sessions that this process loads are looked for at once, by others each
+        INDEX_INTERVAL.
+        """
+        which = _ALL if handle is None else _named(handle.encode())
+        at = await self._evaluate(lua.END, self._ends_key(index), which, spared or b"", ENDS_KEPT)
+        if at is None:
+            return  # somebody else's key
+        now = self._ended[index] = int(at)
+        for each, ended in list(self._ended.items()):
+            if ended + INDEX_INTERVAL * 1_000_000 < now:  # by now all have looked
+                self._ended.pop(each, None)
+
+    def _ends_key(self, index: str) -> str:
+        """Return a name in the same slot of a cluster as the index."""
+        return f"{self._ends_prefix}{{{index}}}"
+
     async def _heal_at_times(self, index: str, entries: int) -> None:
         if entries % HEAL_EVERY == 0:
             await self._look_up(index)
@@ -267,8 +318,20 @@ class _Place(NamedTuple):
     is_led: bool
 
 
-_OWN = frozenset((lua.META, lua.MEMORY, lua.NUMBER, lua.GRACES, lua.TO, lua.PENDING))
+_OWN = frozenset((lua.META, lua.MEMORY, lua.NUMBER, lua.INDEXED, lua.GRACES, lua.TO, lua.PENDING))
+_indexed = re.compile(rb"(\d+) (\d+)").fullmatch
+_ALL = b"*"  # of a user's sessions are ended
 _meta = re.compile(rb"(\d+) (\d+) (\d+) (\d+)").fullmatch
+
+
+def _named(handle: bytes) -> bytes:
+    return b":" + handle
+
+
+def _is_after(end: bytes | None, since: int, number: bytes) -> bool:
+    """Whether an end came after ``since``, and does not spare this session."""
+    at, _, spared = (end or b"0 ").partition(b" ")
+    return int(at) > since and spared != number
 
 
 def _following(pairs: Pairs, is_led: bool) -> _Place | None:

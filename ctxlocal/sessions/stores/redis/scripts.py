@@ -8,6 +8,8 @@ with the byte 255, which UTF-8 never holds, so the two cannot meet:
 ``\255c``   the last 16 to 32 commits: 12 bytes of the id's digest, length, ``:``, answer
 ``\255n``   the session's number, 12 random bytes that stay with it through every move; a
             create that is repeated knows its own record by it
+``\255i``   since when it is its user's, and when his index was last seen to have it
+            (microseconds); a record of nobody's has none
 ``\255g``   until when a key it had before may lead here (milliseconds)
 ``\255t``   link: end of this key's grace (0: none), time of the move (both microseconds),
             generation, and the key the record was moved to
@@ -52,7 +54,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-META, MEMORY, NUMBER = b"\xffm", b"\xffc", b"\xffn"
+META, MEMORY, NUMBER, INDEXED = b"\xffm", b"\xffc", b"\xffn", b"\xffi"
 GRACES, TO, PENDING = b"\xffg", b"\xfft", b"\xffp"
 
 
@@ -66,8 +68,8 @@ class Script:
 
 _COMMON = r"""
 local key = KEYS[1]
-local META, MEMORY, NUMBER, GRACES, TO, PENDING =
-  '\255m', '\255c', '\255n', '\255g', '\255t', '\255p'
+local META, MEMORY, NUMBER, INDEXED, GRACES, TO, PENDING =
+  '\255m', '\255c', '\255n', '\255i', '\255g', '\255t', '\255p'
 
 local function digits(number) return string.format('%.0f', number) end
 
@@ -119,6 +121,14 @@ local function each(command, first, last)
   end
 end
 
+-- fills in the time of a record that has just become a user's
+local function enlist()
+  if redis.call('HGET', key, INDEXED) == '' then
+    local time = digits(now())
+    redis.call('HSET', key, INDEXED, time .. ' ' .. time)
+  end
+end
+
 -- writes meta and what else is given; returns when the record expires. That is set last: a
 -- time that has come by then removes the key, and a later write would make another, for ever
 local function renew(generation, born, ttl, ...)
@@ -138,6 +148,7 @@ end
 local born = digits(math.max(now(), ARGV[1] + 1))
 local expires = renew('0', born, ARGV[2], NUMBER, ARGV[3])
 each('HSET', 4, #ARGV)
+enlist()
 redis.call('PEXPIREAT', key, expires)
 return 1
 """)
@@ -227,7 +238,7 @@ end
 
 answer = table.concat(answer)
 if clear then
-  for _, field in ipairs({NUMBER, GRACES, PENDING}) do
+  for _, field in ipairs({NUMBER, INDEXED, GRACES, PENDING}) do
     after[field] = redis.call('HGET', key, field)
   end
   redis.call('DEL', key)
@@ -279,6 +290,7 @@ if to ~= ARGV[2] then
   local expires = renew(generation, born, ARGV[3], GRACES, digits(graces),
     TO, digits(till) .. ' ' .. digits(moved) .. ' ' .. generation .. ' ' .. ARGV[2])
   each('HSET', 5, #ARGV)
+  enlist()
   redis.call('HDEL', key, PENDING)
   redis.call('PEXPIREAT', key, expires)
 end
@@ -355,6 +367,33 @@ return alive(got[2], ARGV[1]) and 1 or 0
 INDEX = Script(r"""
 redis.call('ZADD', key, redis.call('TIME')[1], ARGV[1])
 return redis.call('ZCARD', key)
+""")
+
+#: member; the second key has the user's ends -> these. It enters the index first, where who
+#: ends the user's sessions looks after he has noted that. A full server must let it pass
+ENLIST = Script(r"""
+redis.pcall('ZADD', key, redis.call('TIME')[1], ARGV[1])
+return redis.call('HGETALL', KEYS[2])
+""")
+
+#: since when the record is its user's, if it does not say so itself; now his index has it
+ENLISTED = Script(r"""
+local got = redis.call('HMGET', key, INDEXED, META, TO)
+if got[2] and not got[3] then
+  local since = string.match(got[1] or '', '^%d+') or ARGV[1]
+  redis.pcall('HSET', key, INDEXED, since .. ' ' .. digits(now()))
+end
+return 1
+""")
+
+#: which of a user's, the number of the one that stays, seconds to keep it -> when they were ended,
+#: which is noted. A full server does not note it: there the index alone tells whom to end
+END = Script(r"""
+local time = digits(now())
+local noted = redis.pcall('HSET', key, ARGV[1], time .. ' ' .. ARGV[2])
+if type(noted) == 'table' and not string.find(noted.err, 'OOM', 1, true) then return noted end
+redis.call('EXPIRE', key, ARGV[3])
+return time
 """)
 
 #: seconds a member has to be old, then members -> how many of them were dropped

@@ -41,16 +41,27 @@ class RedisSteps(Records):
 
     @operation
     async def load(self, key: str) -> Record | None:
-        """Return the record, None if there is none; 1 round trip, 3 or 5 by an old key."""
-        epoch = await self._known_epoch()
+        """Return the record, None if there is none; 1 round trip, 3 or 5 by an old key.
+
+        Each INDEX_INTERVAL one more for a session that has a user, whose index may have lost it.
+        """
+        at, epoch = key, await self._known_epoch()
         try:
             pairs = pairs_of(await self._ask(Call(("HGETALL", self._record_prefix + key))))
         except ResponseError as error:
             is_wrong_type(error)
             raise CorruptRecordError(self.name, "its key holds no hash") from error
         if lua.TO in pairs or lua.PENDING in pairs:
-            _, pairs = await self._read(key)
-        return self._record(pairs, epoch)
+            at, pairs = await self._read(key)
+        record = self._record(pairs, epoch)
+        if record is None or (user := record.values.get(USER)) is None or lua.TO in pairs:
+            return record
+        if self._is_due(user, pairs) and await self._has_ended(
+            at, pairs, user, record.values.get(HANDLE)
+        ):
+            await self._drop([at], epoch, 1, 0)
+            return None
+        return record
 
     @operation
     async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
@@ -64,7 +75,7 @@ class RedisSteps(Records):
             lua.CREATE,
             self._record_prefix + key,
             *(epoch, _ms(ttl), os.urandom(12)),
-            *_flat(sets),
+            *_owned(sets),
         )
         return bool(made)
 
@@ -123,7 +134,7 @@ class RedisSteps(Records):
     ) -> Pairs:
         epoch = await self._known_epoch()
         grace_ms = max(1, _ms(grace)) if grace > 0 else 0
-        changes = (_ms(ttl), grace_ms, *_flat(sets))
+        changes = (_ms(ttl), grace_ms, *_owned(sets))
         reply = await self._evaluate(lua.LEAVE, self._record_prefix + at, epoch, new, *changes)
         return pairs_of(reply[2]) if reply else {}
 
@@ -177,12 +188,17 @@ class RedisSteps(Records):
     async def revoke(
         self, user: str, except_key: str | None = None, handle: str | None = None
     ) -> int:
-        """Remove a user's records, whoever moves them meanwhile; 3 round trips and more then."""
+        """Remove a user's records, whoever moves them meanwhile; 4 round trips and more then.
+
+        One notes the end, for records that the index has lost.
+        """
         epoch = await self._known_epoch()
         spared = None
         if except_key is not None:
             spared = number_of(*(await self._read(except_key)))
-        found, _ = await self._look_up(self._index_key(user.encode()))
+        index = self._index_key(user.encode())
+        await self._note_end(index, handle, spared)
+        found, _ = await self._look_up(index)
         wanted = None if handle is None else handle.encode()
         keys = [
             one.at
@@ -238,6 +254,28 @@ class RedisSteps(Records):
                     break
         return dropped
 
+    @named("stats")
+    async def _evicting(self) -> set[str]:
+        """Return by which policies nodes drop keys when they are full; empty if none does.
+
+        A user who may not ask a server for that is told of none.
+        """
+        found: set[str] = set()
+        for node in self._primaries():
+            asked = ("EVAL", "return redis.call('INFO', 'memory')", 0)
+            try:
+                reply = await self._ask(Call(asked, node))
+            except ResponseError:
+                continue
+            if isinstance(reply, dict):  # a cluster's answer may have one for each node
+                (reply,) = reply.values()
+            lines = (line.partition(":") for line in reply.decode().splitlines())
+            info = {name: value for name, _, value in lines}
+            policy = info.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction" and info.get("maxmemory") != "0":
+                found.add(policy)
+        return found
+
     @named("scan")
     async def _scan_page(self, node: object, cursor: bytes) -> tuple[bytes, Sequence[str]]:
         """Return the next cursor, ``b"0"`` at the end, and the names of some records of a node."""
@@ -291,6 +329,14 @@ def _flat(sets: Mapping[str, bytes]) -> Iterable[Argument]:
     for name, value in sets.items():
         yield name.encode()
         yield value
+
+
+def _owned(sets: Mapping[str, bytes]) -> Iterable[Argument]:
+    """Return fields and values, and if there is a user the field that the script fills in."""
+    yield from _flat(sets)
+    if USER in sets:
+        yield lua.INDEXED
+        yield b""
 
 
 def _arguments(change: Change) -> list[Argument]:

@@ -5,7 +5,9 @@ reading replies faster: ctxlocal's extra ``[redis]`` brings both. Importing this
 redis, which takes about 140 ms; nothing else in ctxlocal does.
 
 Times are the server's. Redis removes expired records itself. A server that drops keys
-when it is full (``maxmemory-policy`` other than noeviction) drops sessions.
+when it is full (``maxmemory-policy`` other than noeviction) drops sessions, and by a policy for all
+keys (``allkeys-...``) users' indexes too, without which a user's sessions are found later:
+see :class:`RedisStore`.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class RedisStore(Blocking):
 
     Safe from many threads, greenlets and processes. A load is 1 round trip, a commit 1,
     a touch 1, a create 2 (3 with a user), a move 6, a list 2 (3 where the user's index needs
-    healing), a revoke 3 (more if somebody moves what it ends). By an old key it is 1 to 4 more,
+    healing), a revoke 4 (more if somebody moves what it ends). A load of a session that has a user
+    is 1 more once in 60 seconds, by which his index heals. By an old key it is 1 to 4 more,
     after any number of moves. Where the reply to a command is lost, the command is sent once more,
     and counts once.
 
@@ -61,6 +64,12 @@ class RedisStore(Blocking):
     A move takes several commands, as its keys lie on two nodes of a cluster, and is done in the
     instant of one of them; whoever meets a move that is not finished finishes it. On a
     cluster the nodes' clocks have to agree to some milliseconds, as NTP sees to.
+
+    A user's index is a key of its own, which a server may lose alone: where it evicts keys by a
+    policy for all, or in a failover, as it lies in another slot. Each session that is loaded
+    enters it again within 60 seconds, and ``list`` tells those that are there. ``revoke`` also
+    notes when the user's sessions were ended, for 400 days: one that the index lacked is ended
+    when it is loaded, in the process that revoked at once, in others within 60 seconds.
 
     ``revoke_everyone`` removes what it finds and raises an epoch, which ends whatever was
     hidden from it; a process takes notice within ``epoch_interval``, and writes the epoch back
@@ -122,6 +131,14 @@ class RedisStore(Blocking):
                 yield from at_once(operations._scan_records(names))
                 if cursor == b"0":
                     break
+
+    def eviction_policies(self) -> set[str]:
+        """Return by which policies a node drops keys when it is full, ``allkeys-lru`` for instance.
+
+        Empty where none drops any: the policy is noeviction, or the memory has no limit. Safe is
+        noeviction alone; ``volatile-...`` drops sessions, but no user's index.
+        """
+        return at_once(self._operations._evicting())
 
     def stats(self) -> Stats:
         """Count the live records; reads them all."""
