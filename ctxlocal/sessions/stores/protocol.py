@@ -160,7 +160,9 @@ class Store(Protocol):
         (or a revoked or expired one) is ``"revoked"``; another ``generation``, or an Expect
         that fails, is ``"conflict"``; then Clear, ``deletes``, ``sets``, Incr and Take. A commit
         renews ``touched`` and ``expires``. By an old key it is the same, in all of this. At
-        least the last 16 commit ids that were ``"committed"`` are remembered.
+        least the last 16 commit ids that were ``"committed"`` are remembered. A store that itself
+        repeats a commit whose answer was lost, or is given a client that does, remembers it for as
+        long as that may take, or refuses what it may have forgotten with StoreUnavailableError.
 
         :param generation: that of the record that the change was made to.
         :param ttl: seconds after which the record expires, if nothing renews it.

@@ -35,7 +35,7 @@ from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.sessions.stores.redis.calls import Call
 from ctxlocal.sessions.stores.redis.direct import packed
 from ctxlocal.sessions.stores.redis.records import INDEX_INTERVAL
-from ctxlocal.sessions.stores.redis.scripts import GRACES, INDEXED, META, TO
+from ctxlocal.sessions.stores.redis.scripts import GRACES, INDEXED, KEPT_SECONDS, META, TO
 from ctxlocal.testing import check_async_store, check_store
 from tests.sessions.stores.proxy import proxy_to
 from tests.sessions.stores.racing import (
@@ -336,6 +336,18 @@ class TestRaces:
         assert records(store) == all_kept(50)
 
 
+class Server(NamedTuple):
+    client: Any
+    store: RedisStore
+
+
+@pytest.fixture(params=["one server", "a cluster"])
+def server(request: pytest.FixtureRequest) -> Server:
+    fixture = "client" if request.param == "one server" else "cluster"
+    client = request.getfixturevalue(fixture)
+    return Server(client, RedisStore(client))
+
+
 class TestLostReplies:
     def test_a_commit_counts_once(self, client: redis.Redis, redis_port: int) -> None:
         with proxy_to(redis_port) as proxy:
@@ -361,6 +373,59 @@ class TestLostReplies:
             assert (answer, proxy.lost) == (Answer("committed", (1,)), 1)
             await tasks.close()
         assert records(store) == {"n": b"1"}
+
+    @pytest.mark.parametrize("others", [20, 40, 1000])
+    def test_a_commit_counts_once_after_any_number_of_others(
+        self, server: Server, others: int
+    ) -> None:
+        _, store = server
+        store.create(KEY, {"t": b"x"}, TTL)
+        ops: list[Op] = [Incr("n", 1), Take("t")]
+        first = store.commit(KEY, 0, Change("lost", ops=ops), TTL)
+        for number in range(others):
+            assert commit(store, f"other{number}", m=b"%d" % number).outcome == "committed"
+            if number % 7 == 0:
+                again = store.commit(KEY, 0, Change("lost", ops=ops), TTL)
+                assert again == first == Answer("committed", (1, b"x"))
+        for grace, key, new in ((60, KEY, OTHER), (0, OTHER, "2" * 64)):
+            assert store.move(key, new, {}, TTL, grace)  # which takes what is known along
+            assert store.commit(key if grace else new, 0, Change("lost", ops=ops), TTL) == first
+            assert store.commit(new, 0, Change("other0", {"m": b"0"}), TTL) == Answer("committed")
+        record = store.load("2" * 64)
+        assert record is not None
+        assert record.values == {"n": b"1", "m": b"%d" % (others - 1)}
+
+    def test_commits_that_are_put_by_expire(self, store: RedisStore, client: redis.Redis) -> None:
+        store.create(KEY, {}, TTL)
+        for number in range(100):
+            commit(store, f"c{number}")
+        kept = [client.ttl(name) for name in client.scan_iter("ctxlocal:done:*")]
+        assert 1 <= len(kept) <= 2  # turns
+        assert all(KEPT_SECONDS < seconds <= 2 * KEPT_SECONDS for seconds in kept)
+
+    def test_it_counts_once_though_others_come_before_its_repetition(
+        self, client: redis.Redis, redis_port: int
+    ) -> None:
+        store = RedisStore.from_url(f"redis://127.0.0.1:{redis_port}")
+        other = RedisStore(client)
+        store.create(KEY, {}, TTL)
+        operations: Any = store._operations
+        send = operations._send
+
+        async def lose(asked: Any) -> Any:
+            reply = await send(asked)
+            if "EVALSHA" in asked.arguments:
+                operations._send = send
+                for number in range(40):
+                    commit(other, f"other{number}", m=b"1")
+                raise redis.exceptions.ConnectionError
+            return reply
+
+        commit(store, "first")
+        operations._send = lose
+        assert store.commit(KEY, 0, Change("lost", ops=[Incr("n", 1)]), TTL).results == (1,)
+        assert records(store) == {"n": b"1", "m": b"1"}
+        store.close()
 
     def test_a_create_knows_its_own_record(self, client: redis.Redis, redis_port: int) -> None:
         with proxy_to(redis_port) as proxy:
@@ -424,18 +489,6 @@ class TestUserIndex:
         assert store.revoke("anna") == 1
         assert store.load("old") is None
         assert store.load("bert") is not None
-
-
-class Server(NamedTuple):
-    client: Any
-    store: RedisStore
-
-
-@pytest.fixture(params=["one server", "a cluster"])
-def server(request: pytest.FixtureRequest) -> Server:
-    fixture = "client" if request.param == "one server" else "cluster"
-    client = request.getfixturevalue(fixture)
-    return Server(client, RedisStore(client))
 
 
 def lose_index(client: Any) -> None:

@@ -682,6 +682,38 @@ class TestLostReplies:
         assert values(store) == {"n": b"1"}
         assert store.commit(KEY, 0, Change("lost", ops=self.OPS), TTL, store.load(KEY)) == answer
 
+    @pytest.mark.parametrize("has_base", [True, False])
+    @pytest.mark.parametrize(("others", "is_known"), [(15, True), (16, False), (40, False)])
+    def test_a_commit_never_counts_twice_whatever_came_before_its_repetition(
+        self,
+        store: SQLStore,
+        engine: sqlalchemy.Engine,
+        has_base: bool,
+        others: int,
+        is_known: bool,
+    ) -> None:
+        other = SQLStore(engine)
+        store.create(KEY, {"t": b"x"}, TTL)
+        base = store.load(KEY) if has_base else None
+        operations: Any = store._operations
+        perform = operations._perform
+
+        async def lose(job: Any) -> Any:
+            await perform(job)
+            operations._perform = perform
+            for number in range(others):
+                assert commit(other, f"other{number}", m=b"1").outcome == "committed"
+            raise DBAPIError("COMMIT", {}, Cause("gone"), connection_invalidated=True)
+
+        operations._perform = lose
+        if is_known:
+            answer = store.commit(KEY, 0, Change("lost", ops=self.OPS), TTL, base)
+            assert answer == Answer("committed", (1, b"x"))
+        else:
+            with pytest.raises(StoreUnavailableError):
+                store.commit(KEY, 0, Change("lost", ops=self.OPS), TTL, base)
+        assert values(store) == {"n": b"1", "m": b"1"}
+
     def test_a_clear_counts_once(self, proxied: tuple[SQLStore, Proxy]) -> None:
         store, proxy = proxied
         store.create(KEY, ANNA, TTL)

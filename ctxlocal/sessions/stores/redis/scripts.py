@@ -5,7 +5,8 @@ with the byte 255, which UTF-8 never holds, so the two cannot meet:
 
 ==========  ==========================================================================
 ``\255m``   meta: generation, birth (microseconds), touched, expires (milliseconds)
-``\255c``   the last 16 to 32 commits: 12 bytes of the id's digest, length, ``:``, answer
+``\255c``   the last 16 to 32 commits: 12 bytes of the id's digest, length, ``:``, answer; and
+            at the end, like one, the turn in which older ones were put by
 ``\255n``   the session's number, 12 random bytes that stay with it through every move; a
             create that is repeated knows its own record by it
 ``\255i``   since when it is its user's, and when his index was last seen to have it
@@ -47,6 +48,11 @@ sums in a scratch field, and only then writes. HSET comes before what a full ser
 let pass, so that it refuses the whole (https://redis.io/docs/latest/develop/programmability).
 Without operations it has nothing to work out: five calls, some 9 us of the server.
 
+A commit whose reply got lost comes again after what the store, or its client, takes for that,
+however many others came in between. So those that the record no longer holds are *put by* for
+KEPT_SECONDS at least, in a hash for each turn of so long, which expires: ``done:{its key}:turn``,
+in the record's slot. LEAVE takes them along within the record.
+
 A hash whose meta is not like that is no record: COMMIT and TOUCH pass it by, DELETE takes it.
 """
 
@@ -56,6 +62,10 @@ from hashlib import sha1
 
 META, MEMORY, NUMBER, INDEXED = b"\xffm", b"\xffc", b"\xffn", b"\xffi"
 GRACES, TO, PENDING = b"\xffg", b"\xfft", b"\xffp"
+
+#: For which any commit is known again. redis-py's 10 retries, with a pause of up to 1 second and
+#: timeouts of 5 to connect and 5 to read, end after 120, and the store asks twice
+KEPT_SECONDS = 300
 
 
 class Script:
@@ -121,6 +131,21 @@ local function each(command, first, last)
   end
 end
 
+-- commits that are put by: the turn in which that is, where, and what says so in the record
+local PUT_BY, KEPT = '\255put by here', KEPT_SECONDS
+local function turn() return math.floor(now() / 1000000 / KEPT) end
+local function place(turn)
+  return string.match(key, '^(.*)session:') .. 'done:{' .. key .. '}:' .. digits(turn)
+end
+
+-- the turns in which commits may still be put by
+local function turns(memory)
+  local last = string.sub(memory, -25, -14) == PUT_BY and tonumber(string.sub(memory, -10))
+  if not last then return {} end
+  local current = turn()
+  return last >= current - 1 and {current, current - 1} or {}
+end
+
 -- fills in the time of a record that has just become a user's
 local function enlist()
   if redis.call('HGET', key, INDEXED) == '' then
@@ -138,7 +163,7 @@ local function renew(generation, born, ttl, ...)
     generation .. ' ' .. born .. ' ' .. digits(time) .. ' ' .. expires, ...)
   return expires
 end
-"""
+""".replace("KEPT_SECONDS", str(KEPT_SECONDS))
 
 #: epoch, ttl in ms, number, then fields and values -> 1, or 0 if there is another
 CREATE = Script(r"""
@@ -177,20 +202,34 @@ local generation, born, memory = live(ARGV[1], ARGV[2])
 if not generation then return elsewhere(ARGV[2]) or 'R' end
 
 local id = ARGV[5]
+for _, each in ipairs(turns(memory)) do
+  local before = redis.call('HGET', place(each), id)
+  if before then return before end
+end
 if #memory > 480 or string.find(memory, id, 1, true) then
-  local position, count, keep = 1, 0, #memory
+  local position, count, keep, older = 1, 0, #memory, {}
   while position <= #memory do
     local length, start = string.match(memory, '^(%d+):()', position + 12)
     if not length then return 'R' end
     local stop = start + length - 1
-    if string.sub(memory, position, position + 11) == id then
-      return string.sub(memory, start, stop)
-    end
+    local this = string.sub(memory, position, position + 11)
+    local before = string.sub(memory, start, stop)
+    if this == id then return before end
     count = count + 1
     if count == 15 then keep = stop end
+    if count > 15 and this ~= PUT_BY then
+      older[#older + 1], older[#older + 2] = this, before
+    end
     position = stop + 1
   end
-  memory = string.sub(memory, 1, keep)
+  if #older > 0 then
+    local current = turn()
+    for i = 1, #older, 1000 do
+      redis.call('HSET', place(current), unpack(older, i, math.min(i + 999, #older)))
+    end
+    redis.call('EXPIRE', place(current), 2 * KEPT)
+    memory = string.sub(memory, 1, keep) .. PUT_BY .. '10:' .. string.format('%010.0f', current)
+  end
 end
 
 if ARGV[3] ~= generation then return 'X' end
@@ -281,6 +320,16 @@ if to ~= ARGV[2] then
   local generation, born = live(ARGV[1], '0')
   if not generation then return nil end
   local moved, till, graces = now(), 0, 0
+  local memory = redis.call('HGET', key, MEMORY) or ''
+  local last = turns(memory)
+  if #last > 0 then
+    local all = {memory}
+    for _, each in ipairs(last) do
+      local older = redis.call('HGETALL', place(each))
+      for i = 1, #older, 2 do all[#all + 1] = older[i] .. #older[i + 1] .. ':' .. older[i + 1] end
+    end
+    redis.call('HSET', key, MEMORY, table.concat(all))
+  end
   if ARGV[4] == '0' then
     generation = digits(generation + 1)
   else

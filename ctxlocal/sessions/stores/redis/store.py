@@ -54,7 +54,7 @@ class RedisStore(Blocking):
     healing), a revoke 4 (more if somebody moves what it ends). A load of a session that has a user
     is 1 more once in 60 seconds, by which his index heals. By an old key it is 1 to 4 more,
     after any number of moves. Where the reply to a command is lost, the command is sent once more,
-    and counts once.
+    and counts once: a commit is known again for 300 seconds, whatever came in between.
 
     A server that refuses a command because it was demoted, is loading, or sees no master or no
     cluster (READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, NOREPLICAS) is asked again, on
@@ -77,7 +77,9 @@ class RedisStore(Blocking):
     worth running once a day.
 
     :param client: a ``redis.Redis`` or ``redis.RedisCluster``, with any settings; it stays
-        the caller's. Give it timeouts: without, a silent server holds the request.
+        the caller's. Give it timeouts: without, a silent server holds the request, and the client
+        may repeat a commit later than in 300 seconds (redis-py's default of 10 retries does not,
+        with timeouts of 5 seconds).
     :param prefix: what the names of all keys begin with; ASCII, ``"ctxlocal:"``.
     :param epoch_interval: seconds between reads of the epoch, each one more round trip of
         the load or commit that makes it; 10.

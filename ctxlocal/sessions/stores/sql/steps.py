@@ -319,9 +319,10 @@ class SQLSteps(Operations):
     ) -> Answer:
         """Merge a change into a record: one UPDATE if ``base`` is still what is there."""
         seen = None if base is None else base.version
+        tried: list[int] = []  # the row's versions when this was tried, perhaps with success
         if self._is_ready and isinstance(seen, Row) and seen.key == key:
             answer, values = self._merge(seen, generation, change, ttl)
-            if values is not None and await self._replaced(seen, values):
+            if values is not None and await self._replaced(seen, values, tried):
                 return answer
 
         def work(connection: Connection) -> Answer:
@@ -330,12 +331,19 @@ class SQLSteps(Operations):
                 return Answer("revoked")
             answer, values = self._merge(row, generation, change, ttl)
             if values is not None:
+                self._refuse_forgotten(row, tried)
+                tried.append(row.version)
                 connection.execute(self._update, {"of": row.id, **values})
             return answer
 
         return await self._do(work, READ_COMMITTED)
 
-    async def _replaced(self, seen: Row, values: dict[str, Any]) -> bool:
+    def _refuse_forgotten(self, row: Row, tried: Sequence[int]) -> None:
+        """Refuse to repeat a commit that may have been done, and been forgotten since."""
+        if tried and row.version - tried[0] > KEPT_COMMITS:
+            raise StoreUnavailableError(self.name, "commit")
+
+    async def _replaced(self, seen: Row, values: dict[str, Any], tried: list[int]) -> bool:
         parameters = {"of": seen.id, "seen": seen.version, "now": self._clock(), **values}
         try:
             count: int = await self._attempt(
@@ -344,7 +352,8 @@ class SQLSteps(Operations):
         except DBAPIError as error:
             if not (error.connection_invalidated or _has_lost(error)):
                 raise
-            return False  # it may have been done: the merge finds the commit's id then
+            tried.append(seen.version)  # it may have been done: the merge finds the id then
+            return False
         return count == 1
 
     def _merge(

@@ -47,7 +47,9 @@ class SQLStore(Blocking):
     for nothing. A load is one SELECT, a commit one UPDATE if nobody else changed the
     record since ``base`` was loaded, else one locked merge; transactions that lose
     against others (SQLSTATE 40001, 40P01) are repeated up to 10 times. A commit whose
-    answer was lost with its connection is repeated once and counts once. Where the server
+    answer was lost with its connection is repeated once and counts once: if more than 15 others
+    of that session came in between, so that it is not known any more, it is not repeated but
+    raises StoreUnavailableError, and may have been done. Where the server
     takes no writes, as one that was demoted (SQLSTATE 25006; 1290, 1792 and 1836 on MySQL and
     MariaDB), what is idle in the engine's pool is closed, and the transaction repeated on new
     connections, for some 2 seconds: so the store follows an address to the new primary.
