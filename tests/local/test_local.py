@@ -535,7 +535,7 @@ def test_objects_own_setattr_does_not_reach_a_value(impl: ModuleType, ident: Any
 def test_objects_own_setattr_reaches_a_data_descriptor_that_came_later(ident: Any) -> None:
     """In the pure twin; a native Local refuses it."""
 
-    class Conn(IMPLEMENTATIONS["pure"].Local):  # type: ignore[name-defined,misc]
+    class Conn(IMPLEMENTATIONS["pure"].Local):  # type: ignore[misc]
         pass
 
     class Described:
