@@ -40,5 +40,15 @@ def hidden_twin() -> str:
     return HIDDEN if not _is_built(package) and any(map(_is_built, others)) else ""
 
 
+def other_builds() -> tuple[str, ...]:
+    """Return the files with a native twin that is another Python's, where this one found none."""
+    if "not built" not in REASON:
+        return ()
+    folder = Path(ctxlocal.__file__).parent / "local"
+    loadable = {f"_native{suffix}" for suffix in EXTENSION_SUFFIXES}
+    files = (path.name for path in folder.glob("_native.*") if path.suffix in (".so", ".pyd"))
+    return tuple(sorted(name for name in files if name not in loadable))
+
+
 def _is_built(package: Path) -> bool:
     return any((package / "local" / f"_native{suffix}").exists() for suffix in EXTENSION_SUFFIXES)

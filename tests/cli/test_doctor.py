@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -11,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from ctxlocal.cli.doctor import diagnose
+from ctxlocal.cli.doctor import Diagnosis, diagnose
 from ctxlocal.cli.doctor.advice import advise
 from ctxlocal.cli.doctor.facts import Default, Facts, Patch
+from ctxlocal.cli.doctor.view import show
 from ctxlocal.lab.servers.kinds import KINDS
 
 ALL = {"ctxlocal": "1", "greenlet": "3", "gevent": "26", "eventlet": "0.41", "trio": "0.35"}
 HEALTHY = Facts(
     python="3.11.7",
     free_threaded=False,
+    gil=True,
     thread_inherit_context=None,
     twin="pure",
     twin_reason="",
@@ -153,6 +157,22 @@ class TestAdvice:
         lacking = under("greenlet", greenlet_contexts=False, context_proxies=("shop.request",))
         assert errors(lacking, "gevent")[0].endswith('pip install "greenlet>=3.1"')
         assert not errors(lacking, "threads")
+
+
+class TestShown:
+    @pytest.mark.parametrize(
+        ("free_threaded", "gil", "wanted"),
+        [
+            (False, True, "3.11.7"),
+            (True, False, "3.11.7, free-threaded"),
+            (True, True, "3.11.7, free-threaded, the GIL switched on"),
+        ],
+    )
+    def test_whether_there_is_a_gil(self, free_threaded: bool, gil: bool, wanted: str) -> None:
+        facts = replace(HEALTHY, free_threaded=free_threaded, gil=gil)
+        printed = io.StringIO()
+        show(Diagnosis(facts, ()), Console(file=printed, width=100))
+        assert printed.getvalue().splitlines()[0].removeprefix("python").strip() == wanted
 
 
 class TestDiagnose:

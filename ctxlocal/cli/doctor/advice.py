@@ -233,6 +233,12 @@ def _notes(facts: Facts) -> Iterator[Finding]:
             f"{facts.twin_reason}. Install a C compiler and Python's headers, then install "
             "ctxlocal anew; with CTXLOCAL_REQUIRE_NATIVE=1 a build that fails is an error.",
         )
+    if facts.other_builds:
+        yield Finding(
+            "note",
+            f"The native twin here is that of another Python: {', '.join(facts.other_builds)}. "
+            "Install ctxlocal anew with this Python's pip.",
+        )
     if facts.environment_ident and default.source == "set_default":
         yield Finding(
             "note", f"CTXLOCAL_IDENT={facts.environment_ident} is overruled by set_default()."

@@ -14,7 +14,7 @@ import ctxlocal
 from ctxlocal import ident
 from ctxlocal.errors import CtxLocalError
 from ctxlocal.ident.named import kind_of
-from ctxlocal.lab.versions import hidden_twin, installed_versions
+from ctxlocal.lab.versions import hidden_twin, installed_versions, other_builds
 from ctxlocal.local import REASON
 
 from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions
@@ -57,6 +57,7 @@ class Facts:
 
     python: str
     free_threaded: bool
+    gil: bool  #: off on a free-threaded Python, unless an extension or PYTHON_GIL switched it on
     thread_inherit_context: bool | None
     twin: str
     twin_reason: str
@@ -73,6 +74,7 @@ class Facts:
     scoped_sessions: tuple[ScopedSession, ...] = ()
     environment_ident: str | None = None
     hidden_twin: str = ""  #: says that an installed ctxlocal with the native twin is not what runs
+    other_builds: tuple[str, ...] = ()  #: the native twins of other Pythons, where this has none
 
     def is_patched_by(self, library: str) -> bool:
         """Whether ``library`` has patched anything."""
@@ -88,6 +90,7 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
     return Facts(
         python=platform.python_version(),
         free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         thread_inherit_context=None if inherit is None else bool(inherit),
         twin=ctxlocal.IMPLEMENTATION,
         twin_reason=REASON,
@@ -104,6 +107,7 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
         scoped_sessions=scoped_sessions(),
         environment_ident=os.environ.get("CTXLOCAL_IDENT"),
         hidden_twin=hidden_twin(),
+        other_builds=other_builds(),
     )
 
 

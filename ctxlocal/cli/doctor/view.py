@@ -37,7 +37,7 @@ def _grid(rows: Iterator[tuple[str | Text, Text]]) -> Table:
 
 
 def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
-    yield "python", facts.python + (", free-threaded" if facts.free_threaded else "")
+    yield "python", facts.python + _threading(facts)
     yield "versions", ", ".join(f"{name} {number}" for name, number in facts.versions.items())
     yield "implementation", f"{facts.twin} ({facts.twin_reason})"
     yield "default strategy", f"{facts.default.name or 'none'} ({facts.default.source})"
@@ -53,6 +53,12 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "threads inherit", inherit
     running = ", ".join(f"{name} ({what})" for name, what in facts.running.items())
     yield "running here", running or "no loop and no hub"
+
+
+def _threading(facts: Facts) -> str:
+    if not facts.free_threaded:
+        return ""
+    return ", free-threaded" + (", the GIL switched on" if facts.gil else "")
 
 
 def _holding(holding: Holding) -> tuple[str, str]:

@@ -254,8 +254,16 @@ static PyModuleDef native_module = {
     .m_free = native_free,
 };
 
+/* Only the file's name tells builds apart; renamed, it would misread another Python's objects. */
 PyMODINIT_FUNC
 PyInit__native(void)
 {
+    static const char built_for[] =
+        Py_STRINGIFY(PY_MAJOR_VERSION) "." Py_STRINGIFY(PY_MINOR_VERSION) ".";
+    const char *found = Py_GetVersion();
+    if (strncmp(found, built_for, strlen(built_for)) != 0) {
+        PyErr_Format(PyExc_ImportError, "it is of Python %sx, and this is %s", built_for, found);
+        return NULL;
+    }
     return PyModuleDef_Init(&native_module);
 }
