@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+from _functools import partial  # without what else functools imports
 from contextvars import Context, ContextVar
 
 from ..ident import travel
@@ -159,15 +160,14 @@ class VarStorage:
 class ThreadStorage:
     """A value in the state of each OS thread that has one."""
 
-    __slots__ = ("_raw", "ident")
+    __slots__ = ("_raw", "get", "ident")
     is_copy_on_write = False
 
     def __init__(self, ident: Ident) -> None:
         self.ident = ident
         self._raw = _Raw()
-
-    def get(self) -> Any:
-        return self._raw.value
+        # Not a method: each object on the way is one whose references all threads count.
+        self.get: Callable[[], Any] = partial(getattr, self._raw, "value")
 
     def set(self, value: Any) -> None:
         self._raw.value = value
