@@ -20,6 +20,7 @@ from ctxlocal.ident.named import NAMED
 from ctxlocal.local import Latch
 from ctxlocal.web import inherit
 
+from .support.free_threaded import FILES, FREE_THREADED, is_left_out
 from .support.patience import PATIENCE_S
 from .support.twins import IMPLEMENTATIONS
 
@@ -28,6 +29,15 @@ pytest_plugins = ["tests.support.services"]
 _WANT = re.compile("could not import|is not installed")  # as importorskip says it, and as we do
 
 STRATEGIES = (*NAMED, "callable")
+collect_ignore = FILES if FREE_THREADED else ()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out by name what cannot run on a free-threaded Python."""
+    if not FREE_THREADED:
+        return
+    config.hook.pytest_deselected(items=[item for item in items if is_left_out(item.name)])
+    items[:] = [item for item in items if not is_left_out(item.name)]
 
 
 @pytest.hookimpl(wrapper=True)

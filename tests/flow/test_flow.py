@@ -17,7 +17,6 @@ from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any
 
-import greenlet
 import pytest
 
 from ctxlocal import errors
@@ -38,6 +37,8 @@ def in_thread(function: Callable[[], Any]) -> Any:
 
 
 def in_greenlet(function: Callable[[], Any]) -> Any:
+    import greenlet
+
     return greenlet.greenlet(function).switch()
 
 
@@ -1093,6 +1094,8 @@ def test_many_threads_race_for_a_frame_and_its_close(impl: ModuleType) -> None:
 def test_a_second_greenlet_on_a_thread_is_refused_under_the_thread_strategy(
     impl: ModuleType, carry: str
 ) -> None:
+    import greenlet
+
     gc.collect()
     impl.ident.set_default("thread" if carry == "following" else "context")
     local = impl.Local() if carry == "following" else impl.Local(ident="thread", carry=True)
@@ -1125,6 +1128,8 @@ def test_a_second_greenlet_on_a_thread_is_refused_under_the_thread_strategy(
 
 
 def test_a_close_that_was_refused_is_done_by_the_next(impl: ModuleType) -> None:
+    import greenlet
+
     impl.ident.set_default("thread")
     local = impl.Local()
     local.value = "outside"  # so that there is something to exchange
@@ -1147,6 +1152,8 @@ def test_a_close_that_was_refused_is_done_by_the_next(impl: ModuleType) -> None:
 def test_greenlets_may_be_inside_frames_at_once_under_the_others(
     impl: ModuleType,
 ) -> None:
+    import greenlet
+
     for name in ("context", "greenlet", "gevent"):
         gc.collect()
         impl.ident.set_default(name, discard=True)
@@ -1168,6 +1175,8 @@ def test_greenlets_may_be_inside_frames_at_once_under_the_others(
 
 
 def test_a_greenlet_abandoned_inside_a_frame_frees_its_thread(impl: ModuleType) -> None:
+    import greenlet
+
     impl.ident.set_default("thread")
     local = impl.Local()
     local.value = "outside"

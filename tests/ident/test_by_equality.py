@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
-import greenlet
 import pytest
 
 from ctxlocal import flow
@@ -200,6 +199,8 @@ def test_a_second_thread_of_an_owner_is_refused_a_frame(impl: ModuleType) -> Non
 
 @pytest.mark.parametrize("owner", ["known by equality", Mock()])
 def test_a_second_greenlet_of_an_owner_is_refused_a_frame(impl: ModuleType, owner: Any) -> None:
+    import greenlet
+
     impl.ident.set_default(lambda: owner)
     local = impl.Local()
     local.value = "own"
@@ -255,6 +256,8 @@ def test_the_first_value_inside_a_frame_is_the_frames(impl: ModuleType) -> None:
 
 
 def test_a_greenlet_may_work_for_the_frame_of_its_parent(impl: ModuleType) -> None:
+    import greenlet
+
     impl.ident.set_default(who)
     local = impl.Local()
     seen: list[str] = []
@@ -275,6 +278,8 @@ def test_a_greenlet_may_work_for_the_frame_of_its_parent(impl: ModuleType) -> No
 def test_a_greenlet_that_outlasts_the_frame_of_its_parent_leaves_nothing_of_it(
     impl: ModuleType, owner: Any
 ) -> None:
+    import greenlet
+
     impl.ident.set_default(lambda: owner)
     local = impl.Local()
     local.value = "own"
@@ -300,6 +305,8 @@ def test_a_greenlet_that_outlasts_the_frame_of_its_parent_leaves_nothing_of_it(
 def test_frames_of_greenlets_within_greenlets_may_end_in_any_order(
     impl: ModuleType, owner: Any
 ) -> None:
+    import greenlet
+
     impl.ident.set_default(lambda: owner)
     local = impl.Local()
     local.value = "own"

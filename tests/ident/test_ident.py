@@ -21,7 +21,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import greenlet
 import pytest
 
 from ctxlocal import errors, ident
@@ -52,6 +51,8 @@ def in_thread(function: Callable[[], Any]) -> Any:
 
 
 def in_greenlet(function: Callable[[], Any]) -> Any:
+    import greenlet
+
     return greenlet.greenlet(function).switch()
 
 
@@ -220,7 +221,6 @@ def test_two_locals_with_one_callable_have_the_same_owners(impl: ModuleType) -> 
     [
         (threading.get_ident, "thread"),
         (threading.get_native_id, "thread"),
-        (greenlet.getcurrent, "greenlet"),
         (asyncio.current_task, "task"),
     ],
 )
@@ -228,6 +228,12 @@ def test_well_known_callables_mean_the_built_in_strategies(
     impl: ModuleType, function: Callable[[], Any], name: str
 ) -> None:
     assert impl.ident.resolve(function) is impl.ident.resolve(name)
+
+
+def test_greenlets_getcurrent_means_the_greenlet_strategy(impl: ModuleType) -> None:
+    import greenlet
+
+    assert impl.ident.resolve(greenlet.getcurrent) is impl.ident.resolve("greenlet")
 
 
 @pytest.mark.parametrize(
@@ -510,6 +516,8 @@ def test_values_in_another_living_thread_count(impl: ModuleType, old: str) -> No
 
 
 def test_values_in_another_living_greenlet_count(impl: ModuleType) -> None:
+    import greenlet
+
     impl.ident.set_default("greenlet")
     stack = impl.LocalStack(name="contexts")
     main = greenlet.getcurrent()

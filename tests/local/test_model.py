@@ -1,7 +1,8 @@
 """Context semantics against a plain-dict model.
 
 A state machine of hypothesis drives several Locals and LocalStacks from two threads and
-two greenlets, each of which enters and leaves Contexts, snapshots and frames at will.
+two greenlets (four threads on a free-threaded Python), each of which enters and leaves Contexts,
+snapshots and frames at will.
 ``Scene`` is the model of one Context: a dict per kind of variable. After every step all
 that can be read anywhere is compared with it.
 
@@ -21,7 +22,6 @@ from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
-import greenlet
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -34,6 +34,8 @@ from hypothesis.stateful import (
 )
 
 from ctxlocal.local.pure import attribute, cell
+
+from ..support.free_threaded import FREE_THREADED
 
 EXAMPLES = int(os.environ.get("CTXLOCAL_MODEL_EXAMPLES", "100"))
 STEPS = int(os.environ.get("CTXLOCAL_MODEL_STEPS", "50"))
@@ -174,6 +176,8 @@ class ThreadActor(Actor):
 
 class GreenletActor(Actor):
     def begin(self, function: Callable[[], None]) -> None:
+        import greenlet
+
         self.greenlet = greenlet.greenlet(function)
         self.answer: tuple[Any, Exception | None] = (None, None)
         self.greenlet.switch()
@@ -198,6 +202,9 @@ class GreenletActor(Actor):
         super().close()
         self.greenlet.switch(("leave", lambda: None))
         assert self.greenlet.dead
+
+
+ACTORS = (ThreadActor, ThreadActor, *[ThreadActor if FREE_THREADED else GreenletActor] * 2)
 
 
 # What is tested
@@ -250,12 +257,7 @@ class ContextModel(RuleBasedStateMachine):
         self.locals: list[Named] = self.family.locals()
         self.stacks: list[Named] = self.family.stacks()
         self.fresh = itertools.count(1)
-        self.actors: list[Actor] = [
-            ThreadActor(),
-            ThreadActor(),
-            GreenletActor(),
-            GreenletActor(),
-        ]
+        self.actors: list[Actor] = [kind() for kind in ACTORS]
         for actor in self.actors:
             actor.start()
         self.scenes = [actor.scene for actor in self.actors]

@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-import greenlet
 import pytest
 
 from ctxlocal import errors
@@ -75,6 +74,8 @@ def test_02_an_executor_carries_the_context(impl: ModuleType, strategy: str) -> 
 @pytest.mark.parametrize("strategy", ["context", "thread", "greenlet"])
 def test_03_a_greenlet_can_be_given_the_context(impl: ModuleType, strategy: str) -> None:
     """3. Greenlets start with an empty context (greenlet#172, #196, sqlalchemy#5615)."""
+    import greenlet
+
     impl.ident.set_default(strategy)
     local, foreign = impl.Local(), ContextVar[str]("foreign")
     local.request = "mine"
@@ -175,6 +176,8 @@ def test_08_a_child_task_never_changes_its_parents_values(impl: ModuleType) -> N
 
 def test_09_the_application_chooses_the_identity_of_a_library(impl: ModuleType) -> None:
     """9. A library chose the identity and hurt its users (superset#42803, grpc#40123)."""
+    import greenlet
+
     library = impl.Local()  # made when the library was imported
     assert not hasattr(library, "value")
     impl.ident.set_default("thread")
@@ -193,6 +196,8 @@ def test_10_an_ended_owner_leaves_nothing(impl: ModuleType) -> None:
 
     tests/local/test_memory.py does it 100,000 times for every kind of owner.
     """
+    import greenlet
+
     locals_ = [impl.Local(ident=name) for name in ("context", "thread", "greenlet")]
 
     def body() -> None:
