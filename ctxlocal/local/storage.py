@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from _functools import partial  # without what else functools imports
+from _functools import partial  # type: ignore[import-not-found]  # without what else it imports
 from contextvars import Context, ContextVar
 
 from ..ident import travel

@@ -253,7 +253,7 @@ def test_a_changed_default_shows_no_thread_the_value_of_another(impl: ModuleType
 
 
 def test_a_subclass_is_initialised_once_in_each_thread(impl: ModuleType, strategy: Any) -> None:
-    class Counted(impl.Local, ident=strategy):  # type: ignore[name-defined,misc]
+    class Counted(impl.Local, ident=strategy):  # type: ignore[name-defined,misc,call-arg]
         def __init__(self, start: int) -> None:
             begun.append(threading.get_ident())
             self.count = start
