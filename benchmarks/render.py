@@ -16,11 +16,12 @@ from pathlib import Path
 
 from ctxlocal.lab.figures import MISSING, number
 
-from . import concurrency, soaked
+from . import concurrency, scaled, soaked
 from .concurrency import read_crowds
 from .goals import GOALS, Goal, figure
 from .scale import tables as scale
 from .scale.tables import read_growth
+from .scaled import read_scaling
 from .sessions import tables as sessions
 from .sessions.figures import read_figures
 from .soaked import read_soaks
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 FILES = (
     "README.md",
     "docs/benchmarks.md",
+    "docs/free-threaded.md",
     "docs/sessions-benchmarks.md",
     "docs/scale.md",
     "docs/servers.md",
@@ -188,12 +190,14 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_sessions = read_figures(results / "sessions")
     of_crowds = read_crowds(results / "concurrency")
     of_scale = read_growth(results / "scale")
+    of_threads = read_scaling(results / "scaling")
     of_soaks = read_soaks(results / "soak")
     return {
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
         **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
         **{name: partial(block, of_crowds) for name, block in concurrency.BLOCKS.items()},
         **{name: partial(block, of_scale) for name, block in scale.BLOCKS.items()},
+        **{name: partial(block, of_threads) for name, block in scaled.BLOCKS.items()},
         **{name: partial(block, of_soaks) for name, block in soaked.BLOCKS.items()},
     }
 
