@@ -848,6 +848,11 @@ FORK_IN_MAIN = "chosen.owner = Owner(); put(mine); fork()"
 FORK_IN_GREENLET = "greenlet.greenlet(lambda: (put(mine), fork())).switch()"
 
 
+# A forked child keeps the frames of the threads that it has not, and since 3.14 a thread's first
+# frame refers to the Context that it runs in. Nothing in the child finds the values there.
+FRAMES_KEEP = {"context"} if sys.version_info >= (3, 14) else set()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize(
     ("strategy", "start", "theirs"),
@@ -864,7 +869,8 @@ def test_a_forked_child_keeps_the_values_of_the_forking_thread_only(
     strategy: str, start: str, theirs: int, run_python: Callable[..., str]
 ) -> None:
     printed = run_python(FORK.format(strategy=strategy, start=start))
-    assert printed == f"{theirs} 0"
+    left = theirs if strategy in FRAMES_KEEP else 0
+    assert printed == f"{theirs} {left}"
 
 
 # The interpreter's end
