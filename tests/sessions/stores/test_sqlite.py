@@ -241,7 +241,7 @@ def test_a_full_disk_makes_it_unavailable_and_harms_nothing(
 
 
 READ_ONLY = """
-import os, urllib.parse  # which pathlib may load late, from where the other user may not read
+import os
 from ctxlocal.sessions.errors import StoreUnavailableError
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
 if os.getuid() == 0:
@@ -267,6 +267,14 @@ def test_a_read_only_file_makes_it_unavailable(run_python: Callable[..., str]) -
     finally:
         directory.chmod(0o755)
         shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("name", ["a b", "?mode=ro", "#", "%41", "C:", "ü", "\udcff"], ids=ascii)
+def test_a_file_has_the_name_that_it_was_given(tmp_path: Path, name: str) -> None:
+    store = SQLiteStore(tmp_path / name)
+    store.create(KEY, {}, 100)
+    store.close()
+    assert {each.partition("-")[0] for each in os.listdir(tmp_path)} == {name}
 
 
 def test_what_is_no_database_makes_it_unavailable(path: Path, store: SQLiteStore) -> None:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from ...errors import SessionConfigError
 
@@ -231,7 +232,7 @@ class Connections:
 
     def _connect(self, mode: str) -> Connection:
         connection = sqlite3.connect(
-            f"{Path(self._path).as_uri()}?mode={mode}",
+            f"{_uri(self._path)}?mode={mode}",
             uri=True,
             timeout=self._timeout,
             isolation_level=None,
@@ -262,6 +263,12 @@ class Connections:
             if not _is_ours(connection, self._path):  # another process was first
                 for statement in _TABLES:
                     connection.execute(statement)
+
+
+def _uri(path: str) -> str:
+    # Not Path.as_uri, which from Python 3.14 on loads urllib.request, an HTTP client, at the first
+    # use: where a server that has given up its rights may not read.
+    return "file:///" + quote(os.fsencode(Path(path).as_posix().removeprefix("/")))
 
 
 def _log(path: str) -> str:
