@@ -7,6 +7,7 @@ find a native twin that leaves out one of its checks.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -67,11 +68,26 @@ def test_what_is_held_does_not_change_in_a_compiled_loop() -> None:
 
 
 def run(*arguments: str, jit: str) -> None:
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, "PYTHON_JIT": jit},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    for _ in range(TRIES):
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", *arguments],
+            env={**os.environ, "PYTHON_JIT": jit},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        if not (jit == "1" and is_crash_of_cpython(done)):
+            break
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Where threads share code, the JIT of 3.15 may crash while it records (CPython's gh-157740), with
+# nothing of ours in the process too. A fault of ours would be there again, or on the C stack.
+TRIES = 5
+
+
+def is_crash_of_cpython(done: subprocess.CompletedProcess[str]) -> bool:
+    if done.returncode != -signal.SIGSEGV:
+        return False
+    _, _, stack = done.stderr.partition("Current thread's C stack trace")
+    return "_native" not in stack.partition("Extension modules")[0]
