@@ -18,6 +18,8 @@ four alone, and stays below 2 ms.
 
 from __future__ import annotations
 
+import sys
+
 from .local import IMPLEMENTATION as IMPLEMENTATION
 from .local import Local as Local
 from .local import LocalProxy as LocalProxy
@@ -67,3 +69,10 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if getattr(sys, "get_lazy_imports", str)() == "all":
+    from . import flow  # which imports all that the native twin loads late
+    from ._whole import load_whole
+
+    load_whole(__name__)

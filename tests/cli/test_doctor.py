@@ -274,6 +274,16 @@ class TestContextProxies:
         )
         assert names == []
 
+    @pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports are of 3.15")
+    def test_a_lazy_import_stays_unloaded(self, tmp_path: Path) -> None:
+        (tmp_path / "its_lazy.py").write_text("raise AssertionError('loaded')")
+        names = self.named_after(
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+            "lazy import its_lazy\n"
+            "lazy from its_lazy import local"
+        )
+        assert names == []
+
     def test_flask_keeps_to_the_context_under_gevent(self) -> None:
         """What the doctor says of them."""
         code = (

@@ -17,7 +17,10 @@ PACKAGE = Path(ctxlocal.__file__).parent
 # What is at the root for every folder to use. It imports nothing of ctxlocal.
 ROOT = {
     f"ctxlocal.{name}"
-    for name in ("_async_library", "_at_once", "_empty_context", "_generic", "_lazy", "_run_all")
+    for name in (
+        *("_async_library", "_at_once", "_empty_context", "_generic", "_lazy", "_run_all"),
+        "_whole",
+    )
 }
 # The root itself, and what starts the command line, stand above all folders.
 ABOVE = {"ctxlocal", "ctxlocal.__main__"}
