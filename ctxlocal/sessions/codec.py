@@ -12,7 +12,7 @@ Nothing here runs code that the bytes name: it is safe on hostile input (never p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -244,6 +244,8 @@ def _plain_of(value: object) -> str:
     """Return what gives the values of an object, as it is written; empty: nothing known."""
     if isinstance(value, (bytearray, memoryview)):
         return "bytes() of it"
+    if isinstance(value, Mapping):  # a frozendict, of Python 3.15, is no dict
+        return "dict() of it"
     if isinstance(value, Enum):
         return "its .value"
     if isinstance(value, msgspec.Struct):

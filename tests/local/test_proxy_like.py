@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import builtins
 import collections.abc
 import copy
 import dataclasses
@@ -105,6 +106,9 @@ VALUES: dict[Any, object] = {
     Path: Path("a"),
     type: int,
 }
+if sys.version_info >= (3, 15):
+    frozendict: Any = vars(builtins)["frozendict"]
+    VALUES[frozendict] = frozendict(a=1)
 PROTOCOLS = (
     *(collections.abc.Awaitable, collections.abc.AsyncIterable, collections.abc.AsyncIterator),
     *(collections.abc.Callable, collections.abc.Container, collections.abc.Hashable),
@@ -229,10 +233,13 @@ def test_like_str_is_no_sequence_in_a_pattern(impl: ModuleType) -> None:
             pytest.fail("no match")
 
 
-@pytest.mark.parametrize("like", [dict, UserDict, collections.abc.Mapping, dict[str, int]])
+MAPPINGS = [like for like in VALUES if isinstance(VALUES[like], collections.abc.Mapping)]
+
+
+@pytest.mark.parametrize("like", [*MAPPINGS, collections.abc.Mapping, dict[str, int]])
 def test_mapping_patterns_match(impl: ModuleType, like: Any) -> None:
     """docs/evidence.md: the pattern that fails with all four of the known proxies."""
-    value: Any = UserDict(a=1, b=2) if like is UserDict else {"a": 1, "b": 2}
+    value: Any = like(a=1, b=2) if like in MAPPINGS else {"a": 1, "b": 2}
     match make(impl, like, value):
         case {"c": _}:
             pytest.fail("wrong match")

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal, localcontext
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo
@@ -450,6 +451,10 @@ ZONE = "does not come back as it was. Use zoneinfo.ZoneInfo(key) or datetime.tim
         (2**63, "an int beyond 64 bits. Store it as a str."),
         ([2**64], "an int beyond 64 bits. Store it as a str."),
         (bytearray(), f"a bytearray does not come back as it was. Store bytes() of it{REGISTER}"),
+        (
+            MappingProxyType({}),
+            f"a mappingproxy does not come back as it was. Store dict() of it{REGISTER}",
+        ),
         (
             memoryview(b""),
             f"a memoryview does not come back as it was. Store bytes() of it{REGISTER}",

@@ -91,10 +91,10 @@ MUTATIONS = (
         25,
         "pickle is within reach",
         edit(
-            "from collections.abc import Callable",
+            "from collections.abc import Callable, Mapping",
             """
                 import pickle
-                from collections.abc import Callable
+                from collections.abc import Callable, Mapping
             """,
             within="codec",
         ),
