@@ -146,6 +146,13 @@ ACCEPTED = (
     ),
     Accepted(
         "werkzeug",
+        "from 3.14 on pow() asks the exponent's __rpow__ too, with the modulus",
+        step=r"pow\(.*, p, ",
+        theirs=r"r_op\(\) takes 2",
+        since=(3, 14),
+    ),
+    Accepted(
+        "werkzeug",
         "LocalStack.push returns None",
         kind="stack",
         step=r"push\(",

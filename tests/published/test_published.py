@@ -47,6 +47,8 @@ WERKZEUG = {
     "callable": PRIVATE | ONE_THREAD,  # threading.current_thread
 }
 THREADING: dict[str, str] = {}
+if sys.version_info >= (3, 14):
+    THREADING["test_error"] = "sets an attribute by a name that is no str, for us a TypeError"
 GEVENT = {
     "test_create_local_subclass_init_args": "asserts the text of gevent's TypeError; ours differs",
     "test_local_dicts_for_greenlet": "asks gevent.local for the values of its own class",
