@@ -1323,6 +1323,17 @@ def test_given_context_var_is_read_as_it_is_now(impl: ModuleType) -> None:
     assert dict(local) == {"a": 1}
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="a Token is a context manager since 3.14")
+def test_given_context_var_has_its_values_back_after_a_with_block(impl: ModuleType) -> None:
+    var: ContextVar[dict[str, Any]] = ContextVar("given")
+    local: Any = impl.Local(var)
+    local.x = 1
+    token: Any = var.set({"x": 2})
+    with token:
+        local.x = local.y = 3
+    assert dict(local) == {"x": 1}
+
+
 def test_given_dict_is_never_changed_in_place(impl: ModuleType) -> None:
     var: ContextVar[dict[str, Any]] = ContextVar("given")
     mine = {"a": 1}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
 import weakref
 from collections.abc import Iterator
 from threading import Thread
+from typing import Any
 
 from ctxlocal.lab.matrix.exchange import Callee
 from ctxlocal.lab.matrix.place import Owner
@@ -32,6 +34,19 @@ def generator(callee: Callee) -> Iterator[None]:
         yield
 
     next(steps())
+    yield
+
+
+@group.probe("serialize_iterator", since=(3, 15), note="each step runs as whoever asks for it")
+def serialize_iterator(callee: Callee) -> Iterator[None]:
+    """Advance a generator that threads may share."""
+
+    def steps() -> Iterator[None]:
+        callee()
+        yield
+
+    newer: Any = threading
+    next(newer.serialize_iterator(steps()))
     yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -101,25 +102,43 @@ def _look_anew(kit: type[Any], ident: Any, nth: int) -> dict[str, Any] | None:
         return None
 
 
-@group.probe(
-    "InterpreterPoolExecutor",
-    since=(3, 14),
-    process=Process.NEW,
-    note="another interpreter of the process makes its Locals anew",
-)
-def interpreter(callee: Callee) -> Iterator[None]:
+def _take_look(callee: Callee, sight: dict[str, Any] | None) -> None:
+    if sight is None:
+        ident = callee.kit.ident
+        raise MissingDependencyError(
+            f"The identity strategy {ident!r} in another interpreter", ident, ident
+        )
+    callee.sight = Sight(**sight)
+
+
+INTERPRETER: dict[str, Any] = {
+    "since": (3, 14),
+    "process": Process.NEW,
+    "note": "another interpreter of the process makes its Locals anew",
+}
+
+
+@group.probe("InterpreterPoolExecutor", **INTERPRETER)
+def interpreter_pool(callee: Callee) -> Iterator[None]:
     """Run in an interpreter of its own, which shares no object with this one."""
     newer: Any = futures
     kit = callee.kit
     with newer.InterpreterPoolExecutor(1) as pool:
         job = pool.submit(_look_anew, type(kit), kit.ident, callee.nth)
         yield
-        sight = job.result()
-    if sight is None:
-        raise MissingDependencyError(
-            f"The identity strategy {kit.ident!r} in another interpreter", kit.ident, kit.ident
-        )
-    callee.sight = Sight(**sight)
+        _take_look(callee, job.result())
+
+
+@group.probe("Interpreter.call", **INTERPRETER)
+def interpreter_call(callee: Callee) -> Iterator[None]:
+    """Call a function in another interpreter, in the thread that calls."""
+    newer: Any = importlib.import_module("concurrent.interpreters")
+
+    kit = callee.kit
+    other = newer.create()
+    _take_look(callee, other.call(_look_anew, type(kit), kit.ident, callee.nth))
+    yield
+    other.close()
 
 
 def _take_answer(callee: Callee, child: Any, connection: Any) -> None:
