@@ -1,4 +1,4 @@
-"""Starts the servers that tests need, and stops them: a redis-server and a PostgreSQL.
+"""Starts the servers that tests need, and stops them: Redis, PostgreSQL, MariaDB.
 
 Each is the suite's own: in a fresh directory, on a free port of the loopback interface,
 started when first asked for, gone with the test run, also when that is killed. Where a
@@ -35,14 +35,16 @@ SLOTS = 16384
 
 
 def find(program: str) -> str | None:
-    """Return where a program is: on PATH, or where Debian puts the newest PostgreSQL."""
+    """Return where a program is: on PATH, or where Debian has MariaDB and PostgreSQL."""
     debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
-    return shutil.which(program) or (str(debian[-1]) if debian else None)
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    return found or (str(debian[-1]) if debian else None)
 
 
 NEEDED = {
     "redis": ["redis-server"],
     "postgresql": ["initdb"],
+    "mariadb": ["mariadb-install-db", "mariadbd"],
     "browser": ["chromium", "chromedriver"],
 }
 
@@ -179,7 +181,7 @@ def postgresql_server() -> Iterator[Server]:
     """Run a PostgreSQL that trusts the user postgres on the loopback interface."""
     initdb, postgres = _program("initdb"), _program("postgres")
     port = free_port()
-    user = _unprivileged()
+    user = _unprivileged("postgres")
     with tempfile.TemporaryDirectory() as directory:
         if user is not None:
             shutil.chown(directory, user)
@@ -199,18 +201,42 @@ def postgresql_server() -> Iterator[Server]:
             yield server
 
 
+@contextmanager
+def mariadb_server(*options: str) -> Iterator[Server]:
+    """Run a MariaDB that trusts the user root on the loopback interface; a database is ``test``."""
+    install, mariadbd = _program("mariadb-install-db"), _program("mariadbd")
+    port = free_port()
+    user = _unprivileged("mysql")
+    with tempfile.TemporaryDirectory() as directory:
+        if user is not None:
+            shutil.chown(directory, user)
+        data = f"--datadir={directory}/data"
+        made = subprocess.run(
+            [install, "--no-defaults", data, "--auth-root-authentication-method=normal"],
+            capture_output=True,
+            text=True,
+            user=user,
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        command = [mariadbd, "--no-defaults", data, f"--port={port}", "--bind-address=127.0.0.1"]
+        command += [f"--socket={directory}/socket", f"--pid-file={directory}/pid"]
+        command += ["--max-connections=700", "--innodb-flush-log-at-trx-commit=0", *options]
+        with running(Server(command, "ready for connections", port, user)) as server:
+            yield server
+
+
 def _program(name: str) -> str:
     found = find(name)
     assert found is not None, f"{name} is not installed"
     return found
 
 
-def _unprivileged() -> str | None:
-    """Return whom PostgreSQL may run as, which refuses to run as root; None: as ourselves."""
+def _unprivileged(name: str) -> str | None:
+    """Return whom a server may run as that refuses to run as root; None: as ourselves."""
     if os.getuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"
+    return name if name in names else "nobody"
 
 
 @pytest.fixture(scope="session")
@@ -225,6 +251,13 @@ def postgresql_url() -> Iterator[str]:
     """The URL of the suite's PostgreSQL database, for SQLAlchemy with psycopg."""
     with postgresql_server() as server:
         yield f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/postgres"
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """The URL of the suite's MariaDB database, for SQLAlchemy with PyMySQL."""
+    with mariadb_server() as server:
+        yield f"mysql+pymysql://root@127.0.0.1:{server.port}/test"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
