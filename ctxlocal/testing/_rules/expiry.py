@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 from ...sessions.stores.protocol import USER
 from .._trial import TTL, Trial
 from .rule import LONGER, REVOKED, SHORT, committed, rule
+
+TURNS = 8
 
 
 @rule()
@@ -39,6 +43,27 @@ def a_record_expires(trial: Trial) -> None:
     trial.create(key, {"b": b"3"})
     trial.values(key, {"b": b"3"})
     trial.equal(trial.call("revoke", "ann"), 1)
+
+
+@rule(clock=True)
+def an_expired_record_is_replaced_once(trial: Trial) -> None:
+    """Of many that create a record at once where one has expired, exactly one succeeds."""
+    keys, barrier = [trial.key(f"K{number}") for number in range(TURNS)], threading.Barrier(8)
+    for key in keys:
+        trial.create(key, {"a": b"1"}, SHORT)
+    trial.advance(LONGER)
+
+    def create(number: int) -> list[bool]:
+        made = []
+        for key in keys:
+            barrier.wait()
+            made.append(bool(trial.call("create", key, {"who": b"%d" % number}, TTL)))
+        return made
+
+    made = trial.at_once(8, create)
+    for key, answers in zip(keys, zip(*made, strict=True), strict=True):
+        trial.equal(sum(answers), 1)
+        trial.values(key, {"who": b"%d" % answers.index(True)})
 
 
 @rule(clock=True)

@@ -303,6 +303,20 @@ class Replacing(MemoryStore):
         return super().create(key, sets, ttl)
 
 
+class Doubling(MemoryStore):
+    """Tells each that creates a record where one has expired that it made one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.made: set[str] = set()
+        self.made_again: set[str] = set()
+
+    def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+        if made := super().create(key, sets, ttl):
+            (self.made_again if key in self.made else self.made).add(key)
+        return made or key in self.made_again
+
+
 class Stripping(MemoryStore):
     """Strips NUL bytes, as a C string would."""
 
@@ -336,6 +350,7 @@ SABOTAGE = {
     Shortsighted: "a_grace_bears_any_number_of_moves",
     Timid: "an_old_key_commits_like_the_new_one",
     Replacing: "create_leaves_what_is_there",
+    Doubling: "an_expired_record_is_replaced_once",
     Stripping: "any_bytes_and_names_come_back",
     Failing: "a_missing_record_is_none",
 }

@@ -541,7 +541,6 @@ class TestTable:
             list(pool.map(use, stores))
         indexes = sqlalchemy.inspect(engine).get_indexes("made_at_once")
         assert sorted(index["name"] or "" for index in indexes) == [
-            "ix_made_at_once_expires",
             "ix_made_at_once_key",
             "ix_made_at_once_user",
         ]
@@ -712,6 +711,33 @@ class TestLostReplies:
         else:
             with pytest.raises(StoreUnavailableError):
                 store.commit(KEY, 0, Change("lost", ops=self.OPS), TTL, base)
+        assert values(store) == {"n": b"1", "m": b"1"}
+
+    @pytest.mark.parametrize("has_base", [True, False])
+    def test_a_commit_that_lost_a_race_is_repeated_whatever_came_meanwhile(
+        self, store: SQLStore, engine: sqlalchemy.Engine, has_base: bool
+    ) -> None:
+        other = SQLStore(engine)
+        store.create(KEY, {}, TTL)
+        base = store.load(KEY) if has_base else None
+        operations: Any = store._operations
+        perform = operations._perform
+
+        async def lose(job: Any) -> Any:
+            def work(connection: sqlalchemy.Connection) -> None:
+                job.work(connection)
+                raise DBAPIError("UPDATE", {}, Cause(1213, "Deadlock found"))
+
+            operations._perform = perform
+            with pytest.raises(DBAPIError) as deadlock:
+                await perform(job._replace(work=work, isolation="READ COMMITTED"))
+            for number in range(40):
+                assert commit(other, f"other{number}", m=b"1").outcome == "committed"
+            raise deadlock.value
+
+        operations._perform = lose
+        change = Change("mine", ops=[Incr("n", 1)])
+        assert store.commit(KEY, 0, change, TTL, base) == Answer("committed", (1,))
         assert values(store) == {"n": b"1", "m": b"1"}
 
     def test_a_clear_counts_once(self, proxied: tuple[SQLStore, Proxy]) -> None:

@@ -24,21 +24,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import (
-    BigInteger,
     BindParameter,
-    Column,
     Connection,
-    Double,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
     bindparam,
     delete,
     insert,
@@ -56,6 +49,7 @@ from ..merge import clears, merge
 from ..patience import PAUSES
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result
 from ..unreadable import skip
+from .tables import Tables, create_missing, make_tables, refuse_long_names
 
 R = TypeVar("R")
 
@@ -67,8 +61,8 @@ _MYSQL_DEADLOCK = 1213  # its drivers have the number alone, as the first argume
 _REFUSED = frozenset(("25006", "57P03"))
 # ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
 _MYSQL_REFUSED = frozenset((1290, 1836, 1792))
-_KEY_LENGTH = 64
 _PAGE = 500
+_STEP = 1000  # rows that one statement of many removes
 _NONE = 0  # no record's id
 _FOR_EVER = sys.float_info.max
 
@@ -101,48 +95,24 @@ class Job(NamedTuple):
     isolation: str = AUTOCOMMIT
 
 
-class Tables(NamedTuple):
-    """Where records are, and where old keys lead."""
+class Tries:
+    """The attempts at one commit, of which one whose connection was lost may have been done."""
 
-    records: Table
-    old_keys: Table
+    def __init__(self) -> None:
+        self._latest: int | None = None  # the row's version then
+        self._doubtful: int | None = None
 
+    def begin(self, version: int) -> bool:
+        """Note an attempt; False if one before may have been done and the row has forgotten it."""
+        if self._doubtful is not None and version - self._doubtful > KEPT_COMMITS:
+            return False
+        self._latest = version
+        return True
 
-def make_tables(name: str) -> Tables:
-    """Describe the tables: one row a session, and one for each key that it had before.
-
-    They look into nothing but times, users and handles. Of these two there is SHA-256, so
-    that any text can be one, of any length.
-    """
-    metadata = MetaData()
-    records = Table(
-        name,
-        metadata,
-        Column("id", BigInteger, primary_key=True, autoincrement=False),
-        Column("key", String(_KEY_LENGTH), nullable=False),
-        Column("fields", LargeBinary, nullable=False),
-        Column("recent", LargeBinary, nullable=False),
-        Column("version", BigInteger, nullable=False),
-        Column("generation", BigInteger, nullable=False),
-        Column("touched", Double, nullable=False),
-        Column("expires", Double, nullable=False),
-        Column("user_hash", String(_KEY_LENGTH)),
-        Column("handle_hash", String(_KEY_LENGTH)),
-        Index(f"ix_{name}_key", "key", unique=True),
-        Index(f"ix_{name}_user", "user_hash"),
-        Index(f"ix_{name}_expires", "expires"),
-    )
-    old_keys = Table(
-        f"{name}_old_keys",
-        metadata,
-        Column("key", String(_KEY_LENGTH), primary_key=True),
-        Column("id", BigInteger, nullable=False),
-        Column("moved_to", String(_KEY_LENGTH), nullable=False),
-        Column("expires", Double, nullable=False),
-        Index(f"ix_{name}_old_keys_id", "id", "expires"),
-        Index(f"ix_{name}_old_keys_expires", "expires"),
-    )
-    return Tables(records, old_keys)
+    def lose(self) -> None:
+        """Note that the connection of the latest attempt was lost."""
+        if self._doubtful is None:
+            self._doubtful = self._latest
 
 
 class SQLSteps(Operations):
@@ -158,7 +128,9 @@ class SQLSteps(Operations):
         self._owned = owned
         self._clock = clock
         self._is_ready = False
-        self._table, self._old_keys = records, old_keys = make_tables(table)
+        self._tables = make_tables(table)
+        refuse_long_names(self._tables, engine.dialect)
+        self._table, self._old_keys = records, old_keys = self._tables
         column, old = records.c, old_keys.c
         rows = [column[name] for name in Row._fields]
         of: BindParameter[Any] = bindparam("of")
@@ -194,9 +166,19 @@ class SQLSteps(Operations):
         self._list = select(*rows).where(is_of_user, is_live).order_by(column.touched)
         self._revoke = delete(records).where(is_of_user, column.id != bindparam("but"), is_live)
         self._revoke_one = self._revoke.where(column.handle_hash == bindparam("handle"))
-        self._revoke_everyone = delete(records).where(is_live)
-        self._purge = delete(records).where(column.expires <= now)
-        self._purge_old_keys = delete(old_keys).where(old.expires <= now)
+        page = column.id.in_(bindparam("page", expanding=True))
+        self._next = (
+            select(column.id, column.expires)
+            .where(column.id > bindparam("after"))
+            .order_by(column.id)
+            .limit(_STEP)
+        )
+        self._revoke_page = delete(records).where(page, is_live)
+        self._purge_page = delete(records).where(page, column.expires <= now)
+        self._over = select(old.key).where(old.expires <= now).limit(_STEP)
+        self._purge_old_keys = delete(old_keys).where(
+            old.key.in_(bindparam("page", expanding=True)), old.expires <= now
+        )
         self._forget = delete(old_keys).where(old.key == of)
         self._end_graces = delete(old_keys).where(is_old_of, old.expires <= bindparam("until"))
         self._scan = (
@@ -247,7 +229,7 @@ class SQLSteps(Operations):
 
     async def _create_tables(self) -> None:
         """Create what is missing; another process may be doing the same."""
-        create = Job(self._create_missing, READ_COMMITTED)
+        create = Job(partial(create_missing, tables=self._tables), READ_COMMITTED)
         for _ in Tables._fields:  # of which others may make one at a time, before us
             try:
                 await self._attempt(create)
@@ -257,14 +239,6 @@ class SQLSteps(Operations):
         else:
             await self._attempt(create)
         self._is_ready = True
-
-    def _create_missing(self, connection: Connection) -> None:
-        there = inspect(connection)
-        for table in (self._table, self._old_keys):
-            if there.has_table(table.name):
-                columns = {column["name"] for column in there.get_columns(table.name)}
-                _refuse_layout(table, columns)
-        self._table.metadata.create_all(connection)
 
     @named("connect")
     async def _has_table(self) -> bool:
@@ -319,10 +293,10 @@ class SQLSteps(Operations):
     ) -> Answer:
         """Merge a change into a record: one UPDATE if ``base`` is still what is there."""
         seen = None if base is None else base.version
-        tried: list[int] = []  # the row's versions when this was tried, perhaps with success
+        tries = Tries()
         if self._is_ready and isinstance(seen, Row) and seen.key == key:
             answer, values = self._merge(seen, generation, change, ttl)
-            if values is not None and await self._replaced(seen, values, tried):
+            if values is not None and await self._replaced(seen, values, tries):
                 return answer
 
         def work(connection: Connection) -> Answer:
@@ -331,28 +305,25 @@ class SQLSteps(Operations):
                 return Answer("revoked")
             answer, values = self._merge(row, generation, change, ttl)
             if values is not None:
-                self._refuse_forgotten(row, tried)
-                tried.append(row.version)
+                if not tries.begin(row.version):
+                    raise StoreUnavailableError(self.name, "commit")
                 connection.execute(self._update, {"of": row.id, **values})
             return answer
 
-        return await self._do(work, READ_COMMITTED)
+        return await self._do(work, READ_COMMITTED, tries.lose)
 
-    def _refuse_forgotten(self, row: Row, tried: Sequence[int]) -> None:
-        """Refuse to repeat a commit that may have been done, and been forgotten since."""
-        if tried and row.version - tried[0] > KEPT_COMMITS:
-            raise StoreUnavailableError(self.name, "commit")
-
-    async def _replaced(self, seen: Row, values: dict[str, Any], tried: list[int]) -> bool:
+    async def _replaced(self, seen: Row, values: dict[str, Any], tries: Tries) -> bool:
+        tries.begin(seen.version)
         parameters = {"of": seen.id, "seen": seen.version, "now": self._clock(), **values}
         try:
             count: int = await self._attempt(
                 Job(lambda on: on.execute(self._replace, parameters).rowcount)
             )
         except DBAPIError as error:
-            if not (error.connection_invalidated or _has_lost(error)):
+            if error.connection_invalidated:
+                tries.lose()  # the merge finds the id if it was done
+            elif not _has_lost(error):
                 raise
-            tried.append(seen.version)  # it may have been done: the merge finds the id then
             return False
         return count == 1
 
@@ -483,21 +454,37 @@ class SQLSteps(Operations):
 
     @operation
     async def revoke_everyone(self) -> int:
-        """Remove every record; return how many."""
-        values = {"now": self._clock()}
-        count = await self._count(self._revoke_everyone, values)
+        """Remove every record, 1000 in one DELETE at most; return how many.
+
+        One by one in the order of their ids, which a move leaves: so none is passed over.
+        """
+        count = await self._remove(self._revoke_page, lambda expires, now: expires > now)
         await self._purge_all()
         return count
 
     @operation
     async def purge(self) -> int:
-        """Remove what has expired; return how many rows."""
+        """Remove what has expired, 1000 in one DELETE at most; return how many rows.
+
+        It looks at the expiry of every record, 1000 with each SELECT, which locks nothing. What
+        is removed stays so if it is interrupted, and the next purge removes the rest.
+        """
         return await self._purge_all()
 
     async def _purge_all(self) -> int:
         values = {"now": self._clock()}
-        await self._count(self._purge_old_keys, values)
-        return await self._count(self._purge, values)
+        while over := await self._do(partial(_rows, self._over, values)):
+            await self._count(self._purge_old_keys, {**values, "page": [key for (key,) in over]})
+        return await self._remove(self._purge_page, lambda expires, now: expires <= now)
+
+    async def _remove(self, statement: Any, is_meant: Callable[[float, float], bool]) -> int:
+        """Walk through the table, and remove what is meant of each step."""
+        removed, after, now = 0, _NONE, self._clock()
+        while rows := await self._do(partial(_rows, self._next, {"after": after})):
+            after = rows[-1].id
+            if page := [row.id for row in rows if is_meant(row.expires, now)]:
+                removed += await self._count(statement, {"page": page, "now": now})
+        return removed
 
     @named("scan")
     async def _scan_page(self, after: int) -> tuple[int | None, Sequence[tuple[str, Record]]]:
@@ -549,8 +536,16 @@ class SQLSteps(Operations):
 
         return await self._do(work, READ_COMMITTED)
 
-    async def _do(self, work: Callable[[Connection], R], isolation: str = AUTOCOMMIT) -> R:
-        """Do a job, and again if it lost against another one, or lost its connection (once)."""
+    async def _do(
+        self,
+        work: Callable[[Connection], R],
+        isolation: str = AUTOCOMMIT,
+        lose: Callable[[], None] | None = None,
+    ) -> R:
+        """Do a job, and again if it lost against another one, or lost its connection (once).
+
+        :param lose: is called where the connection is lost, so that the job may have been done.
+        """
         if not self._is_ready:
             await self._create_tables()
         is_second = False
@@ -560,6 +555,8 @@ class SQLSteps(Operations):
             except DBAPIError as error:
                 if error.connection_invalidated and not is_second:
                     is_second = True
+                    if lose:
+                        lose()
                 elif not _has_lost(error):
                     raise
         return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
@@ -567,9 +564,21 @@ class SQLSteps(Operations):
 
 def perform(job: Job, connection: Connection) -> Any:
     """Do a job in a transaction of the connection, at the job's isolation level."""
-    connection = connection.execution_options(isolation_level=job.isolation)
-    with connection.begin():
+    with _at_level(connection, job.isolation).begin():
         return job.work(connection)
+
+
+def _at_level(connection: Connection, isolation: str) -> Connection:
+    """Set a level, of which some drivers tell the server: that fails if the connection was lost.
+
+    SQLAlchemy lets the driver's error through here, and keeps the connection.
+    """
+    try:
+        return connection.execution_options(isolation_level=isolation)
+    except connection.dialect.loaded_dbapi.Error as error:
+        connection.invalidate(error)
+        connection.engine.dispose()  # what else is idle was lost as well
+        raise DBAPIError(None, None, error, connection_invalidated=True) from error
 
 
 def _name(url: Any) -> str:
@@ -600,6 +609,10 @@ def _fetch(connection: Connection, statement: Any, values: Mapping[str, Any]) ->
     return None if row is None else Row(*row)
 
 
+def _rows(statement: Any, values: Mapping[str, Any], connection: Connection) -> Sequence[Any]:
+    return connection.execute(statement, values).all()
+
+
 def _random() -> int:
     """Return an id, or a first version, that no other record is likely to have or have had."""
     return int.from_bytes(os.urandom(7), "big") + 1
@@ -611,14 +624,3 @@ def _hash(value: bytes | None) -> str | None:
 
 def _hashes(fields: Mapping[str, bytes]) -> dict[str, str | None]:
     return {"user_hash": _hash(fields.get(USER)), "handle_hash": _hash(fields.get(HANDLE))}
-
-
-def _refuse_layout(table: Table, columns: Collection[str]) -> None:
-    """Refuse a table that another version of ctxlocal made, or somebody else."""
-    if lacking := [column.name for column in table.c if column.name not in columns]:
-        raise SessionConfigError(
-            "table",
-            f"the database has a table {table.name!r} of another layout, without the columns "
-            f"{', '.join(lacking)}. Drop it, which ends the sessions in it, or give the store "
-            "another name: table=...",
-        )

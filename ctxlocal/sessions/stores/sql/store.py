@@ -56,13 +56,15 @@ class SQLStore(Blocking):
 
     The table is created at the first use if it is not there, which needs the right to
     do so; :meth:`create_table` does it beforehand, for instance in a migration. Whatever
-    has expired stays until :meth:`purge`.
+    has expired stays until :meth:`purge`, which reads the whole table: do that once a day.
 
     :param engine: a SQLAlchemy ``Engine`` of any isolation level; it stays the caller's.
         Its ``pool_timeout`` and the driver's timeouts say how long a request may wait.
-    :param table: the table's name, ``"ctxlocal_sessions"``.
+    :param table: the table's name, ``"ctxlocal_sessions"``; up to 43 characters in PostgreSQL, 44
+        in MySQL and MariaDB, whose names for its indexes are longer.
     :param clock: returns seconds since the epoch; the processes' clocks should agree.
-    :raises SessionConfigError: the engine is SQLite's, or no synchronous engine.
+    :raises SessionConfigError: the engine is SQLite's, or no synchronous engine; the table's name
+        is too long.
     """
 
     _operations: _AtOnce
