@@ -223,6 +223,7 @@ class Cause(Exception):
         (Cause("could not serialize access", sqlstate="40001"), True),
         (Cause("deadlock detected", pgcode="40P01"), True),
         (Cause(1213, "Deadlock found when trying to get lock"), True),
+        (Cause(1020, "Record has changed since last read in table"), True),
         (Cause(1205, "Lock wait timeout exceeded"), False),
         (Cause("canceling statement", sqlstate="57014"), False),
         (Cause(), False),

@@ -182,7 +182,7 @@ def test_a_driver_that_blocks_makes_no_asynchronous_store(kind: str) -> None:
         open_async_store(f"{kind}://user:secret@host/db")
     assert str(caught.value) == (
         f"url: {kind} is not for asyncio; name a driver that is, as postgresql+psycopg or "
-        "mysql+aiomysql"
+        "mysql+asyncmy"
     )
 
 

@@ -1,6 +1,7 @@
 """A store in any database that SQLAlchemy speaks to.
 
-``store`` is what sessions call, blocking or not; ``steps`` has the statements of both.
+``store`` is what sessions call, blocking or not; ``steps`` has the statements of both,
+``tables`` what they are about; ``connecting`` makes engines of URLs.
 """
 
 from .store import AsyncSQLStore as AsyncSQLStore

@@ -56,7 +56,9 @@ R = TypeVar("R")
 AUTOCOMMIT, READ_COMMITTED = "AUTOCOMMIT", "READ COMMITTED"
 RETRIES = 10  #: how often a transaction that lost against another one is repeated
 _LOST = frozenset(("40001", "40P01"))  # SQLSTATE serialization_failure and deadlock_detected
-_MYSQL_DEADLOCK = 1213  # its drivers have the number alone, as the first argument
+# Its drivers have the number alone, as the first argument: ER_LOCK_DEADLOCK, and ER_CHECKREAD, by
+# which MariaDB's snapshot isolation (the default from 11.6 on) answers who was overtaken.
+_MYSQL_LOST = frozenset((1213, 1020))
 # SQLSTATE read_only_sql_transaction, as a standby answers, and cannot_connect_now
 _REFUSED = frozenset(("25006", "57P03"))
 # ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
@@ -157,9 +159,9 @@ class SQLSteps(Operations):
         self._update = update(records).where(is_id)
         self._replace = self._update.where(column.version == bindparam("seen"), is_live)
         self._touch = update(records).where(column.key == of, is_live)
-        self._touch_by_old = update(records).where(
-            column.id == select(old.id).where(leads).scalar_subquery(), is_live
-        )
+        # Not in one statement with where the key leads: MariaDB's snapshot isolation would then
+        # refuse what somebody else has changed since it began, again and again.
+        self._touch_by_id = self._update.where(is_live)
         self._delete = delete(records).where(is_id, is_live)
         self._delete_expired = delete(records).where(column.key == of, column.expires <= now)
         is_of_user = column.user_hash == bindparam("user")
@@ -414,8 +416,10 @@ class SQLSteps(Operations):
         values = {"of": key, "now": now, "touched": now, "expires": now + ttl}
 
         def work(connection: Connection) -> bool:
-            touched = connection.execute(self._touch, values).rowcount
-            return (touched or connection.execute(self._touch_by_old, values).rowcount) > 0
+            if connection.execute(self._touch, values).rowcount:
+                return True
+            by_id = {**values, "of": self._led(connection, key)}
+            return connection.execute(self._touch_by_id, by_id).rowcount > 0
 
         return await self._do(work)
 
@@ -557,7 +561,9 @@ class SQLSteps(Operations):
                     is_second = True
                     if lose:
                         lose()
-                elif not _has_lost(error):
+                elif _has_lost(error):
+                    isolation = READ_COMMITTED  # where less is lost than by a default of the server
+                else:
                     raise
         return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
 
@@ -588,7 +594,7 @@ def _name(url: Any) -> str:
 
 def _has_lost(error: DBAPIError) -> bool:
     state, number = _codes(error)
-    return state in _LOST or number == _MYSQL_DEADLOCK
+    return state in _LOST or number in _MYSQL_LOST
 
 
 def _is_refused(error: DBAPIError) -> bool:

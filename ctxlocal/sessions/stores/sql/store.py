@@ -1,6 +1,6 @@
 """Sessions in any SQL database that SQLAlchemy speaks to, but SQLite: one row each.
 
-PostgreSQL is what it is tested with. Needs SQLAlchemy and the database's driver:
+Tested with PostgreSQL and MariaDB. Needs SQLAlchemy and the database's driver:
 ctxlocal's extra ``[sql]`` and a driver, psycopg say. For SQLite there is
 :class:`~ctxlocal.sessions.stores.sqlite.SQLiteStore`, which SQLAlchemy would not lock for.
 """
@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ...._at_once import at_once
@@ -22,21 +21,17 @@ try:
 except ImportError:
     raise MissingDependencyError("The SQL session store", "sqlalchemy", "sql") from None
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ...errors import SessionConfigError
 from ..forwarding import Blocking
 from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
+from .connecting import make_engine
 from .steps import Job, SQLSteps, perform
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 __all__ = ["AsyncSQLStore", "SQLStore"]
-
-_SECONDS = 5  # how long from_url lets a connection take to come about
-_PACKAGES = {"MySQLdb": "mysqlclient"}  # of drivers that are named otherwise
 
 
 class SQLStore(Blocking):
@@ -91,7 +86,7 @@ class SQLStore(Blocking):
             driver means psycopg where that is installed.
         :param options: those of the constructor.
         """
-        return cls(_connect(sqlalchemy.create_engine, url, False), owned=True, **options)
+        return cls(make_engine(sqlalchemy.create_engine, url, False), owned=True, **options)
 
     def create_table(self) -> None:
         """Create the tables and indexes that are missing; safe from many processes."""
@@ -162,7 +157,7 @@ class AsyncSQLStore(SQLSteps):
         """Make a store with an engine of its own; see :meth:`SQLStore.from_url`."""
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        return cls(_connect(create_async_engine, url, True), owned=True, **options)
+        return cls(make_engine(create_async_engine, url, True), owned=True, **options)
 
     async def close(self) -> None:
         """Dispose of the engine if ``from_url`` made it."""
@@ -183,48 +178,6 @@ class AsyncSQLStore(SQLSteps):
         await self._engine.dispose()
 
 
-def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:
-    """Refuse a driver that awaits where nothing does, or blocks where it must not."""
-    try:
-        dialect = target.get_dialect()
-    except (SQLAlchemyError, ImportError):
-        return  # the engine says so
-    if is_async and not dialect.get_async_dialect_cls(target).is_async:
-        problem = (
-            "is not for asyncio; name a driver that is, as postgresql+psycopg or mysql+aiomysql"
-        )
-    elif dialect.is_async and not is_async:
-        problem = "is for asyncio alone; use open_async_store(url), or another driver"
-    else:
-        return
-    raise SessionConfigError("url", f"{target.drivername} {problem}")
-
-
 def _refuse_url(engine: object, store: str) -> None:
     if isinstance(engine, (str, sqlalchemy.URL)):  # with a password in it, perhaps
         raise SessionConfigError("engine", f"it is a URL; use {store}.from_url(url)")
-
-
-def _connect(create: Callable[..., Any], url: str, is_async: bool) -> Any:
-    scheme, found, rest = url.partition("://")
-    if scheme in ("postgres", "postgresql"):
-        is_older_there = find_spec("psycopg2") and not find_spec("psycopg")
-        scheme = "postgresql+psycopg2" if is_older_there else "postgresql+psycopg"
-    try:
-        target = sqlalchemy.make_url(scheme + found + rest)
-    except (SQLAlchemyError, ValueError):  # its text may hold a part of the password
-        raise SessionConfigError("url", "it is no URL that SQLAlchemy takes") from None
-    if target.get_backend_name() == "sqlite":
-        raise SessionConfigError("url", "it is SQLite's; use SQLiteStore")
-    _refuse_wrong_kind(target, is_async)
-    settings: dict[str, Any] = {"pool_timeout": _SECONDS}
-    if "psycopg" in target.drivername and "connect_timeout" not in target.query:
-        settings["connect_args"] = {"connect_timeout": _SECONDS}
-    try:
-        return create(target, **settings)
-    except ImportError as error:
-        name = error.name or target.drivername
-        problem = f"its driver {name} is not installed: pip install {_PACKAGES.get(name, name)}"
-        raise SessionConfigError("url", problem) from error
-    except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
-        raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error

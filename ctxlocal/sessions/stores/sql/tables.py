@@ -19,10 +19,15 @@ from sqlalchemy import (
     Table,
     inspect,
 )
+from sqlalchemy.dialects import mysql
 
 from ...errors import SessionConfigError
 
-_KEY_LENGTH = 64
+MYSQL = ("mysql", "mariadb")
+# A BLOB of theirs holds 64 KB, a LONGBLOB 4 GB, more than any packet that they take.
+_Blob = LargeBinary().with_variant(mysql.LONGBLOB(), *MYSQL)
+# Theirs that are compared as they are: by default a key equals its capital letters.
+_Key = String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), *MYSQL)
 
 
 class Tables(NamedTuple):
@@ -49,24 +54,24 @@ def make_tables(name: str) -> Tables:
         name,
         metadata,
         Column("id", BigInteger, primary_key=True, autoincrement=False),
-        Column("key", String(_KEY_LENGTH), nullable=False),
-        Column("fields", LargeBinary, nullable=False),
-        Column("recent", LargeBinary, nullable=False),
+        Column("key", _Key, nullable=False),
+        Column("fields", _Blob, nullable=False),
+        Column("recent", _Blob, nullable=False),
         Column("version", BigInteger, nullable=False),
         Column("generation", BigInteger, nullable=False),
         Column("touched", Double, nullable=False),
         Column("expires", Double, nullable=False),
-        Column("user_hash", String(_KEY_LENGTH)),
-        Column("handle_hash", String(_KEY_LENGTH)),
+        Column("user_hash", _Key),
+        Column("handle_hash", _Key),
         Index(f"ix_{name}_key", "key", unique=True),
         Index(f"ix_{name}_user", "user_hash"),
     )
     old_keys = Table(
         f"{name}_old_keys",
         metadata,
-        Column("key", String(_KEY_LENGTH), primary_key=True),
+        Column("key", _Key, primary_key=True),
         Column("id", BigInteger, nullable=False),
-        Column("moved_to", String(_KEY_LENGTH), nullable=False),
+        Column("moved_to", _Key, nullable=False),
         Column("expires", Double, nullable=False),
         Index(f"ix_{name}_old_keys_id", "id", "expires"),
         Index(f"ix_{name}_old_keys_expires", "expires"),
@@ -101,6 +106,7 @@ def create_missing(connection: Connection, tables: Tables) -> None:
         if there.has_table(table.name):
             columns = {column["name"]: column["type"] for column in there.get_columns(table.name)}
             _refuse_layout(table, columns)
+            _refuse_short_blobs(table, columns)
     tables.records.metadata.create_all(connection)
 
 
@@ -111,4 +117,15 @@ def _refuse_layout(table: Table, columns: Mapping[str, object]) -> None:
             f"the database has a table {table.name!r} of another layout, without the columns "
             f"{', '.join(lacking)}. Drop it, which ends the sessions in it, or give the store "
             "another name: table=...",
+        )
+
+
+def _refuse_short_blobs(table: Table, columns: Mapping[str, object]) -> None:
+    """Refuse a table of MySQL or MariaDB that holds 64 KB a session, as former versions made."""
+    if any(isinstance(columns[column.name], mysql.BLOB) for column in table.c):
+        raise SessionConfigError(
+            "table",
+            f"the table {table.name!r} holds 64 KB of a session, and no more. Keep its sessions: "
+            f"ALTER TABLE `{table.name}` MODIFY `fields` LONGBLOB NOT NULL, MODIFY `recent` "
+            "LONGBLOB NOT NULL",
         )
