@@ -17,7 +17,8 @@ from symtable import SymbolTable, symtable
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LANGUAGES = {"python", "sh"}
+SHOWN = {"ini", "sql"}  # for other programs, which are not here
+LANGUAGES = {"python", "sh", *SHOWN}
 ALONE = "block.py"
 
 _FENCE = re.compile(r"```(.*)")
@@ -120,6 +121,8 @@ def shells_of(page: Path) -> list[Shell]:
 def _copied(page: Path) -> Iterator[Program | Shell]:
     saved: dict[str, str] = {}
     for block in blocks_of(page):
+        if block.language in SHOWN:
+            continue
         if block.language == "sh":
             lines = [line for line in block.text.splitlines() if line and not line.startswith("#")]
             yield Shell(block.place, dict(saved), lines)

@@ -45,6 +45,7 @@ NEEDED = {
     "redis": ["redis-server"],
     "postgresql": ["initdb"],
     "mariadb": ["mariadb-install-db", "mariadbd"],
+    "pgbouncer": ["initdb", "pgbouncer"],
     "browser": ["chromium", "chromedriver"],
 }
 
@@ -198,6 +199,23 @@ def postgresql_server() -> Iterator[Server]:
             command += ["-c", setting]
         server = Server(command, "database system is ready to accept connections", port, user)
         with running(server, signal.SIGINT):  # it ends the sessions, then itself
+            yield server
+
+
+@contextmanager
+def pgbouncer(port: int) -> Iterator[Server]:
+    """Run a pgbouncer before a PostgreSQL, which shares 3 connections by transactions."""
+    program, user, own = _program("pgbouncer"), _unprivileged("postgres"), free_port()
+    with tempfile.TemporaryDirectory() as directory:
+        settings = Path(directory, "pgbouncer.ini")
+        settings.write_text(
+            f"[databases]\npostgres = host=127.0.0.1 port={port} user=postgres\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {own}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n"
+        )
+        if user is not None:
+            shutil.chown(directory, user)
+        with running(Server([program, str(settings)], "process up", own, user)) as server:
             yield server
 
 

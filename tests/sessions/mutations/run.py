@@ -77,5 +77,5 @@ def _write(tree: Tree, path: str, changed: ast.Module) -> None:
 
 
 def _run(tree: Tree, tests: Sequence[str], limit_s: float) -> Ended:
-    only = ("-m", "not (redis or postgresql or mariadb or browser)")
+    only = ("-m", "not (redis or postgresql or pgbouncer or mariadb or browser)")
     return tree.run_pytest(["-x", *only, *tests], limit_s=limit_s)

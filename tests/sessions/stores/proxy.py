@@ -18,6 +18,8 @@ class Proxy:
         self._open: list[socket.socket] = []
         self._pattern: bytes | None = None
         self.lost = 0
+        self._may_answer = threading.Event()
+        self._may_answer.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose_reply_to(self, pattern: bytes) -> None:
@@ -33,6 +35,15 @@ class Proxy:
             yield
 
         return lose
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Take connections and requests, and answer nothing, as a server does that is stopped."""
+        self._may_answer.clear()
+        try:
+            yield
+        finally:
+            self._may_answer.set()
 
     def _accept(self) -> None:
         while True:
@@ -61,6 +72,7 @@ class Proxy:
         self, client: socket.socket, server: socket.socket, is_losing: threading.Event
     ) -> None:
         for data in _chunks(server):
+            self._may_answer.wait()
             if is_losing.is_set():
                 self.lost += 1
                 break
@@ -69,6 +81,7 @@ class Proxy:
         _hang_up(client, server)
 
     def close(self) -> None:
+        self._may_answer.set()
         self._listener.close()
         _hang_up(*self._open)
 

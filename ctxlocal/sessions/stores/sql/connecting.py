@@ -1,29 +1,92 @@
-"""The engine that a SQL store makes of a URL, and how each of its connections begins."""
+"""The engine that a SQL store makes of a URL: its limits of time, and how its connections begin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from math import ceil, inf
+from typing import Any, NamedTuple
 
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...errors import SessionConfigError
+from .beginning import begin_mysql, begin_postgresql
 from .tables import MYSQL
+from .within import within
 
-_SECONDS = 5  # how long from_url lets a connection take to come about
+TIMEOUT = 5.0  #: seconds for a connection, a place in the pool and a statement
+_LATER = 1.0  # seconds: the server's own limit, which keeps the connection, comes first
+_UNLIMITED = ("asyncpg", "aiomysql")  # they leave a limit to asyncio
 _PACKAGES = {"MySQLdb": "mysqlclient"}  # of drivers that are named otherwise
-# What is too long for its column is refused, not cut off.
-_STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
 
 
-def make_engine(create: Callable[..., Any], url: str, is_async: bool) -> Any:
+class Made(NamedTuple):
+    """An engine, and the limits by which it was made."""
+
+    engine: Any
+    timeout: float
+    limit: float | None  #: of the wait for an answer, where the driver has none
+
+
+def make_engine(create: Callable[..., Any], url: str, is_async: bool, timeout: float) -> Made:
     """Make an engine of a URL.
 
     :param create: ``create_engine`` of SQLAlchemy, or ``create_async_engine``.
+    :param timeout: seconds, unless the URL says ``timeout=``.
     """
+    target, timeout = _read(url, timeout)
+    _refuse_wrong_kind(target, is_async)
+    # Most jobs are done in AUTOCOMMIT: MySQL's drivers tell the server of another level.
+    settings = {"pool_timeout": timeout, "isolation_level": "AUTOCOMMIT"}
+    try:
+        driver = target.get_dialect().driver
+        limits = _limits(driver, ceil(timeout), ceil(timeout + _LATER)).items()
+        arguments = {name: value for name, value in limits if name not in target.query}
+        engine = create(target, connect_args=arguments, **settings)
+    except ImportError as error:
+        name = error.name or target.drivername
+        problem = f"its driver {name} is not installed: pip install {_PACKAGES.get(name, name)}"
+        raise SessionConfigError("url", problem) from error
+    except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
+        raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error
+    _prepare(getattr(engine, "sync_engine", engine), driver, timeout)
+    return Made(engine, timeout, timeout + _LATER if driver in _UNLIMITED else None)
+
+
+def _limits(driver: str, connect: int, answer: int) -> dict[str, int]:
+    """Return what lets a driver's ``connect`` give up, and each wait for an answer."""
+    by_driver = {
+        "psycopg": {"connect_timeout": connect},
+        "psycopg2": {  # it gives up a machine that is gone, not one that is silent
+            "connect_timeout": connect,
+            "tcp_user_timeout": answer * 1000,
+            "keepalives_idle": connect,
+            "keepalives_interval": 1,
+        },
+        "asyncpg": {"timeout": connect},
+        "pg8000": {"timeout": answer},
+        "mysqldb": {"connect_timeout": connect, "read_timeout": answer, "write_timeout": answer},
+        "pymysql": {"connect_timeout": connect, "read_timeout": answer, "write_timeout": answer},
+        "asyncmy": {"connect_timeout": connect, "read_timeout": answer},
+        "aiomysql": {"connect_timeout": connect},
+    }
+    return by_driver.get(driver, {})
+
+
+def _prepare(engine: sqlalchemy.Engine, driver: str, timeout: float) -> None:
+    """Let each connection of an engine begin with the limit."""
+    if driver == "psycopg":
+        event.listen(engine, "do_connect", within(timeout + _LATER))
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", begin_postgresql(timeout))
+    elif engine.dialect.name in MYSQL:
+        event.listen(engine, "connect", begin_mysql(timeout))
+
+
+def _read(url: str, timeout: float) -> tuple[sqlalchemy.URL, float]:
+    """Return what the driver is to connect to, and the limit."""
     scheme, found, rest = url.partition("://")
     if scheme in ("postgres", "postgresql"):
         is_older_there = find_spec("psycopg2") and not find_spec("psycopg")
@@ -34,28 +97,14 @@ def make_engine(create: Callable[..., Any], url: str, is_async: bool) -> Any:
         raise SessionConfigError("url", "it is no URL that SQLAlchemy takes") from None
     if target.get_backend_name() == "sqlite":
         raise SessionConfigError("url", "it is SQLite's; use SQLiteStore")
-    _refuse_wrong_kind(target, is_async)
-    # Which is what most jobs are done in: MySQL's drivers tell the server of another.
-    settings: dict[str, Any] = {"pool_timeout": _SECONDS, "isolation_level": "AUTOCOMMIT"}
-    if "psycopg" in target.drivername and "connect_timeout" not in target.query:
-        settings["connect_args"] = {"connect_timeout": _SECONDS}
+    given = target.query.get("timeout", timeout)
     try:
-        engine = create(target, **settings)
-    except ImportError as error:
-        name = error.name or target.drivername
-        problem = f"its driver {name} is not installed: pip install {_PACKAGES.get(name, name)}"
-        raise SessionConfigError("url", problem) from error
-    except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
-        raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error
-    if target.get_backend_name() in MYSQL:
-        event.listen(getattr(engine, "sync_engine", engine), "connect", _begin)
-    return engine
-
-
-def _begin(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(_STRICT)
-    cursor.close()
+        seconds = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        seconds = 0
+    if not 0 < seconds < inf:
+        raise SessionConfigError("timeout", f"it is seconds, more than 0; got {given!r}")
+    return target.difference_update_query(["timeout"]), seconds
 
 
 def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:

@@ -26,6 +26,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -121,6 +122,7 @@ class SQLSteps(Operations):
     """The operations of the store; one object for all threads and tasks of a process."""
 
     _failures = (SQLAlchemyError, OSError, SessionConfigError)
+    _timeout = 5.0  # seconds after which nothing is repeated that lost its connection
 
     def __init__(self, engine: Any, table: str, clock: Callable[[], float], owned: bool) -> None:
         if engine.dialect.name == "sqlite":
@@ -316,13 +318,14 @@ class SQLSteps(Operations):
 
     async def _replaced(self, seen: Row, values: dict[str, Any], tries: Tries) -> bool:
         tries.begin(seen.version)
+        begun = monotonic()
         parameters = {"of": seen.id, "seen": seen.version, "now": self._clock(), **values}
         try:
             count: int = await self._attempt(
                 Job(lambda on: on.execute(self._replace, parameters).rowcount)
             )
         except DBAPIError as error:
-            if error.connection_invalidated:
+            if self._was_cut(error, begun):
                 tries.lose()  # the merge finds the id if it was done
             elif not _has_lost(error):
                 raise
@@ -552,12 +555,12 @@ class SQLSteps(Operations):
         """
         if not self._is_ready:
             await self._create_tables()
-        is_second = False
+        is_second, begun = False, monotonic()
         for _ in range(RETRIES):
             try:
                 return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
             except DBAPIError as error:
-                if error.connection_invalidated and not is_second:
+                if self._was_cut(error, begun) and not is_second:
                     is_second = True
                     if lose:
                         lose()
@@ -566,6 +569,10 @@ class SQLSteps(Operations):
                 else:
                     raise
         return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
+
+    def _was_cut(self, error: DBAPIError, begun: float) -> bool:
+        """Whether the connection was lost, but not by waiting for a server that is silent."""
+        return error.connection_invalidated and monotonic() - begun < self._timeout
 
 
 def perform(job: Job, connection: Connection) -> Any:

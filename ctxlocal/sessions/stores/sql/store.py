@@ -25,7 +25,7 @@ from ...errors import SessionConfigError
 from ..forwarding import Blocking
 from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
-from .connecting import make_engine
+from .connecting import TIMEOUT, make_engine
 from .steps import Job, SQLSteps, perform
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class SQLStore(Blocking):
     has expired stays until :meth:`purge`, which reads the whole table: do that once a day.
 
     :param engine: a SQLAlchemy ``Engine`` of any isolation level; it stays the caller's.
-        Its ``pool_timeout`` and the driver's timeouts say how long a request may wait.
+        Its ``pool_timeout`` and the driver's timeouts say how long a request may wait
+        (:meth:`from_url` sets them all).
     :param table: the table's name, ``"ctxlocal_sessions"``; up to 43 characters in PostgreSQL, 44
         in MySQL and MariaDB, whose names for its indexes are longer.
     :param clock: returns seconds since the epoch; the processes' clocks should agree.
@@ -79,14 +80,22 @@ class SQLStore(Blocking):
         self.name = self._operations.name
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> SQLStore:
+    def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> SQLStore:
         """Make a store with an engine of its own, which ``close`` disposes of.
 
         :param url: as SQLAlchemy's ``create_engine`` takes it; ``postgresql://`` without a
-            driver means psycopg where that is installed.
+            driver means psycopg where that is installed. ``timeout=`` in it is the next one.
+        :param timeout: seconds that an operation waits for a place in the pool, for a connection,
+            and for each statement; then it raises StoreUnavailableError. The server is told to
+            give up a statement (unless a pooler stands between), and 1 second later a server that
+            answers nothing is given up; psycopg2 cannot do that.
         :param options: those of the constructor.
+        :raises SessionConfigError: the URL or ``timeout`` is none, or the driver is missing.
         """
-        return cls(make_engine(sqlalchemy.create_engine, url, False), owned=True, **options)
+        made = make_engine(sqlalchemy.create_engine, url, False, timeout)
+        store = cls(made.engine, owned=True, **options)
+        store._operations._timeout = made.timeout
+        return store
 
     def create_table(self) -> None:
         """Create the tables and indexes that are missing; safe from many processes."""
@@ -137,6 +146,8 @@ class AsyncSQLStore(SQLSteps):
     :param engine: a SQLAlchemy ``AsyncEngine``, for instance of ``postgresql+psycopg://``.
     """
 
+    _limit: float | None = None  # seconds for a job, where the driver has none for an answer
+
     def __init__(
         self,
         engine: AsyncEngine,
@@ -153,11 +164,15 @@ class AsyncSQLStore(SQLSteps):
         super().__init__(engine, table, clock, owned)
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> AsyncSQLStore:
+    def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> AsyncSQLStore:
         """Make a store with an engine of its own; see :meth:`SQLStore.from_url`."""
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        return cls(make_engine(create_async_engine, url, True), owned=True, **options)
+        made = make_engine(create_async_engine, url, True, timeout)
+        store = cls(made.engine, owned=True, **options)
+        store._timeout = made.timeout
+        store._limit = made.limit
+        return store
 
     async def close(self) -> None:
         """Dispose of the engine if ``from_url`` made it."""
@@ -168,6 +183,14 @@ class AsyncSQLStore(SQLSteps):
         refuse_trio(self, "SQLStore")
 
     async def _perform(self, job: Job) -> Any:
+        if self._limit is None:
+            return await self._performed(job)
+        try:
+            return await asyncio.wait_for(self._performed(job), self._limit)
+        except asyncio.TimeoutError as error:  # before Python 3.11 it is no OSError
+            raise TimeoutError(f"no answer within {self._limit:g} seconds") from error
+
+    async def _performed(self, job: Job) -> Any:
         async with self._engine.connect() as connection:
             return await connection.run_sync(partial(perform, job))
 
