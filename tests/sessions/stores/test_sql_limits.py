@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -17,7 +18,8 @@ from ctxlocal.sessions.stores.forwarding import AtOnce
 from ctxlocal.sessions.stores.protocol import AsyncStore, Change, Incr
 from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
 from ctxlocal.sessions.stores.threaded import ThreadedStore
-from tests.support.services import pgbouncer
+from tests.support.patience import PATIENCE_S
+from tests.support.services import pgbouncer, postgresql_server
 
 from .proxy import proxy_to
 from .racing import KEY, TTL
@@ -132,6 +134,36 @@ def test_a_shorter_limit_of_the_url_stays(postgresql_url: str) -> None:
         with store._operations._engine.connect() as connection:
             assert connection.execute(text("SHOW statement_timeout")).scalar() == limit
         store.close()
+
+
+@pytest.mark.postgresql
+def test_what_no_standby_has_is_not_acknowledged_unless_the_url_says_so() -> None:
+    with postgresql_server() as server:
+        url = f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/postgres?timeout=1"
+        admin = sqlalchemy.create_engine(url.partition("?")[0], isolation_level="AUTOCOMMIT")
+        store = SQLStore.from_url(url)
+        own = SQLStore.from_url(f"{url}&options=-c%20synchronous_commit%3Dlocal")
+        store.create(KEY, {}, TTL)
+        name_standby(admin, "none_that_is_there")
+        change = Change("c", ops=[Incr("n", 1)])
+        with pytest.raises(StoreUnavailableError):
+            store.commit(KEY, 0, change, TTL, store.load(KEY))
+        assert own.create("another", {}, TTL)
+        name_standby(admin, "")
+        assert store.commit(KEY, 0, change, TTL).results == (1,)  # it was done, and counts once
+        for each in (store, own):
+            each.close()
+        admin.dispose()
+
+
+def name_standby(admin: sqlalchemy.Engine, name: str) -> None:
+    """Let a server's commits wait for a standby, by its name."""
+    with admin.connect() as connection:
+        connection.execute(text(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+        end = time.monotonic() + PATIENCE_S
+        while connection.execute(text("SHOW synchronous_standby_names")).scalar() != name:
+            assert time.monotonic() < end
 
 
 @pytest.mark.parametrize("kind", [SQLStore, AsyncSQLStore])
