@@ -7,5 +7,7 @@ by what ``beginning`` tells each connection and ``within`` bears of silence.
 
 from .store import AsyncSQLStore as AsyncSQLStore
 from .store import SQLStore as SQLStore
+from .tables import Tables as Tables
+from .tables import make_tables as make_tables
 
-__all__ = ["AsyncSQLStore", "SQLStore"]
+__all__ = ["AsyncSQLStore", "SQLStore", "Tables", "make_tables"]

@@ -124,7 +124,9 @@ class SQLSteps(Operations):
     _failures = (SQLAlchemyError, OSError, SessionConfigError)
     _timeout = 5.0  # seconds after which nothing is repeated that lost its connection
 
-    def __init__(self, engine: Any, table: str, clock: Callable[[], float], owned: bool) -> None:
+    def __init__(
+        self, engine: Any, table: str, schema: str | None, clock: Callable[[], float], owned: bool
+    ) -> None:
         if engine.dialect.name == "sqlite":
             raise SessionConfigError("engine", "it is SQLite's; use SQLiteStore")
         self.name = _name(engine.url)
@@ -132,7 +134,7 @@ class SQLSteps(Operations):
         self._owned = owned
         self._clock = clock
         self._is_ready = False
-        self._tables = make_tables(table)
+        self._tables = make_tables(table, schema=schema)
         refuse_long_names(self._tables, engine.dialect)
         self._table, self._old_keys = records, old_keys = self._tables
         column, old = records.c, old_keys.c
@@ -246,8 +248,8 @@ class SQLSteps(Operations):
 
     @named("connect")
     async def _has_table(self) -> bool:
-        name = self._table.name
-        return bool(await self._attempt(Job(lambda on: inspect(on).has_table(name))))
+        name, schema = self._table.name, self._table.schema
+        return bool(await self._attempt(Job(lambda on: inspect(on).has_table(name, schema))))
 
     @operation
     async def load(self, key: str) -> Record | None:

@@ -27,6 +27,7 @@ from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
 from .connecting import TIMEOUT, make_engine
 from .steps import Job, SQLSteps, perform
+from .tables import NAME
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -50,7 +51,8 @@ class SQLStore(Blocking):
     connections, for some 2 seconds: so the store follows an address to the new primary.
 
     The table is created at the first use if it is not there, which needs the right to
-    do so; :meth:`create_table` does it beforehand, for instance in a migration. Whatever
+    do so; :meth:`create_table` does it beforehand, or a migration that Alembic makes of
+    :func:`~ctxlocal.sessions.stores.sql.make_tables`. Whatever
     has expired stays until :meth:`purge`, which reads the whole table: do that once a day.
 
     :param engine: a SQLAlchemy ``Engine`` of any isolation level; it stays the caller's.
@@ -58,6 +60,7 @@ class SQLStore(Blocking):
         (:meth:`from_url` sets them all).
     :param table: the table's name, ``"ctxlocal_sessions"``; up to 43 characters in PostgreSQL, 44
         in MySQL and MariaDB, whose names for its indexes are longer.
+    :param schema: the schema, or the database of MySQL, that it is in; None: the connection's own.
     :param clock: returns seconds since the epoch; the processes' clocks should agree.
     :raises SessionConfigError: the engine is SQLite's, or no synchronous engine; the table's name
         is too long.
@@ -69,14 +72,15 @@ class SQLStore(Blocking):
         self,
         engine: sqlalchemy.Engine,
         *,
-        table: str = "ctxlocal_sessions",
+        table: str = NAME,
+        schema: str | None = None,
         clock: Callable[[], float] = time.time,
         owned: bool = False,
     ) -> None:
         _refuse_url(engine, "SQLStore")
         if not isinstance(engine, sqlalchemy.Engine):
             raise SessionConfigError("engine", "give a sqlalchemy.Engine (see AsyncSQLStore)")
-        self._operations = _AtOnce(engine, table, clock, owned)
+        self._operations = _AtOnce(engine, table, schema, clock, owned)
         self.name = self._operations.name
 
     @classmethod
@@ -152,7 +156,8 @@ class AsyncSQLStore(SQLSteps):
         self,
         engine: AsyncEngine,
         *,
-        table: str = "ctxlocal_sessions",
+        table: str = NAME,
+        schema: str | None = None,
         clock: Callable[[], float] = time.time,
         owned: bool = False,
     ) -> None:
@@ -161,7 +166,7 @@ class AsyncSQLStore(SQLSteps):
         _refuse_url(engine, "AsyncSQLStore")
         if not isinstance(engine, AsyncEngine):
             raise SessionConfigError("engine", "give an AsyncEngine (see SQLStore)")
-        super().__init__(engine, table, clock, owned)
+        super().__init__(engine, table, schema, clock, owned)
 
     @classmethod
     def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> AsyncSQLStore:

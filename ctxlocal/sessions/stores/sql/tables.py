@@ -23,6 +23,7 @@ from sqlalchemy.dialects import mysql
 
 from ...errors import SessionConfigError
 
+NAME = "ctxlocal_sessions"
 MYSQL = ("mysql", "mariadb")
 # A BLOB of theirs holds 64 KB, a LONGBLOB 4 GB, more than any packet that they take.
 _Blob = LargeBinary().with_variant(mysql.LONGBLOB(), *MYSQL)
@@ -37,19 +38,27 @@ class Tables(NamedTuple):
     old_keys: Table
 
 
-def make_tables(name: str) -> Tables:
+def make_tables(
+    name: str = NAME, *, schema: str | None = None, metadata: MetaData | None = None
+) -> Tables:
     """Describe the tables: one row a session, and one for each key that it had before.
 
-    They look into nothing but times, users and handles. Of these two there is SHA-256, so
-    that any text can be one, of any length.
+    For migrations: put into the application's MetaData, Alembic sees them as its own. What a store
+    creates by itself is the same. They look into nothing but times, users and handles. Of these
+    two there is SHA-256, so that any text can be one, of any length.
 
     A record's expiry is in no index: each request changes it, and PostgreSQL would then make a
     new entry in every index, where it makes none now (heap-only tuples): 42 % less to write
     ahead. InnoDB, which locks what it looks through, would let two that commit at once wait for
     each other. Only a purge would gain.
     https://www.postgresql.org/docs/current/storage-hot.html
+
+    :param name: what the store's ``table`` is; its indexes are named after it.
+    :param schema: what the store's ``schema`` is; None is the connection's own.
+    :param metadata: where the two are put; None is a new one, ``tables.records.metadata``.
+    :raises InvalidRequestError: of SQLAlchemy: ``metadata`` has a table of that name.
     """
-    metadata = MetaData()
+    metadata = MetaData() if metadata is None else metadata
     records = Table(
         name,
         metadata,
@@ -65,6 +74,7 @@ def make_tables(name: str) -> Tables:
         Column("handle_hash", _Key),
         Index(f"ix_{name}_key", "key", unique=True),
         Index(f"ix_{name}_user", "user_hash"),
+        schema=schema,
     )
     old_keys = Table(
         f"{name}_old_keys",
@@ -75,6 +85,7 @@ def make_tables(name: str) -> Tables:
         Column("expires", Double, nullable=False),
         Index(f"ix_{name}_old_keys_id", "id", "expires"),
         Index(f"ix_{name}_old_keys_expires", "expires"),
+        schema=schema,
     )
     return Tables(records, old_keys)
 
@@ -103,11 +114,12 @@ def create_missing(connection: Connection, tables: Tables) -> None:
     """
     there = inspect(connection)
     for table in tables:
-        if there.has_table(table.name):
-            columns = {column["name"]: column["type"] for column in there.get_columns(table.name)}
+        if there.has_table(table.name, table.schema):
+            found = there.get_columns(table.name, table.schema)
+            columns = {column["name"]: column["type"] for column in found}
             _refuse_layout(table, columns)
             _refuse_short_blobs(table, columns)
-    tables.records.metadata.create_all(connection)
+    tables.records.metadata.create_all(connection, tables)
 
 
 def _refuse_layout(table: Table, columns: Mapping[str, object]) -> None:
