@@ -67,6 +67,22 @@ def store(client: redis.Redis) -> RedisStore:
     return RedisStore(client)
 
 
+@pytest.mark.parametrize("inner", ["ctxlocal:session:", "ctxlocal:user:", "ctxlocal:session:a:"])
+def test_a_store_does_not_reach_one_whose_prefix_begins_with_its_own(
+    store: RedisStore, client: redis.Redis, inner: str
+) -> None:
+    other = RedisStore(client, prefix=inner)
+    for each in (store, other):
+        assert each.create(KEY, ANNA, TTL)
+    client.zadd(f"{inner}user:{'0' * 64}", {"gone": 1})
+    assert [key for key, _ in store.scan()] == [KEY]
+    assert store.stats() == Stats(1, 1, len(USER) + 4)
+    store.purge()
+    assert client.exists(f"{inner}user:{'0' * 64}")
+    assert store.revoke_everyone() == 1
+    assert [key for key, _ in other.list("anna")] == [KEY]
+
+
 @pytest.fixture
 def cluster(cluster_ports: list[int]) -> Iterator[redis.RedisCluster]:
     with redis.RedisCluster(host="127.0.0.1", port=cluster_ports[0]) as client:

@@ -284,12 +284,17 @@ class RedisSteps(Records):
     async def _page(
         self, node: object, cursor: bytes, prefix: str, kind: str
     ) -> tuple[bytes, Sequence[str]]:
+        """Return the next cursor, and names of a node that are a prefix and a key.
+
+        A key has no colon: what else begins so is of a store whose own prefix begins so.
+        """
         pattern = "".join(f"\\{char}" if char in "*?[]\\" else char for char in prefix) + "*"
         arguments = ("SCAN", cursor, "MATCH", pattern, "COUNT", BATCH, "TYPE", kind)
         after, keys = await self._ask(Call(arguments, node))
         if isinstance(after, dict):  # a cluster's answer has one for each node
             (after,) = after.values()
-        return str(int(after)).encode(), [key.decode() for key in keys]
+        names = [key.decode() for key in keys]
+        return str(int(after)).encode(), [name for name in names if ":" not in name[len(prefix) :]]
 
     @named("scan")
     async def _scan_records(self, names: Sequence[str]) -> Sequence[tuple[str, Record]]:

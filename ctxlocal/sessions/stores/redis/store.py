@@ -80,7 +80,8 @@ class RedisStore(Blocking):
         the caller's. Give it timeouts: without, a silent server holds the request, and the client
         may repeat a commit later than in 300 seconds (redis-py's default of 10 retries does not,
         with timeouts of 5 seconds).
-    :param prefix: what the names of all keys begin with; ASCII, ``"ctxlocal:"``.
+    :param prefix: what the names of all keys begin with; ASCII, ``"ctxlocal:"``. Stores of other
+        prefixes keep to themselves, also where one prefix begins with another.
     :param epoch_interval: seconds between reads of the epoch, each one more round trip of
         the load or commit that makes it; 10.
     :raises SessionConfigError: a setting cannot be used.
