@@ -92,7 +92,7 @@ class SQLStore(Blocking):
         :param timeout: seconds that an operation waits for a place in the pool, for a connection,
             and for each statement; then it raises StoreUnavailableError. The server is told to
             give up a statement (unless a pooler stands between), and 1 second later a server that
-            answers nothing is given up; psycopg2 cannot do that.
+            answers nothing is given up; psycopg2, and psycopg before 3.3, cannot do that.
         :param options: those of the constructor.
         :raises SessionConfigError: the URL or ``timeout`` is none, or the driver is missing.
         """

@@ -36,7 +36,7 @@ def _limited(kind: Any, seconds: float) -> Any:
 def _until_silent(connection: Any, answer: Any, seconds: float) -> Generator[Any, Any, Any]:
     """Pass on what psycopg waits for, until it has waited too long for the server.
 
-    It asks ten times a second whether to go on, with nothing that is ready.
+    From 3.3 on it asks ten times a second whether to go on, with nothing that is ready.
     """
     end = 0.0
     send = answer.send
