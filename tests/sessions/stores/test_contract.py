@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from ctxlocal.local import Latch
 from ctxlocal.sessions.errors import StoreUnavailableError
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import (
@@ -27,7 +28,9 @@ from ctxlocal.sessions.stores.protocol import (
 from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.testing import StoreContractError, check_async_store, check_store
 from ctxlocal.testing._rules import RULES
+from ctxlocal.testing._rules.expiry import an_expired_record_is_replaced_once
 from ctxlocal.testing._rules.renewals import CLIENTS
+from ctxlocal.testing._trial import Trial
 
 from .conftest import KEY, Clock, Kind
 
@@ -354,6 +357,19 @@ SABOTAGE = {
     Stripping: "any_bytes_and_names_come_back",
     Failing: "a_missing_record_is_none",
 }
+
+
+def test_a_client_that_fails_leaves_no_other_waiting() -> None:
+    class Unlucky(Doubling):
+        def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool:
+            if key in self.made and failed.take():
+                raise LookupError("create")
+            return super().create(key, sets, ttl)
+
+    rule, clock, failed = an_expired_record_is_replaced_once, Clock(), Latch()
+    trial = Trial(rule.check, Unlucky(clock=clock), clock.advance, None)
+    with pytest.raises(LookupError):
+        rule.check(trial)
 
 
 @pytest.mark.parametrize("broken", SABOTAGE, ids=lambda broken: broken.__name__)
