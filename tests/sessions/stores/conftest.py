@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import redis
 
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import AsyncStore, Store
@@ -104,3 +105,12 @@ def cluster_ports() -> Iterator[list[int]]:
     """The ports of a Redis Cluster of three primaries."""
     with redis_cluster(3) as ports:
         yield ports
+
+
+@contextmanager
+def cluster_client(port: int) -> Iterator[redis.RedisCluster]:
+    """Make an empty cluster's client, and close its connections, which its own end leaves open."""
+    with redis.RedisCluster(host="127.0.0.1", port=port) as client:
+        client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+        yield client
+        client.disconnect_connection_pools()

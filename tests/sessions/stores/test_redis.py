@@ -48,6 +48,8 @@ from tests.sessions.stores.racing import (
 )
 from tests.support.services import redis_server
 
+from .conftest import cluster_client
+
 pytestmark = pytest.mark.redis
 
 OTHER = "0f" * 32
@@ -85,8 +87,7 @@ def test_a_store_does_not_reach_one_whose_prefix_begins_with_its_own(
 
 @pytest.fixture
 def cluster(cluster_ports: list[int]) -> Iterator[redis.RedisCluster]:
-    with redis.RedisCluster(host="127.0.0.1", port=cluster_ports[0]) as client:
-        client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+    with cluster_client(cluster_ports[0]) as client:
         yield client
 
 
@@ -661,6 +662,16 @@ class TestCluster:
             return RedisStore(cluster)
 
         check_store(make, advance=lambda seconds: age(cluster, seconds))
+
+    def test_its_own_connections_are_closed(self, cluster_ports: list[int]) -> None:
+        store = RedisStore.from_url(f"redis+cluster://127.0.0.1:{cluster_ports[0]}")
+        store.load(KEY)
+        clients = [node.redis_connection for node in store._operations._client.get_nodes()]
+        pools = [client.connection_pool for client in clients if client is not None]
+        connections = [each for pool in pools for each in pool._available_connections]
+        assert any(connection._sock for connection in connections)
+        store.close()
+        assert not any(connection._sock for connection in connections)
 
     def test_every_operation_works(self, cluster: redis.RedisCluster) -> None:
         store = RedisStore(cluster)

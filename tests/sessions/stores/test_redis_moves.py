@@ -23,6 +23,8 @@ from ctxlocal.sessions.stores.protocol import HANDLE, USER, Answer, Change, Clea
 from ctxlocal.sessions.stores.redis import RedisStore
 from ctxlocal.sessions.stores.redis.scripts import DELETE
 
+from .conftest import cluster_client
+
 pytestmark = pytest.mark.redis
 
 TTL = 600.0
@@ -93,9 +95,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
             client.flushall()
             yield Place(client, RedisStore(client))
         return
-    ports = request.getfixturevalue("cluster_ports")
-    with redis.RedisCluster(host="127.0.0.1", port=ports[0]) as cluster:
-        cluster.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+    with cluster_client(request.getfixturevalue("cluster_ports")[0]) as cluster:
         yield Place(cluster, RedisStore(cluster))
 
 

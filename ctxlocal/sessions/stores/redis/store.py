@@ -191,6 +191,8 @@ class _AtOnce(RedisSteps):
         if self._direct is not None:
             self._direct.close()
         if self._owned:
+            if hasattr(self._client, "disconnect_connection_pools"):
+                self._client.disconnect_connection_pools()  # which close of a cluster leaves alone
             self._client.close()
 
 
