@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import dataclasses
 import datetime
@@ -428,6 +429,31 @@ def test_context_manager_is_entered_and_left_once(impl: ModuleType) -> None:
     assert log == ["in", KeyError]
 
 
+def test_exit_stacks_enter_a_proxy(impl: ModuleType) -> None:
+    class Manager:
+        def __enter__(self) -> str:
+            return "entered"
+
+        def __exit__(self, *details: object) -> bool:
+            return details[0] is KeyError
+
+        async def __aenter__(self) -> str:
+            return "awaited"
+
+        async def __aexit__(self, *details: object) -> bool:
+            return details[0] is KeyError
+
+    async def enter(p: Any) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            assert stack.enter_context(p) == "entered"
+            assert await stack.enter_async_context(p) == "awaited"
+            raise KeyError
+
+    # Since Python 3.15 they find special methods without __getattribute__.
+    asyncio.run(enter(bound_to(impl, Manager())))
+    asyncio.run(enter(impl.proxy(Manager, like=Manager)))
+
+
 def test_async_protocols_work_through_a_proxy(impl: ModuleType) -> None:
     class Steps:
         left = 2
@@ -546,6 +572,23 @@ def test_function_as_target_has_its_name_and_signature(impl: ModuleType) -> None
     assert (p.__name__, p.__doc__, p.__module__) == ("view", "Document.", __name__)
     assert inspect.signature(p) == inspect.signature(view)
     assert functools.wraps(p)(lambda: None).__name__ == "view"
+
+
+@pytest.mark.parametrize("source", ["def target(a: Missing): ...", "class target: a: Missing"])
+def test_deferred_annotations_of_the_target_are_found_in_each_format(
+    impl: ModuleType, source: str
+) -> None:
+    annotationlib: Any = pytest.importorskip("annotationlib", reason="it is of Python 3.14")
+    names: dict[str, Any] = {}
+    exec(compile(source, "deferred", "exec", dont_inherit=True), names)
+    p, forms = bound_to(impl, names["target"]), annotationlib.Format
+    assert annotationlib.get_annotations(p, format=forms.STRING) == {"a": "Missing"}
+    found = annotationlib.get_annotations(p, format=forms.FORWARDREF)
+    assert found["a"].__forward_arg__ == "Missing"
+    with pytest.raises(NameError):
+        _ = p.__annotations__
+    names["Missing"] = int
+    assert p.__annotations__ == {"a": int}
 
 
 def test_bound_method_keeps_the_object_of_its_moment(impl: ModuleType) -> None:
@@ -1432,6 +1475,16 @@ def test_subclass_has_methods_and_class_attributes_of_its_own(impl: ModuleType) 
     assert isinstance(p, str)
     local.value = Plain(tag="the target's", user="ann")
     assert (p.tag, p.user) == ("mine", "ann")
+
+
+@pytest.mark.parametrize("name", ["__parameters__", "__type_params__"])
+def test_type_parameters_of_a_subclass_hide_nothing_of_the_target(
+    impl: ModuleType, name: str
+) -> None:
+    # What `class Typed[T](LocalProxy[T])` has, in the syntax of Python 3.12.
+    Typed = type("Typed", (impl.LocalProxy,), {name: ("the subclass's",)})
+    target = Plain(**{name: ("the target's",)})
+    assert getattr(Typed(lambda: target), name) == ("the target's",)
 
 
 def test_attribute_that_a_subclass_defines_is_set_on_the_proxy(impl: ModuleType) -> None:

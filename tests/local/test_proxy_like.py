@@ -106,9 +106,15 @@ VALUES: dict[Any, object] = {
     Path: Path("a"),
     type: int,
 }
+if sys.version_info >= (3, 14):
+    from string import templatelib
+
+    VALUES[templatelib.Template] = templatelib.Template("to ", templatelib.Interpolation("ann"))
 if sys.version_info >= (3, 15):
     frozendict: Any = vars(builtins)["frozendict"]
     VALUES[frozendict] = frozendict(a=1)
+    sentinel: Any = vars(builtins)["sentinel"]
+    VALUES[sentinel] = sentinel("MISSING")
 PROTOCOLS = (
     *(collections.abc.Awaitable, collections.abc.AsyncIterable, collections.abc.AsyncIterator),
     *(collections.abc.Callable, collections.abc.Container, collections.abc.Hashable),

@@ -129,7 +129,8 @@ is_of_every_class(PyObject *name)
     static const char *const names[] = {
         "__module__", "__doc__", "__dict__", "__weakref__", "__slots__", "__new__",
         "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__",
-        "__orig_bases__", "__parameters__", "__static_attributes__", "__firstlineno__",
+        "__orig_bases__", "__parameters__", "__type_params__",
+        "__static_attributes__", "__firstlineno__",
         "__init_subclass__", "__class_getitem__", "__abstractmethods__", "__getattribute__",
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {

@@ -3,7 +3,7 @@
 Special methods are looked up in the class and so have to stand there one by one; all else
 goes through ``__getattribute__``.
 
-The table follows the data model up to Python 3.14. Not proxied, and why:
+The table follows the data model up to Python 3.15. Not proxied, and why:
 
 ``__new__ __init__ __del__ __slots__ __weakref__``  are the proxy's own
 ``__get__ __set__ __delete__ __set_name__ __objclass__``  a proxy in a class body
@@ -140,7 +140,8 @@ _OF_EVERY_CLASS: Final = frozenset(
     (
         *("__module__", "__doc__", "__dict__", "__weakref__", "__slots__", "__new__"),
         *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
-        *("__orig_bases__", "__parameters__", "__static_attributes__", "__firstlineno__"),
+        *("__orig_bases__", "__parameters__", "__type_params__"),
+        *("__static_attributes__", "__firstlineno__"),
         *("__init_subclass__", "__class_getitem__", "__abstractmethods__", "__getattribute__"),
     )
 )
