@@ -80,7 +80,8 @@ class Schema(Generic[T]):
         what else is in it changes nothing. It is called whenever such a record is loaded,
         until every field is stored or was deleted: what it returns is stored when it is
         changed, not before, so that workers of the former version read what they wrote.
-    :raises SessionConfigError: another kind of class, or a field without a default.
+    :raises SessionConfigError: another kind of class, a field without a default, or an annotation
+        that cannot be evaluated, or that msgspec cannot decode.
     """
 
     def __init__(self, kind: type[T], migrate: Migrate | None = None) -> None:
@@ -254,17 +255,14 @@ def _values(fields: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _fields_of(kind: type) -> dict[str, _Field]:
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        listed = msgspec.structs.fields(kind)
-        found = {f.name: (f.type, _default(f, msgspec.NODEFAULT)) for f in listed}
-    elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        found = {
-            f.name: (hints[f.name], _default(f, dataclasses.MISSING))
-            for f in dataclasses.fields(kind)
-        }
-    else:
-        raise SessionConfigError("schema", f"{kind!r} is no msgspec Struct and no dataclass")
+    try:
+        found = _listed(kind)
+    except NameError as error:
+        raise SessionConfigError(
+            "schema",
+            f"{error}, which {kind.__name__} is annotated with. Import or define it where the "
+            "program runs, not for type checkers alone",
+        ) from error
     without = [name for name, (_, default) in found.items() if default is None]
     if without:
         raise SessionConfigError(
@@ -273,10 +271,35 @@ def _fields_of(kind: type) -> dict[str, _Field]:
             "before it was added would need",
         )
     return {
-        name: _Field(type_, msgspec.msgpack.Decoder(type_, ext_hook=unpack).decode, default)
+        name: _Field(type_, _decoder(kind, name, type_), default)
         for name, (type_, default) in found.items()
         if default is not None
     }
+
+
+def _listed(kind: type) -> dict[str, tuple[Any, Callable[[], Any] | None]]:
+    """Return the types of a schema's fields, and what makes their defaults."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        listed = msgspec.structs.fields(kind)
+        return {f.name: (f.type, _default(f, msgspec.NODEFAULT)) for f in listed}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return {
+            f.name: (hints[f.name], _default(f, dataclasses.MISSING))
+            for f in dataclasses.fields(kind)
+        }
+    raise SessionConfigError("schema", f"{kind!r} is no msgspec Struct and no dataclass")
+
+
+def _decoder(kind: type, name: str, type_: Any) -> Callable[[bytes], Any]:
+    try:
+        return msgspec.msgpack.Decoder(type_, ext_hook=unpack).decode
+    except TypeError as error:
+        raise SessionConfigError(
+            "schema",
+            f"{kind.__name__}.{name} is annotated with what msgspec cannot decode, and so no "
+            f"session could be loaded: {error}",
+        ) from error
 
 
 def _default(field: Any, missing: object) -> Callable[[], Any] | None:

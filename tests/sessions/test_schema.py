@@ -68,6 +68,40 @@ def test_a_schemas_field_has_a_default(kind: type) -> None:
     assert caught.value.setting == "schema"
 
 
+class UndecodableStruct(msgspec.Struct):
+    n: int | list[int] | tuple[int, ...] = 0
+
+
+@dataclass
+class UndecodableData:
+    n: int | list[int] | tuple[int, ...] = 0
+
+
+class UnknownStruct(msgspec.Struct):
+    n: Missing = 0  # type: ignore[name-defined]  # noqa: F821
+
+
+@dataclass
+class UnknownData:
+    n: Missing = 0  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize("kind", [UndecodableStruct, UndecodableData])
+def test_a_schemas_field_can_be_decoded(kind: type) -> None:
+    message = f"^schema: {kind.__name__}.n is annotated with what msgspec cannot decode"
+    with pytest.raises(SessionConfigError, match=message) as caught:
+        Schema(kind)
+    assert caught.value.setting == "schema"
+
+
+@pytest.mark.parametrize("kind", [UnknownStruct, UnknownData])
+def test_a_schemas_annotations_can_be_evaluated(kind: type) -> None:
+    message = f"^schema: name 'Missing' is not defined, which {kind.__name__} is annotated with"
+    with pytest.raises(SessionConfigError, match=message) as caught:
+        Schema(kind)
+    assert caught.value.setting == "schema"
+
+
 def test_there_is_no_view_without_a_schema() -> None:
     sessions = StoredSessions(MemoryStore())
     message = "schema: none was given, so there are no attributes to show"
