@@ -151,6 +151,29 @@ async def abandoned_generator(callee: Callee) -> AsyncIterator[None]:
     await done.wait()
 
 
+@group.probe(
+    "start_server",
+    task=Owner.OTHER,
+    context=Context.COPY,
+    note="a connection's task has a copy of what was set when its server began to listen",
+)
+async def start_server(callee: Callee) -> AsyncIterator[None]:
+    """Accept a connection."""
+    done = asyncio.Event()
+
+    async def accept(_: object, writer: asyncio.StreamWriter) -> None:
+        callee()
+        writer.close()
+        done.set()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+    yield
+    await done.wait()
+    client.close()
+    server.close()
+
+
 @group.probe("call_soon", task=Owner.NONE, context=Context.COPY, note=CALLBACK_NOTE)
 async def call_soon(callee: Callee) -> AsyncIterator[None]:
     """Register a callback."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 
@@ -16,6 +22,7 @@ from ctxlocal.lab.matrix.probe import Group
 from .threads import THREAD_CONTEXT
 
 group = Group("in the caller")
+RUNS_WITHIN_S = 30
 
 
 @group.probe("function call")
@@ -59,6 +66,42 @@ def signal_handler(callee: Callee) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _send(script: str) -> None:
+    newer: Any = sys
+    newer.remote_exec(os.getpid(), script)
+
+
+@cache
+def _without_remote_exec() -> str:
+    try:
+        _send(os.devnull)
+    except (OSError, RuntimeError) as problem:
+        return f"no process can be entered here: {problem}"
+    return ""
+
+
+waiting: list[Callee] = []  # for the script
+
+
+@group.probe(
+    "sys.remote_exec",
+    since=(3, 14),
+    note="a script runs as whatever it interrupts in the main thread",
+    available=_without_remote_exec,
+)
+def remote_exec(callee: Callee) -> Iterator[None]:
+    """Have a script run at the main thread's next safe point, as a debugger does."""
+    waiting.append(callee)
+    with TemporaryDirectory() as folder:
+        script = Path(folder, "script.py")
+        script.write_text(f"import sys; sys.modules[{__name__!r}].waiting.pop()()")
+        _send(str(script))
+        yield
+        deadline = time.monotonic() + RUNS_WITHIN_S
+        while waiting and time.monotonic() < deadline:
+            time.sleep(0.001)
 
 
 class _Dropped:
