@@ -20,8 +20,9 @@ class ContextThreadPoolExecutor(ThreadPoolExecutor):
     """A :class:`~concurrent.futures.ThreadPoolExecutor` that carries state to its jobs.
 
     Each job runs with what travels (see :mod:`ctxlocal.flow`) as it was when the job was
-    submitted; ``map`` submits at once. What a job sets is gone when it ends: a worker
-    hands nothing on to its next job. The arguments are those of ThreadPoolExecutor.
+    submitted; ``map`` submits at once, and what is beyond its ``buffersize`` (Python 3.14) as
+    results are taken. What a job sets is gone when it ends: a worker hands nothing on to its
+    next job. The arguments are those of ThreadPoolExecutor.
     """
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:

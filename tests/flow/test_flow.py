@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import re
+import sys
 import threading
 import types
 import weakref
@@ -786,6 +787,16 @@ def test_the_executor_carries_and_its_workers_keep_nothing(impl: ModuleType, nam
             pool.submit(divmod, 1, 0).result()
     foreign.reset(token)
     assert (dict(local), stack.top) == ({"value": "later"}, "captured")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="map has a buffersize since Python 3.14")
+def test_map_beyond_its_buffer_has_the_context_of_who_takes_results(impl: ModuleType) -> None:
+    local = impl.Local()
+    local.value = "mapped"
+    with impl.flow.ContextThreadPoolExecutor(1) as pool:
+        found = pool.map(lambda _: local.value, range(3), buffersize=1)
+        local.value = "taken"
+        assert list(found) == ["mapped", "taken", "taken"]
 
 
 def test_what_a_job_holds_dies_with_it(impl: ModuleType) -> None:
