@@ -8,6 +8,7 @@ A longer search: ``CTXLOCAL_THREADS_ROUNDS=10000 CTXLOCAL_MODEL_EXAMPLES=2000``.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import os
@@ -120,6 +121,30 @@ def test_each_thread_finds_its_own_stack(impl: ModuleType, strategy: Any) -> Non
             assert stack.pop() is None
 
     at_once(work)
+
+
+@pytest.mark.parametrize("factory", [None, "eager_task_factory"])
+def test_each_task_of_a_loop_in_each_thread_finds_its_own(
+    impl: ModuleType, factory: str | None
+) -> None:
+    if factory is not None and not hasattr(asyncio, factory):
+        pytest.skip("eager tasks are of Python 3.12")
+    locals_ = [impl.Local(ident=strategy) for strategy in ("context", "task")]
+
+    async def task(number: int, nth: int) -> None:
+        for turn in range(max(1, ROUNDS // 10)):
+            for local in locals_:
+                local.value = (number, nth, turn)
+            await asyncio.sleep(0)
+            assert [local.value for local in locals_] == [(number, nth, turn)] * 2
+
+    async def main(number: int) -> None:
+        make = None if factory is None else getattr(asyncio, factory)
+        asyncio.get_running_loop().set_task_factory(make)
+        await asyncio.gather(*(task(number, nth) for nth in range(THREADS)))
+        assert not any(list(local) for local in locals_)
+
+    at_once(lambda number: asyncio.run(main(number)))
 
 
 def test_steps_of_frames_keep_their_values_in_any_thread(impl: ModuleType) -> None:
