@@ -258,6 +258,28 @@ def test_gevent_and_eventlet_callables_mean_greenlet(
     assert printed.split() == ["greenlet", "thread", "greenlet", "greenlet", "thread"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_a_child_that_a_task_forks_has_no_task(run_python: Callable[..., str]) -> None:
+    printed = run_python("""
+        import asyncio, os
+        from ctxlocal import Local
+
+        locals_ = {name: Local(ident=name) for name in ("context", "thread", "task")}
+
+        async def main():
+            for local in locals_.values():
+                local.value = 1
+            if (child := os.fork()) == 0:
+                found = [name for name, local in locals_.items() if hasattr(local, "value")]
+                print(*found, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        asyncio.run(main())
+    """)
+    assert printed.split() == ["context", "thread"]
+
+
 def test_a_strategy_of_ones_own(impl: ModuleType) -> None:
     owner = Owner()
 
