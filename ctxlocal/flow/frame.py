@@ -286,8 +286,9 @@ def _call_with(
 
 
 def _current_greenlet() -> ref[Any] | None:
-    greenlet = sys.modules.get("greenlet")
-    return None if greenlet is None else ref(greenlet.getcurrent())
+    # Another thread may be importing it; then this one runs none.
+    getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
+    return None if getcurrent is None else ref(getcurrent())
 
 
 def _take_first_step(

@@ -906,6 +906,14 @@ def busy(frame: Any) -> str:
     )
 
 
+def test_a_frame_is_entered_while_another_thread_imports_greenlet(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impl.ident.set_default("thread")
+    monkeypatch.setitem(sys.modules, "greenlet", ModuleType("greenlet"))  # nothing is in it yet
+    assert impl.flow.Frame().run(int) == 0
+
+
 def test_a_frame_is_active_in_one_place_at_a_time(impl: ModuleType, default: Any) -> None:
     frame = impl.flow.Frame()
 

@@ -7,6 +7,7 @@ import contextvars
 import copy
 import gc
 import inspect
+import itertools
 import os
 import pickle
 import re
@@ -607,6 +608,32 @@ def test_discard_drops_the_values_everywhere(impl: ModuleType, old: str) -> None
     assert local.value == 2
     impl.ident.set_default(None, discard=True)
     assert not hasattr(local, "value")
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+def test_the_default_may_change_while_a_value_is_stored(impl: ModuleType, nth: int) -> None:
+    """By what the strategy calls, or another thread: the value is stored, or gone with the rest."""
+
+    def current() -> object:
+        if next(calls) == nth:
+            impl.ident.set_default("thread", discard=True)
+        return owner
+
+    class Owner:
+        pass
+
+    owner = Owner()
+    ways: list[tuple[Any, Callable[[Any], object], Callable[[Any], object]]] = [
+        (impl.LocalStack, lambda stack: stack.push(1), lambda stack: stack.top),
+        (impl.Local, lambda local: setattr(local, "x", 1), lambda local: getattr(local, "x", None)),
+        (impl.Local, lambda local: vars(local).update(x=1), lambda local: vars(local).get("x")),
+    ]
+    for make, store, look in ways:
+        calls = itertools.count(1)
+        impl.ident.set_default(current, discard=True)
+        holder = make()
+        store(holder)
+        assert look(holder) in (None, 1)
 
 
 def test_discarded_values_die(impl: ModuleType) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import Context, copy_context
 from types import ModuleType
 from typing import Any
@@ -273,6 +274,45 @@ def test_a_changed_default_shows_no_thread_the_value_of_another(impl: ModuleType
             assert stack.top in (None, number)
             assert stack.pop() in (None, number)
             impl.release_local(stack)
+
+    at_once(work)
+
+
+def test_whatever_is_done_while_the_default_changes_is_done_to_one_of_the_storages(
+    impl: ModuleType,
+) -> None:
+    """In C each step may find that another thread took the storage away which it had found."""
+    local, stack = impl.Local(), impl.LocalStack()
+    done = threading.Event()
+
+    def work(number: int) -> None:
+        def push_within() -> None:
+            with stack.pushed(number):
+                stack.pop()
+
+        steps: list[Callable[[], object]] = [
+            lambda: setattr(local, "value", number),
+            lambda: delattr(local, "value"),
+            lambda: vars(local).update(value=number),
+            lambda: stack.push(number),
+            stack.pop,
+            push_within,
+            lambda: (copy.copy(local), copy.copy(stack)),
+            lambda: impl.release_local(local),
+            lambda: impl.release_local(stack),
+            lambda: impl.flow.Frame().run(stack.push, number),
+            lambda: impl.flow.snapshot().run(setattr, local, "value", number),
+        ]
+        if number == 0:
+            for turn in range(2 * ROUNDS):
+                impl.ident.set_default(("context", "thread", "task")[turn % 3], discard=True)
+            done.set()
+            return
+        while not done.is_set():
+            for step in steps:
+                with suppress(AttributeError, RuntimeError):  # no value, or the strategy changed
+                    step()
+            assert dict(local) in ({}, {"value": number})
 
     at_once(work)
 

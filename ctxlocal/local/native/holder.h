@@ -292,8 +292,16 @@ holder_adopt(Holder *self, PyObject *storage)
     } else if (strcmp(kind, "greenlet") == 0 && greenlet_functions(state) != NULL) {
         chosen = GREENLET;
     }
-    /* Another thread, or code that ran here, may have been first. */
-    if (self->kind == UNBOUND) {
+    /* Another thread, or code that ran here, may have been first; or the strategy was taken away
+       again, and the slot has another storage by now, or none. */
+    PyObject *slot = Py_XNewRef(self->slot);
+    PyObject *current = slot == NULL ? NULL : PyObject_GetAttr(slot, state->str_storage);
+    Py_XDECREF(slot);
+    if (current == NULL) {
+        Py_DECREF(found);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (self->kind == UNBOUND && current == storage) {
         self->kind = chosen;
         self->hash = hash;
         self->storage = Py_NewRef(storage);
@@ -303,31 +311,37 @@ holder_adopt(Holder *self, PyObject *storage)
         self->map_name = Py_XNewRef(map_name);
         self->map_key = Py_XNewRef(map_key);
     }
+    Py_DECREF(current);
     Py_DECREF(found);
     return 0;
 }
 
-/* Decide the storage, if that is not done: the application's default does, where none was given. */
+/* Decide the storage, if that is not done: the application's default does, where none was given.
+   It holds until Python code runs, here or in another thread: set_default(discard=True) takes it
+   away. So whoever uses the storage after that decides again. */
 static int
 holder_bind(Holder *self)
 {
-    if (LIKELY(self->kind > UNBOUND)) {
-        return 0;
+    while (UNLIKELY(self->kind <= UNBOUND)) {
+        if (self->kind == NO_SLOT) {
+            PyErr_Format(PyExc_AttributeError,
+                         "'%.200s' object has no attribute '_ctxlocal_slot'",
+                         Py_TYPE(self)->tp_name);
+            return -1;
+        }
+        PyObject *slot = Py_NewRef(self->slot);
+        PyObject *storage = PyObject_CallMethodNoArgs(slot, self->state->str_bound);
+        Py_DECREF(slot);
+        if (storage == NULL) {
+            return -1;
+        }
+        int result = holder_adopt(self, storage);
+        Py_DECREF(storage);
+        if (result < 0) {
+            return -1;
+        }
     }
-    if (self->kind == NO_SLOT) {
-        PyErr_Format(PyExc_AttributeError, "'%.200s' object has no attribute '_ctxlocal_slot'",
-                     Py_TYPE(self)->tp_name);
-        return -1;
-    }
-    PyObject *slot = Py_NewRef(self->slot);
-    PyObject *storage = PyObject_CallMethodNoArgs(slot, self->state->str_bound);
-    Py_DECREF(slot);
-    if (storage == NULL) {
-        return -1;
-    }
-    int result = holder_adopt(self, storage);
-    Py_DECREF(storage);
-    return result;
+    return 0;
 }
 
 /* Take up the slot's storage if somebody else has had it decided. Decides nothing. */
@@ -356,6 +370,9 @@ holder_sync(Holder *self)
 static PyObject *
 holder_ask_storage(Holder *self)
 {
+    if (UNLIKELY(self->storage == NULL)) { /* it was taken away, with what was in it */
+        Py_RETURN_NONE;
+    }
     PyObject *storage = Py_NewRef(self->storage);
     PyObject *value = PyObject_CallMethodNoArgs(storage, self->state->str_get);
     Py_DECREF(storage);
@@ -495,7 +512,13 @@ holder_note_thread(Holder *self)
 static PyObject *
 holder_set_var(Holder *self, PyObject *value)
 {
-    PyObject *token = context_set(self->var, value);
+    if (UNLIKELY(self->var == NULL)) {
+        PyErr_SetString(PyExc_RuntimeError, "the strategy changed while a value was stored");
+        return NULL;
+    }
+    PyObject *var = Py_NewRef(self->var);
+    PyObject *token = context_set(var, value);
+    Py_DECREF(var);
     if (token != NULL) {
         holder_note_thread(self);
     }
@@ -508,6 +531,9 @@ static int
 holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
 {
     *kept = NULL;
+    if (holder_bind(self) < 0) {
+        return -1;
+    }
     if (self->kind == CONTEXT) {
         PyObject *token = holder_set_var(self, (PyObject *)leaf);
         if (token == NULL) {
@@ -551,6 +577,9 @@ holder_keep(Holder *self, Leaf *leaf, Leaf **kept)
 static int
 holder_replace(Holder *self, PyObject *leaf)
 {
+    if (holder_bind(self) < 0) {
+        return -1;
+    }
     PyObject *done;
     self->cached = NULL;
     self->changes++;

@@ -68,8 +68,9 @@ async def _wait_async(running: Future[None]) -> None:
 
 
 def _wait(running: Future[None]) -> None:
-    greenlet = sys.modules.get("greenlet")
-    hub = None if greenlet is None else hub_of(greenlet.getcurrent())
+    # Another thread may be importing it; then this one runs none.
+    getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
+    hub = None if getcurrent is None else hub_of(getcurrent())
     if hub is None:
         running.result()
         return
