@@ -33,6 +33,8 @@ DRIVERS = {
     "mysqldb": ("mariadb", "MySQLdb"),
     "asyncmy in tasks": ("mariadb", "asyncmy"),
 }
+#: Tested where they were installed, which is left to whoever uses them.
+OPTIONAL = {"asyncpg", "MySQLdb"}
 #: That know what a server does for others.
 LOCKS = {
     "postgresql": "LOCK TABLE ctxlocal_sessions",
@@ -67,13 +69,12 @@ def empty(url: str) -> None:
 @pytest.fixture(
     params=[
         pytest.param(kind, marks=getattr(pytest.mark, database))
-        for kind, (database, _) in DRIVERS.items()
+        for kind, (database, module) in DRIVERS.items()
+        if module not in OPTIONAL or find_spec(module)
     ]
 )
 def place(request: pytest.FixtureRequest) -> Place:
-    database, module = DRIVERS[request.param]
-    if find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
+    database, _ = DRIVERS[request.param]
     server = sqlalchemy.make_url(request.getfixturevalue(f"{database}_url"))
     empty(str(server))
     return Place(request.param, server)
