@@ -49,7 +49,7 @@ class ValuesByOwner:
 
     def keep_only(self, thread: object) -> None:
         """Drop the values that another thread wrote first."""
-        for owner, (first, _) in list(self._entries.items()):
+        for owner, (first, _) in self._entries.copy().items():
             if first is not thread:
                 self._entries.pop(owner, None)
 

@@ -95,7 +95,7 @@ def _after_fork_in_child() -> None:
     mine = thread_token()
     for reference in list(strategies.values()):
         inside = {} if (ident := reference()) is None else ident.travel.inside
-        for owner, swap in list(inside.items()):
+        for owner, swap in inside.copy().items():
             thread, _ = swap.runner
             if thread is not mine:
                 inside.pop(owner, None)

@@ -4,6 +4,7 @@ import abc
 import copy
 import dataclasses
 import gc
+import itertools
 import pickle
 import re
 import sys
@@ -552,6 +553,30 @@ def test_objects_own_setattr_reaches_a_data_descriptor_that_came_later(ident: An
     object.__setattr__(local, "x", 2)
     object.__delattr__(local, "x")
     assert changes == [(local, 2), local]
+
+
+def test_iteration_gives_what_was_there_though_the_collector_sets_more(
+    impl: ModuleType, ident: Any
+) -> None:
+    """What a finaliser or another thread sets while a list of the attributes is made."""
+    local = impl.Local(ident=ident)
+    for number in range(50):
+        setattr(local, f"first{number}", number)
+    more = itertools.count()
+
+    def collected(phase: str, info: dict[str, int]) -> None:
+        if (number := next(more)) < 40:
+            setattr(local, f"more{number}", None)
+
+    threshold = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        found = [dict(local) for _ in range(3)]
+    finally:
+        gc.callbacks.remove(collected)
+        gc.set_threshold(*threshold)
+    assert all(each["first49"] == 49 for each in found)
 
 
 def test_a_name_that_was_only_asked_for_is_not_kept(impl: ModuleType, ident: Any) -> None:

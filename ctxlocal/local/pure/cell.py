@@ -139,7 +139,7 @@ def items(storage: Storage, cells: dict[str, Cell]) -> list[tuple[str, Any]]:
     """Return the current owner's attributes in the order in which they were first set."""
     values = storage.get() or {}
     if not isinstance(storage, ContextStorage):
-        return list(values.items())
+        return list(values.copy().items())
     pairs = dict(values)
-    pairs.update((name, pair) for name, cell in list(cells.items()) if (pair := cell.get()))
+    pairs.update((name, pair) for name, cell in cells.copy().items() if (pair := cell.get()))
     return [(name, pairs[name][1]) for name in sorted(pairs, key=pairs.__getitem__)]

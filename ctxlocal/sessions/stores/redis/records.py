@@ -254,7 +254,7 @@ class Records(Asking, Operations):
         if at is None:
             return  # somebody else's key
         now = self._ended[index] = int(at)
-        for each, ended in list(self._ended.items()):
+        for each, ended in self._ended.copy().items():
             if ended + INDEX_INTERVAL * 1_000_000 < now:  # by now all have looked
                 self._ended.pop(each, None)
 
