@@ -1477,11 +1477,14 @@ def test_subclass_has_methods_and_class_attributes_of_its_own(impl: ModuleType) 
     assert (p.tag, p.user) == ("mine", "ann")
 
 
-@pytest.mark.parametrize("name", ["__parameters__", "__type_params__"])
-def test_type_parameters_of_a_subclass_hide_nothing_of_the_target(
-    impl: ModuleType, name: str
-) -> None:
-    # What `class Typed[T](LocalProxy[T])` has, in the syntax of Python 3.12.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("__parameters__", "__type_params__"),  # of class Typed[T](LocalProxy[T]), Python 3.12
+        *("__static_attributes__", "__firstlineno__"),  # of every class, Python 3.13
+    ],
+)
+def test_what_every_class_has_hides_nothing_of_the_target(impl: ModuleType, name: str) -> None:
     Typed = type("Typed", (impl.LocalProxy,), {name: ("the subclass's",)})
     target = Plain(**{name: ("the target's",)})
     assert getattr(Typed(lambda: target), name) == ("the target's",)
