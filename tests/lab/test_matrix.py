@@ -267,6 +267,7 @@ def test_a_missing_library_of_the_strategy_is_not_applicable(sabotage: Runner) -
 
 
 class TestSabotage:
+    @pytest.mark.slow
     def test_a_shared_dict_is_noticed(self, sabotage: Runner) -> None:
         result = sabotage(
             "SharedDictKit", "--only", "threads", "--only", "processes", "--json", "-"

@@ -239,6 +239,7 @@ def test_500_greenlets_lose_nothing(kind: str, request: pytest.FixtureRequest) -
     in_greenlets(url_of(kind, request), 500)
 
 
+@pytest.mark.slow
 def test_processes_lose_nothing(shared_url: str) -> None:
     store = open_store(shared_url)
     cookie = begin(store)

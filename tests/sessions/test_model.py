@@ -571,6 +571,7 @@ def test_fields_of_our_own_are_no_keys(browser: Browser) -> None:
         del session["\0user"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_keys(browser: Browser) -> None:
     with browser.request() as session:
         session.update({f"key{n}": n for n in range(10_000)})

@@ -57,6 +57,7 @@ SQL: dict[str, Callable[[str], AsyncStore]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.redis
 class TestRedis:
     @pytest.mark.parametrize("kind", REDIS)

@@ -338,6 +338,7 @@ def wait_for_locks(postgresql_url: str) -> Iterator[Callable[[int], None]]:
 STOPS = ("SELECT", "UPDATE", "INSERT")
 
 
+@pytest.mark.slow
 class TestRenewals:
     """What ends a record ends it wherever moves have taken it, or are about to."""
 

@@ -80,6 +80,7 @@ def place(request: pytest.FixtureRequest) -> Place:
     return Place(request.param, server)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_server_that_answers_nothing_is_given_up(place: Place) -> None:
     assert place.server.port is not None
@@ -97,6 +98,7 @@ async def test_a_server_that_answers_nothing_is_given_up(place: Place) -> None:
         await store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_statement_that_waits_for_others_is_given_up_and_changes_nothing(
     place: Place,
@@ -137,6 +139,7 @@ def test_a_shorter_limit_of_the_url_stays(postgresql_url: str) -> None:
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_what_no_standby_has_is_not_acknowledged_unless_the_url_says_so() -> None:
     with postgresql_server() as server:
