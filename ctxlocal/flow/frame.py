@@ -8,14 +8,13 @@ current owner under each strategy that carries something.
 
 from __future__ import annotations
 
-import sys
 from _weakref import ref  # without what else weakref imports
 from contextvars import Context, copy_context
 
 from .._run_all import run_all
 from ..errors import FrameBusyError, FrameClosedError
 from ..ident.default import get_default
-from ..ident.record import Values, thread_token
+from ..ident.record import Values, running_greenlet, thread_token
 from ..ident.strategy import ContextIdent
 from ..ident.travel import storages, travelling_storage, travelling_strategies
 from ..local import Latch, exchanged
@@ -286,9 +285,8 @@ def _call_with(
 
 
 def _current_greenlet() -> ref[Any] | None:
-    # Another thread may be importing it; then this one runs none.
-    getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
-    return None if getcurrent is None else ref(getcurrent())
+    greenlet = running_greenlet()  # not in a frame that runs on: it would keep itself alive
+    return None if greenlet is None else ref(greenlet)
 
 
 def _take_first_step(

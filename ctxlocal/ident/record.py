@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 from _weakref import ref  # the module weakref takes 1.5 ms, of which nothing else is needed
 
 TYPE_CHECKING = False
@@ -160,6 +161,15 @@ class Record:
 
 
 _here = RawLocal()
+
+
+def running_greenlet() -> Any | None:
+    """Return the greenlet that runs; None where none can, since nobody has imported greenlet.
+
+    Another thread may be importing it: then this one runs none either.
+    """
+    getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
+    return None if getcurrent is None else getcurrent()
 
 
 def thread_token() -> object:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...ident.record import running_greenlet
 from ...local import Local
 from ...sessions.stores.protocol import Answer, Change, Record, Store
 from ...web.context import Application, RequestContext, on_teardown
@@ -72,7 +72,7 @@ class _IdentKeyedDict:
 
 
 def _idents() -> tuple[int, ...]:
-    greenlet = sys.modules.get("greenlet")
+    greenlet = running_greenlet()
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -80,7 +80,7 @@ def _idents() -> tuple[int, ...]:
     return (
         threading.get_ident(),
         id(task),
-        0 if greenlet is None else id(greenlet.getcurrent()),
+        0 if greenlet is None else id(greenlet),
     )
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ...ident.greenlet import hub_of
+from ...ident.record import running_greenlet
 from ..context import RequestContext
 
 
@@ -67,10 +68,13 @@ async def _wait_async(running: Future[None]) -> None:
     await library().wait(running)
 
 
+def _running_hub() -> str | None:
+    greenlet = running_greenlet()  # not in a frame that runs on: it would keep itself alive
+    return None if greenlet is None else hub_of(greenlet)
+
+
 def _wait(running: Future[None]) -> None:
-    # Another thread may be importing it; then this one runs none.
-    getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
-    hub = None if getcurrent is None else hub_of(getcurrent())
+    hub = _running_hub()
     if hub is None:
         running.result()
         return
