@@ -159,12 +159,11 @@ async def abandoned_generator(callee: Callee) -> AsyncIterator[None]:
 )
 async def start_server(callee: Callee) -> AsyncIterator[None]:
     """Accept a connection."""
-    done = asyncio.Event()
+    callback, done = announced(callee)
 
     async def accept(_: object, writer: asyncio.StreamWriter) -> None:
-        callee()
+        callback()
         writer.close()
-        done.set()
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
