@@ -182,18 +182,11 @@ def postgresql_server() -> Iterator[Server]:
     """Run a PostgreSQL that trusts the user postgres on the loopback interface."""
     initdb, postgres = _program("initdb"), _program("postgres")
     port = free_port()
-    user = _unprivileged("postgres")
-    with tempfile.TemporaryDirectory() as directory:
-        if user is not None:
-            shutil.chown(directory, user)
+    with _folder_of("postgres") as (directory, user):
         data = f"{directory}/data"
-        made = subprocess.run(
-            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            capture_output=True,
-            text=True,
-            user=user,
+        _make(
+            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"], user
         )
-        assert made.returncode == 0, made.stderr
         command = [postgres, "-D", data, "-p", str(port), "-k", directory]
         for setting in ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"):
             command += ["-c", setting]
@@ -205,16 +198,14 @@ def postgresql_server() -> Iterator[Server]:
 @contextmanager
 def pgbouncer(port: int) -> Iterator[Server]:
     """Run a pgbouncer before a PostgreSQL, which shares 3 connections by transactions."""
-    program, user, own = _program("pgbouncer"), _unprivileged("postgres"), free_port()
-    with tempfile.TemporaryDirectory() as directory:
+    program, own = _program("pgbouncer"), free_port()
+    with _folder_of("postgres") as (directory, user):
         settings = Path(directory, "pgbouncer.ini")
         settings.write_text(
             f"[databases]\npostgres = host=127.0.0.1 port={port} user=postgres\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {own}\nunix_socket_dir =\n"
             "auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n"
         )
-        if user is not None:
-            shutil.chown(directory, user)
         with running(Server([program, str(settings)], "process up", own, user)) as server:
             yield server
 
@@ -224,18 +215,9 @@ def mariadb_server(*options: str) -> Iterator[Server]:
     """Run a MariaDB that trusts the user root on the loopback interface; a database is ``test``."""
     install, mariadbd = _program("mariadb-install-db"), _program("mariadbd")
     port = free_port()
-    user = _unprivileged("mysql")
-    with tempfile.TemporaryDirectory() as directory:
-        if user is not None:
-            shutil.chown(directory, user)
+    with _folder_of("mysql") as (directory, user):
         data = f"--datadir={directory}/data"
-        made = subprocess.run(
-            [install, "--no-defaults", data, "--auth-root-authentication-method=normal"],
-            capture_output=True,
-            text=True,
-            user=user,
-        )
-        assert made.returncode == 0, made.stdout + made.stderr
+        _make([install, "--no-defaults", data, "--auth-root-authentication-method=normal"], user)
         command = [mariadbd, "--no-defaults", data, f"--port={port}", "--bind-address=127.0.0.1"]
         command += [f"--socket={directory}/socket", f"--pid-file={directory}/pid"]
         command += ["--max-connections=700", "--innodb-flush-log-at-trx-commit=0", *options]
@@ -247,6 +229,22 @@ def _program(name: str) -> str:
     found = find(name)
     assert found is not None, f"{name} is not installed"
     return found
+
+
+@contextmanager
+def _folder_of(name: str) -> Iterator[tuple[str, str | None]]:
+    """Make a folder for a server's data, and say whom it belongs to and the server may run as."""
+    user = _unprivileged(name)
+    with tempfile.TemporaryDirectory() as directory:
+        if user is not None:
+            shutil.chown(directory, user)
+        yield directory, user
+
+
+def _make(command: list[str], user: str | None) -> None:
+    """Run what makes a server's data."""
+    made = subprocess.run(command, capture_output=True, text=True, user=user)
+    assert made.returncode == 0, made.stdout + made.stderr
 
 
 def _unprivileged(name: str) -> str | None:

@@ -114,3 +114,14 @@ def cluster_client(port: int) -> Iterator[redis.RedisCluster]:
         client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
         yield client
         client.disconnect_connection_pools()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("postgresql_url", marks=pytest.mark.postgresql),
+        pytest.param("mariadb_url", marks=pytest.mark.mariadb),
+    ]
+)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of each SQL database."""
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]

@@ -21,14 +21,9 @@ from .racing import KEY, TTL
 NAME = "migrated"
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("postgresql_url", marks=pytest.mark.postgresql),
-        pytest.param("mariadb_url", marks=pytest.mark.mariadb),
-    ]
-)
-def engine(request: pytest.FixtureRequest) -> Iterator[sqlalchemy.Engine]:
-    engine = sqlalchemy.create_engine(request.getfixturevalue(request.param))
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sqlalchemy.Engine]:
+    engine = sqlalchemy.create_engine(database_url)
     yield engine
     application().drop_all(engine)
     engine.dispose()

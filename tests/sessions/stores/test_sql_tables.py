@@ -21,14 +21,9 @@ STEP = 1000
 CHANGED = {"fields", "recent", "version", "touched", "expires"}
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("postgresql_url", marks=pytest.mark.postgresql),
-        pytest.param("mariadb_url", marks=pytest.mark.mariadb),
-    ]
-)
-def engine(request: pytest.FixtureRequest) -> Iterator[sqlalchemy.Engine]:
-    engine = sqlalchemy.create_engine(request.getfixturevalue(request.param))
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sqlalchemy.Engine]:
+    engine = sqlalchemy.create_engine(database_url)
     yield engine
     engine.dispose()
 
