@@ -15,6 +15,7 @@ from ctxlocal.lab.bench.conductor import run_job
 from ctxlocal.lab.bench.micro.part import MICRO, ROUNDS, SAMPLE_MS, jobs
 from ctxlocal.lab.bench.report import PartFindings
 from ctxlocal.lab.bench.rival import DISTRIBUTIONS, load, missing, versions
+from ctxlocal.lab.versions import has_gil
 
 RESULTS = Path(__file__).parent / "results"
 MACHINE = ("cpu_model_name", "cpu_count", "cpu_freq", "platform")
@@ -72,10 +73,16 @@ def implementation() -> str:
     return str(getattr(load("ctxlocal"), "IMPLEMENTATION", "pure"))
 
 
+def results_name() -> str:
+    """Return what a results file is called: twin, interpreter, and a t where there is no GIL."""
+    major, minor = sys.version_info[:2]
+    suffix = "" if has_gil() else "t"
+    return f"{implementation()}-{sys.implementation.name}{major}{minor}{suffix}.json"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    name = f"{sys.implementation.name}{sys.version_info.major}{sys.version_info.minor}.json"
-    parser.add_argument("--output", type=Path, default=RESULTS / f"{implementation()}-{name}")
+    parser.add_argument("--output", type=Path, default=RESULTS / results_name())
     parser.add_argument(
         "--only",
         action="append",

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from werkzeug.local import Local as WerkzeugLocal
 
 import ctxlocal
+from ctxlocal.lab.versions import has_gil
 
-from .run import RESULTS, about, implementation
+from .run import RESULTS, about, results_name
 
 ROUNDS, TURNS = 100_000, 9
 
@@ -142,16 +143,9 @@ def seconds(
     return min(spans) / rounds
 
 
-def has_gil() -> bool:
-    """Return whether one thread at a time runs Python code."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    version = f"{sys.version_info.major}{sys.version_info.minor}{'' if has_gil() else 't'}"
-    name = f"{implementation()}-{sys.implementation.name}{version}.json"
-    parser.add_argument("--output", type=Path, default=RESULTS / "scaling" / name)
+    parser.add_argument("--output", type=Path, default=RESULTS / "scaling" / results_name())
     parser.add_argument(
         "--rounds", type=int, default=ROUNDS, help=f"operations of a turn (default: {ROUNDS})"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks.run import RESULTS, about, implementation
+from benchmarks.run import RESULTS, about, results_name
 from ctxlocal.lab.bench.rival import load, missing, versions
 
 from .subjects import SUBJECTS, Subject
@@ -81,10 +81,7 @@ def _others() -> dict[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    name = f"{sys.implementation.name}{sys.version_info.major}{sys.version_info.minor}.json"
-    parser.add_argument(
-        "--output", type=Path, default=RESULTS / "scale" / f"{implementation()}-{name}"
-    )
+    parser.add_argument("--output", type=Path, default=RESULTS / "scale" / results_name())
     parser.add_argument(
         "--only", action="append", choices=SUBJECTS, metavar="SUBJECT", help=", ".join(SUBJECTS)
     )

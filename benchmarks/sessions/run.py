@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.run import RESULTS, about, implementation
+from benchmarks.run import RESULTS, about, results_name
 from ctxlocal.lab.bench.rival import load, missing, versions
 
 from . import cost, lost
@@ -143,10 +143,7 @@ def _server_versions(servers: Servers) -> dict[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sessions", description=__doc__)
-    name = f"{sys.implementation.name}{sys.version_info.major}{sys.version_info.minor}.json"
-    parser.add_argument(
-        "--output", type=Path, default=RESULTS / "sessions" / f"{implementation()}-{name}"
-    )
+    parser.add_argument("--output", type=Path, default=RESULTS / "sessions" / results_name())
     choices = [*GROUPS, TRIPS, LOST]
     parser.add_argument(
         "--only", action="append", choices=choices, metavar="PART", help=", ".join(choices)

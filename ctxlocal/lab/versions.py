@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, distributions, version
@@ -26,6 +27,11 @@ def installed_versions(more: Iterable[str] = ()) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def has_gil() -> bool:
+    """Return whether one thread at a time runs Python code: a GIL that is there may be off."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def hidden_twin() -> str:

@@ -14,7 +14,7 @@ import ctxlocal
 from ctxlocal import ident
 from ctxlocal.errors import CtxLocalError
 from ctxlocal.ident.named import kind_of
-from ctxlocal.lab.versions import hidden_twin, installed_versions, other_builds
+from ctxlocal.lab.versions import has_gil, hidden_twin, installed_versions, other_builds
 from ctxlocal.local import REASON
 
 from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions
@@ -90,7 +90,7 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
     return Facts(
         python=platform.python_version(),
         free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-        gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
+        gil=has_gil(),
         thread_inherit_context=None if inherit is None else bool(inherit),
         twin=ctxlocal.IMPLEMENTATION,
         twin_reason=REASON,
