@@ -65,8 +65,9 @@ class Slot:
 
     def bound(self) -> Storage:
         """Return the storage; the first time, the application's default decides which."""
-        if self.storage is not None:
-            return self.storage
+        storage = self.storage  # read once: another thread may change the default at any time
+        if storage is not None:
+            return storage
         # Several threads may write first at once; setdefault lets one decide for all.
         made = make_storage(get_default(), carry=True)
         return self._bind(self._chosen.setdefault("storage", made))
@@ -92,8 +93,9 @@ class Slot:
 
     def clear(self) -> None:
         """Take the current owner's value away."""
-        if self.storage is not None:
-            self.storage.clear()
+        storage = self.storage
+        if storage is not None:
+            storage.clear()
 
     def is_live(self, contexts: Callable[[], list[Context]]) -> bool:
         """Whether any living owner has a value. Only for slots that follow the default.
@@ -105,8 +107,9 @@ class Slot:
 
     def strategy(self) -> Ident:
         """Return the strategy, for a message; an undecided one stays so, unlike with a write."""
-        if self.storage is not None:
-            return self.storage.ident
+        storage = self.storage
+        if storage is not None:
+            return storage.ident
         return decided_default() or resolve("context")
 
     def mark_storage(self) -> Storage:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import itertools
 import os
 import sys
 import threading
@@ -19,7 +20,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import Context, copy_context
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -315,6 +316,75 @@ def test_whatever_is_done_while_the_default_changes_is_done_to_one_of_the_storag
             assert dict(local) in ({}, {"value": number})
 
     at_once(work)
+
+
+def test_at_whatever_instruction_the_default_changes_no_step_fails(impl: ModuleType) -> None:
+    """What the two tests above find by chance: the change comes before each Python instruction."""
+    local, stack = impl.Local(), impl.LocalStack()
+    defaults = itertools.cycle(["thread", "task", "context"])
+
+    def remove() -> None:
+        try:
+            del local.value
+        except AttributeError as error:  # the value may be gone; nothing else may be missing
+            if error.obj is not local:
+                raise
+
+    def run_within() -> None:
+        with stack.pushed(1), impl.flow.scoped(local, value=2):
+            pass
+
+    steps: list[Callable[[], object]] = [
+        lambda: setattr(local, "value", 1),
+        lambda: getattr(local, "value", 1),
+        remove,
+        lambda: vars(local).update(value=1),
+        lambda: dict(local),
+        lambda: stack.push(1),
+        stack.pop,
+        lambda: stack.top,
+        run_within,
+        lambda: (copy.copy(local), copy.copy(stack)),
+        lambda: (impl.release_local(local), impl.release_local(stack)),
+        lambda: impl.flow.Frame().run(stack.push, 1),
+        lambda: impl.flow.snapshot().run(setattr, local, "value", 1),
+    ]
+
+    def run(step: Callable[[], object], instruction: int) -> bool:
+        local.value = 1
+        stack.push(1)
+        return changed_at(
+            instruction, step, lambda: impl.ident.set_default(next(defaults), discard=True)
+        )
+
+    for step in steps:
+        instructions = itertools.count()
+        while Context().run(run, step, next(instructions)):
+            pass
+
+
+def changed_at(instruction: int, step: Callable[[], object], change: Callable[[], object]) -> bool:
+    """Call ``step``, and ``change`` before so many of ctxlocal's instructions; False: at none."""
+    left = instruction
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if not frame.f_globals.get("__name__", "").startswith("ctxlocal."):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            left -= 1
+            if left == -1:
+                change()
+        return trace
+
+    former = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        step()
+    finally:
+        sys.settrace(former)
+    return left < 0
 
 
 def test_a_subclass_is_initialised_once_in_each_thread(impl: ModuleType, strategy: Any) -> None:
