@@ -469,6 +469,36 @@ class TestUserIndex:
         assert store.purge() == 2
         assert not client.exists(index)
 
+    def test_is_gone_some_day_though_nothing_purges_it(
+        self, store: RedisStore, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        longest = 400 * 86400
+        store.create(KEY, ANNA, TTL)
+        (index,) = client.keys("ctxlocal:user:*")
+        assert longest - 60 < client.ttl(index) <= longest
+        client.delete(index)
+        monkeypatch.setattr("ctxlocal.sessions.stores.redis.records.INDEX_INTERVAL", 0)
+        store.load(KEY)
+        assert longest - 60 < client.ttl(index) <= longest
+
+    def test_those_of_many_users_are_purged_at_once(
+        self, store: RedisStore, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def send(asked: Any) -> Any:
+            round_trips.append(asked)
+            return await once(asked)
+
+        for number in range(100):
+            client.zadd(f"ctxlocal:user:{number}", {f"gone{number}": 1, f"gone too{number}": 1})
+        store.create(KEY, ANNA, TTL)
+        round_trips: list[Any] = []
+        once = store._operations._send
+        monkeypatch.setattr(store._operations, "_send", send)
+        assert store.purge() == 200
+        assert len(round_trips) <= 10
+        assert len(client.keys("ctxlocal:user:*")) == 1
+        assert len(store.list("anna")) == 1
+
     def test_an_entry_whose_record_is_under_way_is_kept(
         self, store: RedisStore, client: redis.Redis
     ) -> None:

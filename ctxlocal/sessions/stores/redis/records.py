@@ -22,7 +22,6 @@ Pairs = Mapping[bytes, bytes]
 KEEP_MS = 600_000  #: how long a key that was moved tells where to, to those who remove the record
 IN_FLIGHT = 60  #: seconds in which an entry of the index may still be without its record
 INDEX_INTERVAL = 60  #: seconds for which a user's index that had a session is trusted to have it
-ENDS_KEPT = 400 * 86400  #: seconds; the longest that a cookie lives
 HEAL_EVERY = 64  #: the index of a user who is never listed is healed when it has grown so
 
 
@@ -250,7 +249,7 @@ class Records(Asking, Operations):
         INDEX_INTERVAL.
         """
         which = _ALL if handle is None else _named(handle.encode())
-        at = await self._evaluate(lua.END, self._ends_key(index), which, spared or b"", ENDS_KEPT)
+        at = await self._evaluate(lua.END, self._ends_key(index), which, spared or b"")
         if at is None:
             return  # somebody else's key
         now = self._ended[index] = int(at)

@@ -63,6 +63,9 @@ from hashlib import sha1
 META, MEMORY, NUMBER, INDEXED = b"\xffm", b"\xffc", b"\xffn", b"\xffi"
 GRACES, TO, PENDING = b"\xffg", b"\xfft", b"\xffp"
 
+#: The longest that a cookie lives, 400 days: for which it stays what sessions a user had, and when
+#: they were ended, though none of them comes again
+LONGEST = 400 * 86400
 #: For which any commit is known again. redis-py's 10 retries, with a pause of up to 1 second and
 #: timeouts of 5 to connect and 5 to read, end after 120, and the store asks twice
 KEPT_SECONDS = 300
@@ -77,7 +80,7 @@ class Script:
 
 
 _COMMON = r"""
-local key = KEYS[1]
+local key, LONGEST = KEYS[1], LONGEST_SECONDS
 local META, MEMORY, NUMBER, INDEXED, GRACES, TO, PENDING =
   '\255m', '\255c', '\255n', '\255i', '\255g', '\255t', '\255p'
 
@@ -163,7 +166,7 @@ local function renew(generation, born, ttl, ...)
     generation .. ' ' .. born .. ' ' .. digits(time) .. ' ' .. expires, ...)
   return expires
 end
-""".replace("KEPT_SECONDS", str(KEPT_SECONDS))
+""".replace("KEPT_SECONDS", str(KEPT_SECONDS)).replace("LONGEST_SECONDS", str(LONGEST))
 
 #: epoch, ttl in ms, number, then fields and values -> 1, or 0 if there is another
 CREATE = Script(r"""
@@ -415,6 +418,7 @@ return alive(got[2], ARGV[1]) and 1 or 0
 #: member -> how many there are; the user's index, scored by when they came
 INDEX = Script(r"""
 redis.call('ZADD', key, redis.call('TIME')[1], ARGV[1])
+redis.call('EXPIRE', key, LONGEST)
 return redis.call('ZCARD', key)
 """)
 
@@ -422,6 +426,7 @@ return redis.call('ZCARD', key)
 #: ends the user's sessions looks after he has noted that. A full server must let it pass
 ENLIST = Script(r"""
 redis.pcall('ZADD', key, redis.call('TIME')[1], ARGV[1])
+redis.call('EXPIRE', key, LONGEST)
 return redis.call('HGETALL', KEYS[2])
 """)
 
@@ -435,13 +440,13 @@ end
 return 1
 """)
 
-#: which of a user's, the number of the one that stays, seconds to keep it -> when they were ended,
-#: which is noted. A full server does not note it: there the index alone tells whom to end
+#: which of a user's, the number of the one that stays -> when they were ended, which is noted. A
+#: full server does not note it: there the index alone tells whom to end
 END = Script(r"""
 local time = digits(now())
 local noted = redis.pcall('HSET', key, ARGV[1], time .. ' ' .. ARGV[2])
 if type(noted) == 'table' and not string.find(noted.err, 'OOM', 1, true) then return noted end
-redis.call('EXPIRE', key, ARGV[3])
+redis.call('EXPIRE', key, LONGEST)
 return time
 """)
 
