@@ -10,6 +10,7 @@ when the thread first stores something of ours. Whoever else has one, as after
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 from contextvars import Context
 
 TYPE_CHECKING = False
@@ -25,11 +26,10 @@ def release_context() -> None:
 
     Called by either twin where an owner gets its first value, if THREAD_KEEPS_CONTEXT.
     """
-    threading: Any = sys.modules.get("threading")
-    active = getattr(threading, "_active", None)
-    if active is None:  # it was never imported, or is only just being imported
+    try:  # not current_thread(), which makes a Thread where there is none
+        threading: Any = sys.modules["threading"]
+        attributes = threading._active[get_ident()].__dict__
+    except (KeyError, AttributeError):  # threading is not imported, or only just being imported
         return
-    # Not current_thread(), which makes a Thread where there is none.
-    attributes = getattr(active.get(threading.get_ident()), "__dict__", {})
     if type(attributes.get("_context")) is Context:
         attributes["_context"] = None
