@@ -58,7 +58,9 @@ def read_results(folder: Path) -> list[Results]:
     """Read every results file of ``folder``, the oldest Python first."""
     documents = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
     results = [Results(document) for document in documents]
-    return sorted(results, key=lambda one: (one.document["implementation"], one.python))
+    return sorted(
+        results, key=lambda one: (one.document["implementation"], one.python, not one.has_gil)
+    )
 
 
 def cases(*tables: tuple[str, str]) -> Callable[[list[Results]], str]:
@@ -80,10 +82,14 @@ def _cases(title: str, table: str, shown: Sequence[Results]) -> str:
 
 
 def goals(results: list[Results]) -> str:
-    """Render every goal with what was reached on each Python, met or not."""
+    """Render every goal with what was reached on each Python that has a GIL, met or not."""
     tables = []
     for implementation in dict.fromkeys(one.document["implementation"] for one in results):
-        of_it = [one for one in results if one.document["implementation"] == implementation]
+        of_it = [
+            one
+            for one in results
+            if one.document["implementation"] == implementation and one.has_gil
+        ]
         rows = [
             [goal.text, goal.scope(), *(_verdict(goal, one) for one in of_it)]
             for goal in GOALS.get(implementation, ())

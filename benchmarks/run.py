@@ -60,6 +60,7 @@ def about(module: str, argv: list[str], output: Path) -> dict[str, Any]:
         "date": str(collected["date"])[:10],
         "implementation": implementation(),
         "python": platform.python_version(),
+        "gil": has_gil(),
         "machine": {key: collected[key] for key in MACHINE if key in collected},
         "interpreter": {key: collected[key] for key in PYTHON if key in collected},
         "versions": versions((*DISTRIBUTIONS, "pyperf")),

@@ -14,11 +14,6 @@ from .table import Document, markdown
 class Scaling(Document):
     """A results file of one and two threads."""
 
-    @property
-    def name(self) -> str:
-        """The twin, the Python's version, and whether it has a GIL."""
-        return super().name + ("" if self.document["gil"] else ", free-threaded")
-
     def table(self) -> str:
         """Render what one thread takes for an operation, and how much more two do at once."""
         heads = (
@@ -38,7 +33,7 @@ def _cells(one: float, two: float) -> tuple[str, str]:
 def read_scaling(folder: Path) -> list[Scaling]:
     """Read every results file of ``folder``; those without a GIL come first."""
     results = [Scaling(json.loads(path.read_text("utf-8"))) for path in folder.glob("*.json")]
-    return sorted(results, key=lambda one: (one.document["gil"], one.name))
+    return sorted(results, key=lambda one: (one.has_gil, one.name))
 
 
 BLOCKS: dict[str, Callable[[list[Scaling]], str]] = {

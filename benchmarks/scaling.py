@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from werkzeug.local import Local as WerkzeugLocal
 
 import ctxlocal
-from ctxlocal.lab.versions import has_gil
 
 from .run import RESULTS, about, results_name
 
@@ -106,7 +105,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     document: dict[str, Any] = {
         **about("scaling", sys.argv[1:] if argv is None else argv, arguments.output),
-        "gil": has_gil(),
         "points": {},
         "left_out": {},
     }

@@ -26,9 +26,15 @@ class Document:
         return int(major), int(minor)
 
     @property
+    def has_gil(self) -> bool:
+        """Whether threads took turns; files written before there was the question say nothing."""
+        return bool(self.document.get("gil", True))
+
+    @property
     def name(self) -> str:
-        """The column's head: implementation and Python."""
-        return f"{self.document['implementation']}, {self.python[0]}.{self.python[1]}"
+        """The column's head: implementation and Python, with a t where there is no GIL."""
+        suffix = "" if self.has_gil else "t"
+        return f"{self.document['implementation']}, {self.python[0]}.{self.python[1]}{suffix}"
 
     def run(self) -> str:
         """Render what the figures were measured on and with."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,24 +14,11 @@ from ctxlocal.lab.bench.rival import load
 from ctxlocal.sessions.stores.protocol import Change
 
 from .clock import late
-from .records import Figures, content, key
+from .records import Figures, content, key, served
 
 _SESSIONS = 10_000
 _SECONDS = 2.0
 _TTL = 86_400.0
-
-
-@contextmanager
-def _url(kind: str, directory: Path) -> Iterator[str]:
-    services = load("tests.support.services")
-    if kind == "SQLite":
-        yield f"sqlite:///{directory}/sessions.db"
-    elif kind == "Redis":
-        with services.redis_server() as server:
-            yield f"redis://127.0.0.1:{server.port}/0"
-    else:
-        with services.postgresql_server() as server:
-            yield f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/postgres"
 
 
 def measure(kind: str, directory: Path, processes: int) -> Figures:
@@ -41,7 +26,7 @@ def measure(kind: str, directory: Path, processes: int) -> Figures:
     spawn = multiprocessing.get_context("spawn")
     results: Any = spawn.SimpleQueue()
     barrier = spawn.Barrier(processes)
-    with _url(kind, directory) as url:
+    with served(kind, directory) as url:
         _fill(url)
         workers = [
             spawn.Process(target=_work, args=(url, seed, barrier, results))

@@ -1,4 +1,4 @@
-"""What a session costs in a store that holds many: SQLite's file, and a redis-server."""
+"""What a session costs in a store that holds many: SQLite's file, and servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,13 @@ _SAMPLES = 500
 _US = 1e3
 # Redis keeps a hash compact as long as none of its values is longer than that: 64 by default.
 COMPACT = ("--hash-max-listpack-value", "1024")
+
+# How a database says what its tables and indexes take.
+SIZES = {
+    "PostgreSQL": "SELECT pg_database_size(current_database())",
+    "MariaDB": "SELECT coalesce(sum(file_size), 0) FROM information_schema.innodb_sys_tablespaces"
+    " WHERE name LIKE 'test/%'",
+}
 
 VALUES = {
     "name": b"\xa5u1042",
@@ -140,6 +147,38 @@ class FilledRedis(Filled):
         return int(self._client.info("memory")["used_memory"])
 
 
+class FilledSQL(Filled):
+    """A store in a database of its own.
+
+    :param size: a statement whose answer is the bytes of all tables and indexes.
+    """
+
+    def __init__(self, url: str, size: str) -> None:
+        self._ahead = 0.0
+        store = load("ctxlocal.sessions.stores.sql").SQLStore
+        self.store = store.from_url(url, clock=lambda: time() + self._ahead)
+        self.store.create_table()
+        self._size = size
+        self._engine = load("sqlalchemy").create_engine(url)
+
+    def fill(self, numbers: range) -> None:
+        """Create them one after the other."""
+        for number in numbers:
+            assert self.store.create(key(number), content(number), _TTL)
+
+    def fill_expired(self, numbers: range) -> bool:
+        """Create them with the store's clock put back."""
+        self._ahead = -2 * _TTL
+        self.fill(numbers)
+        self._ahead = 0.0
+        return True
+
+    def size(self) -> int:
+        """Return the size of the database's tables and indexes."""
+        with self._engine.connect() as connection:
+            return int(connection.scalar(load("sqlalchemy").text(self._size)))
+
+
 @coroutine
 def _hand_over(asked: Any) -> Generator[Any, Any, Any]:
     """Leave a command to whoever drives the operation."""
@@ -157,17 +196,35 @@ def _next(steps: Any, reply: Any) -> Any:
 
 @contextmanager
 def filled(kind: str, directory: Path) -> Iterator[Filled]:
-    """Yield an empty store of a kind: "SQLite", "Redis" or "Redis, compact"."""
+    """Yield an empty store of a kind: "SQLite", "Redis, compact", or as ``SIZES`` has them."""
+    with ExitStack() as stack:
+        if kind == "SQLite":
+            one: Filled = FilledSQLite(directory)
+        elif kind in SIZES:
+            one = FilledSQL(stack.enter_context(served(kind, directory)), SIZES[kind])
+        else:
+            options = COMPACT if kind == "Redis, compact" else ()
+            services = load("tests.support.services")
+            one = FilledRedis(stack.enter_context(services.redis_server(*options)).port)
+        yield one
+        one.store.close()
+
+
+@contextmanager
+def served(kind: str, directory: Path) -> Iterator[str]:
+    """Yield the URL of an empty store of a kind, whose server runs as long."""
+    services = load("tests.support.services")
     if kind == "SQLite":
-        one: Filled = FilledSQLite(directory)
-        yield one
-        one.store.close()
-        return
-    options = COMPACT if kind == "Redis, compact" else ()
-    with load("tests.support.services").redis_server(*options) as server:
-        one = FilledRedis(server.port)
-        yield one
-        one.store.close()
+        yield f"sqlite:///{directory}/sessions.db"
+    elif kind == "Redis":
+        with services.redis_server() as server:
+            yield f"redis://127.0.0.1:{server.port}/0"
+    elif kind == "PostgreSQL":
+        with services.postgresql_server() as server:
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/postgres"
+    else:
+        with services.mariadb_server() as server:
+            yield f"mariadb+pymysql://root@127.0.0.1:{server.port}/test"
 
 
 def measure(kind: str, directory: Path, count: int) -> Figures:

@@ -24,6 +24,7 @@ DISTRIBUTIONS = (
     "hiredis",
     "sqlalchemy",
     "psycopg",
+    "pymysql",
     "pyperf",
 )
 

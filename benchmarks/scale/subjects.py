@@ -67,6 +67,11 @@ def _in_directory(measure: Callable[[str, Path, int], dict[str, float]], kind: s
 
 
 _REDIS, _SERVER = ("redis",), ("redis-server",)
+_SERVERS = {  # modules and programs that each needs
+    "Redis": (_REDIS, _SERVER),
+    "PostgreSQL": (("sqlalchemy", "psycopg"), ("initdb",)),
+    "MariaDB": (("sqlalchemy", "pymysql"), ("mariadbd",)),
+}
 _PROCESSES = (1, 2, 4, 8)
 
 SUBJECTS: dict[str, Subject] = {
@@ -89,12 +94,15 @@ SUBJECTS: dict[str, Subject] = {
     ),
     "depth": Subject(_tens(1, 100_000), {"time": width.depth, "space": width.depth_space}),
     "SQLite": Subject(_tens(1000, 1_000_000), {"time": _in_directory(records.measure, "SQLite")}),
-    "Redis": Subject(
-        _tens(1000, 1_000_000),
-        {"time": _in_directory(records.measure, "Redis")},
-        needs=_REDIS,
-        programs=_SERVER,
-    ),
+    **{
+        kind: Subject(
+            _tens(1000, 1_000_000 if kind == "Redis" else 100_000),  # SQL is filled one by one
+            {"time": _in_directory(records.measure, kind)},
+            needs=needs,
+            programs=programs,
+        )
+        for kind, (needs, programs) in _SERVERS.items()
+    },
     "worn SQLite": Subject((2000,), {"space": _in_directory(records.worn, "SQLite")}),
     "worn Redis": Subject(
         (2000,), {"space": _in_directory(records.worn, "Redis")}, needs=_REDIS, programs=_SERVER
@@ -106,16 +114,13 @@ SUBJECTS: dict[str, Subject] = {
         programs=_SERVER,
     ),
     "rate SQLite": Subject(_PROCESSES, {"time": _in_directory(rates.measure, "SQLite")}),
-    "rate Redis": Subject(
-        _PROCESSES,
-        {"time": _in_directory(rates.measure, "Redis")},
-        needs=_REDIS,
-        programs=_SERVER,
-    ),
-    "rate PostgreSQL": Subject(
-        _PROCESSES,
-        {"time": _in_directory(rates.measure, "PostgreSQL")},
-        needs=("sqlalchemy", "psycopg"),
-        programs=("initdb",),
-    ),
+    **{
+        f"rate {kind}": Subject(
+            _PROCESSES,
+            {"time": _in_directory(rates.measure, kind)},
+            needs=needs,
+            programs=programs,
+        )
+        for kind, (needs, programs) in _SERVERS.items()
+    },
 }

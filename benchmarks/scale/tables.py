@@ -21,9 +21,10 @@ LOCALS = {
     "locals-context": "Locals, strategy context",
     "locals-thread": "Locals, strategy thread",
 }
-STORES = {"SQLite": "sessions in SQLite", "Redis": "sessions in Redis"}
+ENGINES = ("SQLite", "Redis", "PostgreSQL", "MariaDB")
+STORES = {kind: f"sessions in {kind}" for kind in ENGINES}
 WORN = {f"worn {kind}": f"{kind}, sessions" for kind in ("SQLite", "Redis", "Redis, compact")}
-RATES = {f"rate {kind}": f"{kind}, processes" for kind in ("SQLite", "Redis", "PostgreSQL")}
+RATES = {f"rate {kind}": f"{kind}, processes" for kind in ENGINES}
 
 Column = tuple[str, str]  # head, figure
 

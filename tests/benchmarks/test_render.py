@@ -86,6 +86,18 @@ def test_block_is_replaced_and_the_text_around_it_kept(checkout: Checkout) -> No
     )
 
 
+def test_python_without_a_gil_has_a_column_but_no_goals(checkout: Checkout) -> None:
+    checkout.write("local-get", ctxlocal=50)
+    without = {**make_document(ctxlocal=40), "python": "3.11.7", "gil": False}
+    (checkout.results.parent / "pure-cpython311t.json").write_text(json.dumps(without))
+    assert checkout.render() == 0
+    assert "| get of 1, ns | pure, 3.11 | pure, 3.11t |\n" in checkout.page.read_text()
+    assert "| ctxlocal.Local | 50 | 40 |\n" in checkout.page.read_text()
+    checkout.write("goals", ctxlocal=50, werkzeug=400)
+    assert checkout.render() == 0
+    assert "| goal | bound | pure, 3.11 |\n" in checkout.page.read_text()
+
+
 def test_check_passes_after_rendering(checkout: Checkout) -> None:
     checkout.write("local-get", ctxlocal=50)
     checkout.render()

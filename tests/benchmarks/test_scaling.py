@@ -38,7 +38,7 @@ def test_docs_show_every_block() -> None:
 
 def test_two_threads_in_the_time_of_one_do_twice_the_work() -> None:
     found = Scaling(make_document(gil=False, Mine={"get": [5e-8, 5e-8], "set": [1e-7, 2e-7]}))
-    assert found.table().splitlines()[0].startswith("| pure, 3.13, free-threaded | get, ns | ")
+    assert found.table().splitlines()[0].startswith("| pure, 3.13t | get, ns | ")
     assert found.table().splitlines()[2] == "| Mine | 50 | 2.00× | 100 | 1.00× |"
 
 
