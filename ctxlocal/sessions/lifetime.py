@@ -39,6 +39,26 @@ def check_lifetime(
     return touch
 
 
+def idle_of(raw: bytes | None, default: float) -> float:
+    """Return after how many seconds without use a session ends, by its own field of that.
+
+    :param raw: the field; None where it has none.
+    :param default: the settings' ``idle_timeout``; also for what is no number.
+    """
+    try:
+        return default if raw is None else float(raw)
+    except ValueError:
+        return default
+
+
+def renewed_after(idle: float, idle_timeout: float, touch_interval: float) -> float:
+    """Return for how many seconds a session that is only read is not renewed.
+
+    :param idle: after how many without use it ends; the other two are the settings'.
+    """
+    return touch_interval if idle >= idle_timeout else min(touch_interval, idle / 10)
+
+
 def _check_number(setting: str, value: object) -> None:
     if isinstance(value, timedelta):
         problem = f"{value!r} is no number of seconds; use .total_seconds()"

@@ -16,11 +16,13 @@ from typing import Any
 from .codec import encode
 from .errors import FreshLoginRequiredError, SessionError
 from .fields import MISSING, Fields, plain_key
+from .lifetime import idle_of
 from .stores.protocol import FLASH, HANDLE, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
 
 AUTHENTICATED = "\0auth"  #: when the user logged in
 BORN = "\0born"  #: when the session began: what the absolute limit counts from
 CURRENT = "\0id"  #: the beginning of the record's key, by which an old id knows that it is one
+IDLE = "\0idle"  #: seconds after which it ends unused, where those are its own
 PERMANENT = "\0keep"  #: the cookie outlives the browser
 
 _flash_number = count()
@@ -238,6 +240,35 @@ class Session(Fields):
         elif not permanent and self.permanent:
             self._drop_own(PERMANENT)
 
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds without a request after which it ends: its own, or those of the settings."""
+        self._read()
+        return self._idle()
+
+    def expire_after(self, seconds: float | None) -> None:
+        """Give this session a time of its own after which it ends unused; stored when it is saved.
+
+        The cookie of a permanent session lasts as long. ``clear()`` forgets it, a login does not,
+        and the settings' ``absolute_timeout`` ends the session all the same.
+
+        :param seconds: from 1 to ``absolute_timeout``; None is the settings' ``idle_timeout``.
+        :raises ValueError: they are not.
+        """
+        self._write("session.expire_after()")
+        if seconds is None:
+            self._drop_own(IDLE)
+            return
+        most = self._sessions.absolute_timeout
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise ValueError(f"session.expire_after() takes seconds, or None; got {seconds!r}")
+        if not 1 <= seconds <= most:
+            raise ValueError(
+                f"session.expire_after({seconds!r}) is not between 1 second and absolute_timeout, "
+                f"{most!r}; destroy() ends a session now"
+            )
+        self._set_own(IDLE, repr(float(seconds)).encode())
+
     def regenerate(self, grace: float = 0) -> None:
         """Give the session a new id when it is saved; the old one ends then.
 
@@ -288,6 +319,16 @@ class Session(Fields):
     # What it is.
 
     @property
+    def id(self) -> str | None:
+        """The id that leads to it, None before it is stored first; of a cookie session always.
+
+        Whoever has it has the session: it belongs in the visitor's cookie, or into what
+        :meth:`StoredSessions.open_id` is asked with, and in no page, log or address.
+        """
+        self._read()
+        return None
+
+    @property
     def new(self) -> bool:
         """Whether nothing is stored of it yet."""
         return not self._read()
@@ -331,6 +372,9 @@ class Session(Fields):
     def _now(self) -> float:
         return time.time()
 
+    def _idle(self) -> float:
+        return idle_of(self._own(IDLE), self._sessions.idle_timeout)
+
 
 class NullSession(Session):
     """An empty session that refuses every change; see :meth:`SessionInterface.null`."""
@@ -346,6 +390,9 @@ class NullSession(Session):
             "There is no session here, so nothing can be kept in one. Give the application "
             "sessions: App(__name__, sessions=StoredSessions(MemoryStore()))."
         )
+
+    def _idle(self) -> float:
+        return 0.0
 
 
 def _seconds(raw: bytes | None) -> float | None:

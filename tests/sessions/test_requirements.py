@@ -837,6 +837,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "pop_once": ("a",),
     "flash": ("hello",),
     "require_fresh": (1,),
+    "expire_after": (100,),
 }
 VALUES: dict[str, Any] = {
     "user": "alice",

@@ -28,8 +28,8 @@ from .. import events
 from ..cookie import MAX_AGE, Cookie, cookie_or_default, finder
 from ..errors import NotSupportedByStore
 from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
-from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
-from ..session import AUTHENTICATED, BORN, PERMANENT, NullSession, Results, Session
+from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime, idle_of, renewed_after
+from ..session import AUTHENTICATED, BORN, IDLE, PERMANENT, NullSession, Results, Session
 from ..stores.protocol import FLASH, USER
 from .envelope import Envelope, Rejected, Seal
 from .keyring import Keyring
@@ -38,7 +38,7 @@ __all__ = ["CookieSession", "EncryptedCookieSessions", "SignedCookieSessions"]
 
 
 _NO_CONTENT = frozenset(
-    {AUTHENTICATED, BORN, PERMANENT}
+    {AUTHENTICATED, BORN, IDLE, PERMANENT}
 )  # fields that make no session by themselves (R6)
 
 _log = logging.getLogger("ctxlocal.sessions")
@@ -236,7 +236,8 @@ class _CookieSessions(SessionInterface):
         """Check the times in the token against what is configured now (R9) and the hook (R10)."""
         fields = envelope.fields
         born = _time(fields.get(BORN))
-        if not (now - envelope.touched < self.idle_timeout and now - born < self.absolute_timeout):
+        idle = idle_of(fields.get(IDLE), self.idle_timeout)
+        if not (now - envelope.touched < idle and now - born < self.absolute_timeout):
             return Rejected.EXPIRED
         if self.valid_after is not None and (user := fields.get(USER)) is not None:
             limit = self.valid_after(user.decode("utf-8", "replace"))
@@ -302,7 +303,7 @@ class _CookieSessions(SessionInterface):
     ) -> str | None:
         if _NO_CONTENT.issuperset(fields):
             return self.cookie.delete() if session._sent else None
-        left = self.idle_timeout
+        left = idle_of(fields.get(IDLE), self.idle_timeout)
         if (born := fields.get(BORN)) is None:
             fields[BORN] = repr(now).encode()
         elif (rest := _time(born) + self.absolute_timeout - now) < left:
@@ -329,7 +330,10 @@ class _CookieSessions(SessionInterface):
         if session._renew or session._regenerate is not None:
             return True
         origin = session._origin
-        return origin is not None and now - origin.touched >= self.touch_interval
+        if origin is None:
+            return False
+        interval = renewed_after(session._idle(), self.idle_timeout, self.touch_interval)
+        return now - origin.touched >= interval
 
     def _announce(self, session: Any, text: str) -> None:
         had_one = session._origin is not None

@@ -84,7 +84,7 @@ class _Offer(msgspec.Struct):
         is_permanent = PERMANENT in record.values or PERMANENT in changes.sets
         guard = self._guard(is_permanent)
         ops: list[Op] = [*guard, *expects, *changes.ops]
-        ttl = self.session._sessions.ttl(held.limit)
+        ttl = self.session._sessions.ttl(held.limit, self.session._idle())
         name = held.name_commit(changes, store.name)
         change = Change(name, changes.sets, changes.deletes, ops)
         base = None if self.seen.version is None else self.seen

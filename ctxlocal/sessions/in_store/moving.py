@@ -25,7 +25,7 @@ async def move(
     key = key_of(session_id)
     fields, now = {**held.record.values, **sets}, sessions.clock()
     limit = sessions.live_until(fields, now)
-    ttl = sessions.ttl(limit)
+    ttl = sessions.ttl(limit, sessions.idle_of(fields))
     moved = False
     try:
         moved = await store.move(held.key, key, sets, ttl, grace)

@@ -1,7 +1,7 @@
 """QuickSession: the common request, done without coroutines.
 
-One id, a live record, and at the end nothing to store, or keys that were set or deleted:
-the store is asked directly. Whatever is else, or goes wrong, is left to
+One id, a live record with the lifetime of the settings, and at the end nothing to store, or keys
+that were set or deleted: the store is asked directly. Whatever is else, or goes wrong, is left to
 :class:`~ctxlocal.sessions.in_store.session.StoredSession`, which asks the store again: a load
 changes nothing, and neither does a commit that was not committed.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from .. import events
 from ..errors import CorruptRecordError, StoreUnavailableError
 from ..interface import ACCESSED, SessionHeaders
-from ..session import PERMANENT
+from ..session import IDLE, PERMANENT
 from ..stores.protocol import Answer, Change, Record
 from .held import Held
 from .session import StoredSession
@@ -47,11 +47,13 @@ class QuickSession(StoredSession):
     def _finish_at_once(self) -> SessionHeaders | None:
         if not self._is_plain or self._closed or (held := self._held) is None:
             return None
-        changes = self._changes()
         record, sessions = held.record, self._sessions
+        if IDLE in record.values:
+            return None
+        changes = self._changes()
         if changes.sets or changes.deletes:
             base = None if record.version is None else record
-            ttl = sessions.ttl(held.limit)
+            ttl = sessions.ttl(held.limit, sessions.idle_timeout)
             guard = (
                 held.guard(record) if PERMANENT in record.values else ()
             )  # to renew the cookie too

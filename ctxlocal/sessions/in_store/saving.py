@@ -10,7 +10,7 @@ import msgspec
 from .. import events
 from ..errors import CorruptRecordError, SessionEndedError, StoreUnavailableError
 from ..fields import Changes
-from ..session import AUTHENTICATED, BORN, CURRENT, PERMANENT, Results
+from ..session import AUTHENTICATED, BORN, CURRENT, IDLE, PERMANENT, Results
 from ..stores.protocol import HANDLE, USER, AsyncStore, Incr, Record
 from .another_id import change_id, log_in, replace
 from .committing import Lost, commit
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_CREATES = 3  # attempts to create a record, whose id nobody can have
 
 _NOTHING = Changes({}, [], [])
-_ABOUT = {AUTHENTICATED, BORN, CURRENT, HANDLE, PERMANENT}  # fields that alone make no record
+_ABOUT = {AUTHENTICATED, BORN, CURRENT, HANDLE, IDLE, PERMANENT}  # fields that alone make no record
 
 
 class Saving(msgspec.Struct):
@@ -99,7 +99,7 @@ class Saving(msgspec.Struct):
 
     async def _create(self, fields: dict[str, bytes], now: float) -> Held:
         limit = self.sessions.live_until(fields, now)
-        ttl = self.sessions.ttl(limit)
+        ttl = self.sessions.ttl(limit, self.sessions.idle_of(fields))
         for _ in range(MOST_CREATES):
             session_id = new_id()
             key = key_of(session_id)
@@ -112,8 +112,8 @@ class Saving(msgspec.Struct):
     async def _store(self, held: Held, changes: Changes, must: bool) -> Results:
         if changes:
             return await self.commit(held, changes, must)
-        due = self.sessions.clock() - held.record.touched >= self.sessions.touch_interval
-        if due or self.session._renew:
+        is_due = self.sessions.is_due(held.record.touched, self.session._idle())
+        if is_due or self.session._renew:
             await self._touch(held, must)
         return Results()
 
@@ -148,7 +148,7 @@ class Saving(msgspec.Struct):
 
     async def _renew(self, held: Held) -> str:
         """Renew the record, and where it is permanent the cookie; return how it was lost, or ""."""
-        ttl = self.sessions.ttl(held.limit)
+        ttl = self.sessions.ttl(held.limit, self.session._idle())
         if self.session.permanent and held.guard(held.record):
             done = await commit(self.session, self.store, held, _NOTHING)
             if isinstance(done, Lost):

@@ -69,6 +69,12 @@ class StoredSession(Session):
         self._write("session.save()")
         return at_once(self._saving(self._sessions._at_once).run())
 
+    @property
+    def id(self) -> str | None:
+        """The id that leads to its record, None before it is stored first; see Session.id."""
+        self._read()
+        return None if self._held is None else self._held.id
+
     # Loading.
 
     async def _load(self, store: AsyncStore) -> None:
@@ -128,7 +134,7 @@ class StoredSession(Session):
     def _set_cookies(self) -> tuple[str, ...]:
         if not self._send:
             return (self._sessions.cookie.delete(),)
-        max_age = min(int(self._sessions.idle_timeout), MAX_AGE) if self.permanent else None
+        max_age = min(int(self._idle()), MAX_AGE) if self.permanent else None
         return (self._sessions.cookie._line(self._send, max_age),)
 
     def _withdraw_id(self) -> None:

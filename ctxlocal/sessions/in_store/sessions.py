@@ -185,6 +185,29 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         """Return an empty session that refuses every change."""
         return NullSession()
 
+    # For a framework that keeps the id itself, and sets the cookie.
+
+    def open_id(self, session_id: str | None) -> Session:
+        """Return the session that an id leads to, or a new one; loads nothing yet.
+
+        It is as that of a cookie: an id that leads to nothing is never taken over. ``session.id``
+        is what to keep after :meth:`save`, whose cookies may be left alone.
+
+        :param session_id: a ``session.id`` of before; None, or what cannot be one: none.
+        :raises TypeError: it is neither a str nor None.
+        """
+        return self.open(self._cookie_of(session_id))
+
+    async def open_id_async(self, session_id: str | None) -> Session:
+        """Do what :meth:`open_id` does, with the record loaded as in :meth:`open_async`."""
+        return await self.open_async(self._cookie_of(session_id))
+
+    def _cookie_of(self, session_id: str | None) -> str:
+        if session_id is not None and not isinstance(session_id, str):
+            raise TypeError(f"a session's id is a str, or None; got a {type(session_id).__name__}")
+        cookie = f"{self.cookie.name}={session_id}"
+        return cookie if session_id is not None and self.ids_in(cookie) == [session_id] else ""
+
     # What an application, or an operator, asks about a user's sessions (R8).
 
     def list_sessions(self, user: str, current: Session | None = None) -> list[SessionInfo]:

@@ -17,9 +17,9 @@ from typing import Any, Literal
 from .. import events
 from ..cookie import Cookie, cookie_or_default
 from ..errors import SessionConfigError
-from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
+from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime, idle_of, renewed_after
 from ..schema import Migrate, Schema
-from ..session import BORN
+from ..session import BORN, IDLE
 from ..stores.forwarding import AtOnce
 from ..stores.protocol import AsyncStore, Store
 from ..stores.threaded import ThreadedStore
@@ -140,15 +140,28 @@ class StoredSettings:
             return 0.0
         clock = self.clock  # CPython 3.11 finds an attribute faster than a method that is one
         now = clock()
-        return limit if now < limit and now - touched < self.idle_timeout else 0.0
+        idle = self.idle_timeout if IDLE not in fields else self.idle_of(fields)
+        return limit if now < limit and now - touched < idle else 0.0
 
-    def ttl(self, limit: float) -> float:
-        """Return for how many seconds a record with this limit lives if nobody touches it."""
+    def idle_of(self, fields: Mapping[str, bytes]) -> float:
+        """Return after how many seconds without use a record ends: its own, or the setting."""
+        return idle_of(fields.get(IDLE), self.idle_timeout)
+
+    def ttl(self, limit: float, idle: float) -> float:
+        """Return for how many seconds a record with this limit lives if nobody touches it.
+
+        :param idle: see :meth:`idle_of`.
+        """
         clock = self.clock
         left = limit - clock()
-        if left > self.idle_timeout:
-            return self.idle_timeout
+        if left > idle:
+            return idle
         return left if left > 1.0 else 1.0
+
+    def is_due(self, touched: float, idle: float) -> bool:
+        """Whether a record is to be renewed though nothing in it changed."""
+        interval = renewed_after(idle, self.idle_timeout, self.touch_interval)
+        return self.clock() - touched >= interval
 
     def report_corrupt(self, key: str, error: Exception) -> None:
         """Count and log a record that cannot be read."""

@@ -766,6 +766,7 @@ def test_r20_every_public_way_to_touch_it_varies_by_cookie(browser: Browser, ses
         "add_to_set": ("b", 1),
         "flash": ("m",),
         "require_fresh": (1,),
+        "expire_after": (100,),
     }
     untouching = {"accessed", "is_loaded", "is_null", "load", "modified", "incr", "pop_once"}
     special = ("__contains__", "__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__")

@@ -86,7 +86,7 @@ def test_a_login_that_is_said_to_prove_nothing_begins_the_absolute_limit_anew(
 
 def test_what_is_about_to_end_is_stored_for_a_second(make: Make, clock: Clock) -> None:
     sessions = make(idle_timeout=100)
-    assert [sessions.ttl(clock() + left) for left in (1.5, 1, 0.5, -5)] == [1.5, 1, 1, 1]
+    assert [sessions.ttl(clock() + left, 100) for left in (1.5, 1, 0.5, -5)] == [1.5, 1, 1, 1]
 
 
 # One key, two requests

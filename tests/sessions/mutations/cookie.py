@@ -89,7 +89,7 @@ MUTATIONS = (
     broken(
         15,
         "Max-Age is not cut down to 400 days",
-        edit("min(int(self._sessions.idle_timeout), MAX_AGE)", "int(self._sessions.idle_timeout)"),
+        edit("min(int(self._idle()), MAX_AGE)", "int(self._idle())"),
     ),
     broken(
         16,

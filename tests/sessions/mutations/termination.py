@@ -122,14 +122,12 @@ MUTATIONS = (
     broken(
         9,
         "the idle limit is not checked at load",
-        edit("now < limit and now - touched < self.idle_timeout", "now < limit"),
+        edit("now < limit and now - touched < idle", "now < limit"),
     ),
     broken(
         9,
         "the absolute limit is not checked at load",
-        edit(
-            "now < limit and now - touched < self.idle_timeout", "now - touched < self.idle_timeout"
-        ),
+        edit("now < limit and now - touched < idle", "now - touched < idle"),
     ),
     broken(
         9,
@@ -147,14 +145,14 @@ MUTATIONS = (
     broken(
         9,
         "every read is a write",
-        edit("due or self.session._renew", "True"),
+        edit("is_due or self.session._renew", "True"),
         edit("sessions.clock() - record.touched >= sessions.touch_interval", "True"),
     ),
     broken(
         9,
         "a cookie has no idle limit of now",
         edit(
-            "now - envelope.touched < self.idle_timeout and now - born < self.absolute_timeout",
+            "now - envelope.touched < idle and now - born < self.absolute_timeout",
             "now - born < self.absolute_timeout",
         ),
     ),
@@ -162,8 +160,8 @@ MUTATIONS = (
         9,
         "a cookie has no absolute limit",
         edit(
-            "now - envelope.touched < self.idle_timeout and now - born < self.absolute_timeout",
-            "now - envelope.touched < self.idle_timeout",
+            "now - envelope.touched < idle and now - born < self.absolute_timeout",
+            "now - envelope.touched < idle",
         ),
     ),
     broken(
