@@ -1103,7 +1103,7 @@ class TestFailure:
             for sets, deletes in (({"b": b"1"}, ["a"]), ({}, ["a"])):
                 with pytest.raises(StoreUnavailableError) as caught:
                     store.commit(KEY, 0, Change("c", sets, deletes, ops), TTL)
-                assert isinstance(caught.value.__cause__, redis.exceptions.OutOfMemoryError)
+                assert "maxmemory" in str(caught.value.__cause__)
             with pytest.raises(StoreUnavailableError):
                 store.create(OTHER, {}, TTL)
             with pytest.raises(StoreUnavailableError):
