@@ -21,8 +21,8 @@ from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime, idle_of, 
 from ..schema import Migrate, Schema
 from ..session import BORN, IDLE
 from ..stores.forwarding import AtOnce
+from ..stores.observed import in_threads
 from ..stores.protocol import AsyncStore, Store
-from ..stores.threaded import ThreadedStore
 from .token import id_finder, log_name
 
 Merge = Callable[[str, Any, Any, Any], Any]
@@ -95,7 +95,7 @@ class StoredSettings:
             return
         self._sync, self.store_blocks = store, store.is_blocking
         self._at_once = AtOnce(store)
-        self._awaited = ThreadedStore(store) if self.store_blocks else self._at_once
+        self._awaited = in_threads(store) if self.store_blocks else self._at_once
 
     def ids_in(self, cookies: str) -> list[str]:
         """Return what has the form of an id among the cookies of our name; there may be several."""

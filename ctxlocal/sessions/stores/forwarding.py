@@ -4,7 +4,8 @@
 :class:`Blocking` over operations that never wait, as what they ask blocks until the answer
 is there. The other way round goes :class:`Awaited`: in threads, as
 :class:`~ctxlocal.sessions.stores.threaded.ThreadedStore`, or :class:`AtOnce`. Both take each call's
-signature and meaning from :class:`~ctxlocal.sessions.stores.protocol.Store`.
+signature and meaning from :class:`~ctxlocal.sessions.stores.protocol.Store`, and so stand around
+any store: as does that of :mod:`~ctxlocal.sessions.stores.observed`.
 """
 
 from __future__ import annotations
@@ -107,19 +108,22 @@ def _awaited(
     name = call.__name__
 
     async def ask(self: Awaited, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        do: Callable[P, R] = getattr(self.store, name)
-        return do(*args, **kwargs) if self._is_direct else await self._call(do, *args, **kwargs)
+        if self._is_direct:
+            do: Callable[P, R] = getattr(self.store, name)
+            return do(*args, **kwargs)
+        answer: R = await self._call(name, *args, **kwargs)
+        return answer
 
     return update_wrapper(ask, call)
 
 
 class Awaited:
-    """The calls of an AsyncStore, each done by a Store.
+    """The calls of an AsyncStore, each done by a Store, or as a subclass has it.
 
-    :param is_direct: they are done where they are awaited; else as the subclass has it.
+    :param is_direct: they are done where they are awaited; else by ``_call``.
     """
 
-    def __init__(self, store: Store, is_direct: bool) -> None:
+    def __init__(self, store: Any, is_direct: bool) -> None:
         self.store = store
         self.name = store.name
         self._is_direct = is_direct
@@ -136,7 +140,7 @@ class Awaited:
     purge = _awaited(Store.purge)
     close = _awaited(Store.close)
 
-    async def _call(self, do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
     def __repr__(self) -> str:

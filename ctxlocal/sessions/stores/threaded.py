@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 from ..._async_library import is_trio, library, start_thread
 from ..._empty_context import in_empty_context
 from ..errors import SessionConfigError
 from .forwarding import Awaited
 from .protocol import Store
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from .repeats import carried
 
 
 class ThreadedStore(Awaited):
@@ -47,7 +44,8 @@ class ThreadedStore(Awaited):
         if pool is not None:
             await library().wait(in_empty_context(start_thread, pool.shutdown))
 
-    async def _call(self, do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        do = carried(getattr(self.store, name))
         job = in_empty_context(self._pool().submit, do, *args, **kwargs)
         await library().wait(job)
         return job.result()

@@ -12,6 +12,7 @@ import pytest
 from ctxlocal.sessions.errors import StoreUnavailableError
 from ctxlocal.sessions.stores.forwarding import AtOnce, Blocking, Operations, operation
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.observed import AsyncObservedStore, ObservedStore
 from ctxlocal.sessions.stores.protocol import AsyncStore, Record, Stats, Store
 from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.sessions.stores.sql import AsyncSQLStore, SQLStore
@@ -90,10 +91,10 @@ async def test_any_other_error_is_left_as_it_is() -> None:
 METHODS = [name for name in vars(AsyncStore) if name[:1] != "_"]
 
 
-AWAITED = [AsyncRedisStore, AsyncSQLStore, ThreadedStore, AtOnce]
+AWAITED = [AsyncRedisStore, AsyncSQLStore, ThreadedStore, AtOnce, AsyncObservedStore]
 
 
-@pytest.mark.parametrize("kind", [RedisStore, SQLStore, *AWAITED])
+@pytest.mark.parametrize("kind", [RedisStore, SQLStore, ObservedStore, *AWAITED])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_as_the_protocol_has_it(kind: Any, method: str) -> None:
     wanted: Any = AsyncStore if kind in AWAITED else Store

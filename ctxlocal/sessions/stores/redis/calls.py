@@ -24,6 +24,7 @@ from redis.exceptions import (
 )
 
 from ..patience import PAUSES
+from ..repeats import note_repeat
 from .scripts import Script
 
 Argument = str | bytes | int
@@ -78,6 +79,7 @@ class Asking:
                 raise error
             else:
                 is_second = True
+            note_repeat()
             try:
                 return _taken(asked, await self._send(asked))
             except (ConnectionError, TimeoutError, ResponseError) as another:

@@ -49,6 +49,7 @@ from ..forwarding import Operations, named, operation
 from ..merge import clears, merge
 from ..patience import PAUSES
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result
+from ..repeats import note_repeat
 from ..unreadable import skip
 from .tables import Tables, create_missing, make_tables, refuse_long_names
 
@@ -221,6 +222,7 @@ class SQLSteps(Operations):
             await self._drop_idle()
             if pause:
                 await self._pause(pause)
+            note_repeat()
         return await self._perform(job)
 
     def _unavailable(self, operation: str, error: Exception) -> StoreUnavailableError:
@@ -331,6 +333,7 @@ class SQLSteps(Operations):
                 tries.lose()  # the merge finds the id if it was done
             elif not _has_lost(error):
                 raise
+            note_repeat()
             return False
         return count == 1
 
@@ -570,6 +573,7 @@ class SQLSteps(Operations):
                     isolation = READ_COMMITTED  # where less is lost than by a default of the server
                 else:
                     raise
+                note_repeat()
         return await self._attempt(Job(work, isolation))  # type: ignore[no-any-return]
 
     def _was_cut(self, error: DBAPIError, begun: float) -> bool:
