@@ -34,7 +34,7 @@ def opened(url: str, *, must_exist: bool = False) -> Iterator[Store]:
                 _refuse_missing(store)
             yield store
     except (CtxLocalError, ImportError) as error:  # ImportError: SQLAlchemy misses a driver
-        raise StoreProblem(_explain(error, url)) from error
+        raise StoreProblem(explain(error, url)) from error
 
 
 def _refuse_missing(store: Store) -> None:
@@ -60,8 +60,11 @@ def _refuse_missing_table(store: Store) -> None:
         raise StoreProblem(f"{store.name} has no table {table}: nobody has kept sessions in it")
 
 
-def _explain(error: Exception, url: str) -> str:
-    """Return one line: ours, or what the driver said, whose message may be many lines long."""
+def explain(error: Exception, url: str) -> str:
+    """Return one line: ours, or what the driver said, whose message may be many lines long.
+
+    :param url: the store's, of which no secret is repeated.
+    """
     from ..sessions.errors import SessionConfigError, StoreUnavailableError
 
     cause = error.__cause__

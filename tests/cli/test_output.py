@@ -31,6 +31,8 @@ PRINTING = {
     "sessions list": ["sessions", "list", "--store", "sqlite:///s.db"],
     "sessions list as JSON": ["sessions", "list", "--store", "sqlite:///s.db", "--json"],
     "sessions stats": ["sessions", "stats", "--store", "sqlite:///s.db"],
+    "sessions check": ["sessions", "check", "sqlite:///s.db"],
+    "sessions check as JSON": ["sessions", "check", "sqlite:///s.db", "--json"],
 }
 
 
@@ -115,7 +117,7 @@ def test_a_reader_that_wants_no_more_hears_nothing(arguments: list[str], folder:
 
 @pytest.mark.parametrize(
     "arguments",
-    [PRINTING[name] for name in ("doctor", "matrix", "bench", "sessions list")],
+    [PRINTING[name] for name in ("doctor", "matrix", "bench", "sessions list", "sessions check")],
     ids=" ".join,
 )
 def test_no_line_ends_in_blanks(arguments: list[str], folder: Path) -> None:

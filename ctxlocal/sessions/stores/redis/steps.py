@@ -277,28 +277,6 @@ class RedisSteps(Records):
             replies += await self._ask(Batch(list(calls[start : start + BATCH])))
         return replies
 
-    @named("stats")
-    async def _evicting(self) -> set[str]:
-        """Return by which policies nodes drop keys when they are full; empty if none does.
-
-        A user who may not ask a server for that is told of none.
-        """
-        found: set[str] = set()
-        for node in self._primaries():
-            asked = ("EVAL", "return redis.call('INFO', 'memory')", 0)
-            try:
-                reply = await self._ask(Call(asked, node))
-            except ResponseError:
-                continue
-            if isinstance(reply, dict):  # a cluster's answer may have one for each node
-                (reply,) = reply.values()
-            lines = (line.partition(":") for line in reply.decode().splitlines())
-            info = {name: value for name, _, value in lines}
-            policy = info.get("maxmemory_policy", "noeviction")
-            if policy != "noeviction" and info.get("maxmemory") != "0":
-                found.add(policy)
-        return found
-
     @named("scan")
     async def _scan_page(self, node: object, cursor: bytes) -> tuple[bytes, Sequence[str]]:
         """Return the next cursor, ``b"0"`` at the end, and the names of some records of a node."""

@@ -33,6 +33,7 @@ from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
 from .calls import Batch, Call
 from .direct import AsyncDirect, Direct
+from .server import ask_evicting
 from .steps import FAILURES, RedisSteps
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class RedisStore(Blocking):
         Empty where none drops any: the policy is noeviction, or the memory has no limit. Safe is
         noeviction alone; ``volatile-...`` drops sessions, but no user's index.
         """
-        return at_once(self._operations._evicting())
+        return at_once(ask_evicting(self._operations))
 
     def stats(self) -> Stats:
         """Count the live records; reads them all."""
