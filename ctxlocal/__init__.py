@@ -8,6 +8,7 @@ The folders, from the lowest to the highest; the first lines of each say what it
 ``flow``         carrying state to another owner: scoped, snapshot, bind, Frame
 ``sessions``     what a visitor's requests have in common, in a store or in a cookie
 ``web``          a request, its contexts and its session, under WSGI and ASGI; App
+``integrations`` ready connections to other libraries: Prometheus, OpenTelemetry
 ``testing``      checks of a store of your own
 ``lab``          the instruments: matrix, soak, bench, prove, demo
 ``cli``          the command line

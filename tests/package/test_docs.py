@@ -148,6 +148,7 @@ DOCUMENTED = (
     "ctxlocal.sessions",
     "ctxlocal.sessions.errors",
     "ctxlocal.testing",
+    "ctxlocal.sessions.stores.observed",
 )
 
 

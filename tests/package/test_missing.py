@@ -23,7 +23,16 @@ NEEDS = [
     ("sessions.stores.redis", "redis", "redis", "The Redis session store"),
     ("sessions.stores.sql", "sqlalchemy", "sql", "The SQL session store"),
     ("sessions.stores.sqlite", "msgspec", "sessions", "ctxlocal.sessions"),
+    (
+        *("integrations.prometheus", "prometheus_client", "prometheus"),
+        "ctxlocal.integrations.prometheus",
+    ),
+    (
+        *("integrations.opentelemetry", "opentelemetry-api", "opentelemetry"),
+        "ctxlocal.integrations.opentelemetry",
+    ),
 ]
+IMPORTED = {"opentelemetry-api": "opentelemetry"}  # what is installed by another name
 USE = """
     import sys
     from importlib import import_module
@@ -50,7 +59,7 @@ BROKEN = """
 def test_a_missing_package_is_named_with_its_extra(
     module: str, package: str, extra: str, what: str, run_python: Callable[..., str]
 ) -> None:
-    before = f"sys.modules[{package!r}] = None"
+    before = f"sys.modules[{IMPORTED.get(package, package)!r}] = None"
     assert run_python(USE.format(before=before, module=module)).splitlines() == [
         f"MissingDependencyError {package} {extra}",
         f"{what} needs {package}, which is not installed. Install it with: pip install {package} "
@@ -62,6 +71,6 @@ def test_a_missing_package_is_named_with_its_extra(
 def test_what_a_package_raises_at_its_import_is_not_taken_for_its_lack(
     module: str, package: str, run_python: Callable[..., str]
 ) -> None:
-    before = BROKEN.format(package=package)
+    before = BROKEN.format(package=IMPORTED.get(package, package))
     code = USE.format(before=before.strip(), module=module)
     assert run_python(code).splitlines() == ["ValueError  ", "broken inside"]

@@ -77,6 +77,22 @@ def sql() -> None:
     assert "psycopg" in said, said
 
 
+def prometheus() -> None:
+    from prometheus_client import generate_latest
+
+    from ctxlocal.integrations.prometheus import store_hook
+
+    _load_watched(store_hook())
+    assert b'{call="load",outcome="ok",store="memory"} 1.0' in generate_latest()
+
+
+def opentelemetry() -> None:
+    """Without an SDK nothing is recorded, and nothing goes wrong."""
+    from ctxlocal.integrations.opentelemetry import store_hook
+
+    _load_watched(store_hook())
+
+
 def cli() -> None:
     _run("doctor", "--server", "threads")
     _run("matrix", "--only", "thread")
@@ -112,6 +128,13 @@ def eventlet() -> None:
 
 def bench() -> None:
     _run("bench", "--quick", "--only", "micro", "--table", "local-get")
+
+
+def _load_watched(hook: Callable[[Any], None]) -> None:
+    from ctxlocal.sessions.stores.memory import MemoryStore
+    from ctxlocal.sessions.stores.observed import observed
+
+    assert observed(MemoryStore(), hook).load("none") is None
 
 
 def _stored(store: Any) -> Any:
@@ -160,7 +183,7 @@ def _run(*arguments: str) -> None:
 EXTRAS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
-        *(sessions, web, crypto, redis, sql, cli, demo, prove),
+        *(sessions, web, crypto, redis, sql, prometheus, opentelemetry, cli, demo, prove),
         *(servers, gevent, eventlet, bench),
     )
 }

@@ -3,7 +3,7 @@
 >>> from ctxlocal.sessions.stores.memory import MemoryStore
 >>> store = observed(MemoryStore(), print)
 >>> store.delete("no session")  # doctest: +ELLIPSIS
-StoreCall(store='memory', call='delete', seconds=..., error=None, repeats=0)
+StoreCall(store='memory', call='delete', seconds=..., error=None, cause=None, repeats=0)
 False
 """
 
@@ -36,6 +36,7 @@ class StoreCall(msgspec.Struct, frozen=True):
     call: str  #: the method: ``"load"``
     seconds: float  #: from the call to its end, on a clock that nobody sets
     error: type[BaseException] | None  #: the class of what was raised; None: it returned
+    cause: type[BaseException] | None  #: that of its ``__cause__``: what the store's client raised
     repeats: int  #: how often the store asked its server again; what its client repeats is not seen
 
 
@@ -75,12 +76,13 @@ def _name(hook: object) -> str:
 class _Stopwatch:
     """What is seen of a call: the time within its ``with`` blocks, and how the last one ended."""
 
-    __slots__ = ("_before", "_begun", "_counted", "error", "repeats", "seconds")
+    __slots__ = ("_before", "_begun", "_counted", "cause", "error", "repeats", "seconds")
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.repeats = 0
         self.error: type[BaseException] | None = None
+        self.cause: type[BaseException] | None = None
 
     def __enter__(self) -> None:
         counted = self._before = current()
@@ -99,6 +101,8 @@ class _Stopwatch:
         self.seconds += perf_counter() - self._begun
         self.repeats += self._counted.count
         self.error = kind
+        if error is not None and error.__cause__ is not None:
+            self.cause = type(error.__cause__)
         count_by(self._before)
 
 
@@ -111,8 +115,9 @@ class _Observer:
         self._has_failed = False
 
     def tell(self, call: str, seen: _Stopwatch) -> None:
+        told = StoreCall(self._store, call, seen.seconds, seen.error, seen.cause, seen.repeats)
         try:
-            self._hook(StoreCall(self._store, call, seen.seconds, seen.error, seen.repeats))
+            self._hook(told)
         except Exception as error:
             if not self._has_failed:
                 self._has_failed = True

@@ -34,7 +34,7 @@ class Failing(MemoryStore):
     """Cannot be reached."""
 
     def load(self, key: str) -> Record | None:
-        raise StoreUnavailableError(self.name, "load")
+        raise StoreUnavailableError(self.name, "load") from TimeoutError()
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         yield from super().scan()
@@ -126,7 +126,7 @@ def test_a_failure_is_told_by_its_class_and_left_as_it_is(calls: list[StoreCall]
     with pytest.raises(StoreUnavailableError):
         observed(Failing(), calls.append).load(KEY)
     (call,) = calls
-    assert (call.call, call.error) == ("load", StoreUnavailableError)
+    assert (call.call, call.error, call.cause) == ("load", StoreUnavailableError, TimeoutError)
 
 
 def test_a_scan_is_told_when_it_is_over(calls: list[StoreCall]) -> None:
