@@ -9,13 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from prometheus_client import CollectorRegistry
 from typing_extensions import assert_type
 
+from ctxlocal.integrations import prometheus
+from ctxlocal.integrations.opentelemetry import store_hook
 from ctxlocal.sessions import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.sessions.session import Results
 from ctxlocal.sessions.stores.memory import MemoryStore
-from ctxlocal.sessions.stores.protocol import Store
+from ctxlocal.sessions.stores.observed import (
+    AsyncObservedStore,
+    ObservedStore,
+    StoreCall,
+    observed,
+)
+from ctxlocal.sessions.stores.protocol import AsyncStore, Record, Store
+from ctxlocal.sessions.stores.redis import AsyncRedisStore
+from ctxlocal.sessions.stores.sql import AsyncSQLStore
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.web import asgi, wsgi
 from ctxlocal.web.app import App, Response, TestClient, jsonify
 from ctxlocal.web.context import copy_current_request_context, current_app, g, request, session
@@ -37,6 +49,31 @@ class Visit:
 def test_stores_fulfil_the_protocol() -> None:
     stores: list[Store] = [MemoryStore(), SQLiteStore("never-opened.db")]
     assert all(isinstance(store, Store) for store in stores)
+
+
+def test_async_stores_fulfil_the_protocol() -> None:
+    stores: list[AsyncStore] = [
+        ThreadedStore(MemoryStore()),
+        AsyncRedisStore.from_url("redis://never-opened"),
+        AsyncSQLStore.from_url("postgresql+psycopg://never-opened/none"),
+    ]
+    assert all(isinstance(store, AsyncStore) for store in stores)
+
+
+def test_a_store_that_is_observed_is_one_of_its_kind() -> None:
+    def note(call: StoreCall) -> None:
+        assert_type(call.seconds, float)
+        assert_type(call.error, type[BaseException] | None)
+
+    blocking = observed(MemoryStore(), note)
+    awaited = observed(
+        ThreadedStore(MemoryStore()), prometheus.store_hook(registry=CollectorRegistry())
+    )
+    assert_type(blocking, ObservedStore)
+    assert_type(awaited, AsyncObservedStore)
+    assert_type(blocking.load("none"), Record | None)
+    stores: list[Store | AsyncStore] = [blocking, awaited, observed(blocking, store_hook())]
+    assert len(list(map(StoredSessions, stores))) == 3
 
 
 def test_session() -> None:

@@ -23,8 +23,8 @@ does the record's end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from ...errors import MissingDependencyError
 
@@ -237,24 +237,30 @@ class Store(Protocol):
 
 @runtime_checkable
 class AsyncStore(Protocol):
-    """The same with coroutines; see :class:`Store` for each method."""
+    """The same with coroutines; see :class:`Store` for each method.
+
+    Each is an ``async def``. That it is none here is for pyright, to which one in a protocol
+    promises a type that no decorated method has.
+    """
 
     name: str
 
-    async def load(self, key: str) -> Record | None: ...  # noqa: D102
-    async def create(self, key: str, sets: Mapping[str, bytes], ttl: float) -> bool: ...  # noqa: D102
-    async def commit(  # noqa: D102
+    def load(self, key: str) -> Coroutine[Any, Any, Record | None]: ...  # noqa: D102
+    def create(  # noqa: D102
+        self, key: str, sets: Mapping[str, bytes], ttl: float
+    ) -> Coroutine[Any, Any, bool]: ...
+    def commit(  # noqa: D102
         self, key: str, generation: int, change: Change, ttl: float, base: Record | None = None
-    ) -> Answer: ...
-    async def move(  # noqa: D102
+    ) -> Coroutine[Any, Any, Answer]: ...
+    def move(  # noqa: D102
         self, old: str, new: str, sets: Mapping[str, bytes], ttl: float, grace: float = 0
-    ) -> bool: ...
-    async def touch(self, key: str, ttl: float) -> bool: ...  # noqa: D102
-    async def delete(self, key: str) -> bool: ...  # noqa: D102
-    async def list(self, user: str) -> Sequence[tuple[str, Record]]: ...  # noqa: D102
-    async def revoke(  # noqa: D102
+    ) -> Coroutine[Any, Any, bool]: ...
+    def touch(self, key: str, ttl: float) -> Coroutine[Any, Any, bool]: ...  # noqa: D102
+    def delete(self, key: str) -> Coroutine[Any, Any, bool]: ...  # noqa: D102
+    def list(self, user: str) -> Coroutine[Any, Any, Sequence[tuple[str, Record]]]: ...  # noqa: D102
+    def revoke(  # noqa: D102
         self, user: str, except_key: str | None = None, handle: str | None = None
-    ) -> int: ...
-    async def revoke_everyone(self) -> int: ...  # noqa: D102
-    async def purge(self) -> int: ...  # noqa: D102
-    async def close(self) -> None: ...  # noqa: D102
+    ) -> Coroutine[Any, Any, int]: ...
+    def revoke_everyone(self) -> Coroutine[Any, Any, int]: ...  # noqa: D102
+    def purge(self) -> Coroutine[Any, Any, int]: ...  # noqa: D102
+    def close(self) -> Coroutine[Any, Any, None]: ...  # noqa: D102

@@ -97,8 +97,14 @@ AWAITED = [AsyncRedisStore, AsyncSQLStore, ThreadedStore, AtOnce, AsyncObservedS
 @pytest.mark.parametrize("kind", [RedisStore, SQLStore, ObservedStore, *AWAITED])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_is_as_the_protocol_has_it(kind: Any, method: str) -> None:
-    wanted: Any = AsyncStore if kind in AWAITED else Store
     found = getattr(kind, method)
-    assert signature(found) == signature(getattr(wanted, method))
-    assert iscoroutinefunction(found) is (wanted is AsyncStore)
+    assert signature(found) == signature(getattr(Store, method))
+    assert iscoroutinefunction(found) is (kind in AWAITED)
     assert found.__doc__
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_protocols_differ_in_that_one_is_awaited(method: str) -> None:
+    awaited, plain = signature(getattr(AsyncStore, method)), signature(getattr(Store, method))
+    assert awaited.parameters == plain.parameters
+    assert awaited.return_annotation == f"Coroutine[Any, Any, {plain.return_annotation}]"
