@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ctxlocal.sessions.in_store.sessions import StoredSessions
-from ctxlocal.sessions.in_store.token import new_id
 
 
 def begin(sessions: StoredSessions[Any]) -> str:
@@ -43,7 +42,7 @@ def test_asking_for_the_id_is_a_look_at_the_session(sessions: StoredSessions[Any
     assert sessions.save(session).vary
 
 
-@pytest.mark.parametrize("text", ["", "short", "x" * 44, "; " + "x" * 43, "é" * 43, new_id()])
+@pytest.mark.parametrize("text", ["", "short", "x" * 44, "; " + "x" * 43, "é" * 43, "x" * 43])
 def test_what_leads_to_nothing_begins_a_session_with_another_id(
     sessions: StoredSessions[Any], text: str
 ) -> None:
