@@ -2,10 +2,9 @@
 
 It knows neither WSGI nor ASGI: what goes in is the text of the Cookie header, what
 comes out are header fields. ``open_session`` and ``save_session`` do the same for
-requests and responses of an App. They bear Flask's names, but Flask cannot use them: it sets
-``accessed`` and saves after an exception too; there, wrap ``app.wsgi_app`` with
-:class:`ctxlocal.web.wsgi.ContextMiddleware`. Nor can Quart: wrap ``app.asgi_app`` with
-:class:`ctxlocal.web.asgi.ContextMiddleware`.
+requests and responses of an App. They bear Flask's names, and Flask's own session is had by
+:class:`ctxlocal.integrations.flask.Sessions`, which does what else that needs. Quart has none: wrap
+``app.asgi_app`` with :class:`ctxlocal.web.asgi.ContextMiddleware`.
 """
 
 from __future__ import annotations
@@ -105,10 +104,12 @@ class SessionInterface(ABC):
     def open_session(self, app: Any, request: Any) -> Session:
         """Open the session of a werkzeug ``request``.
 
-        :raises SessionConfigError: it is none: Quart calls this under Flask's name.
+        :raises SessionConfigError: Flask, or Quart, calls this by its own name.
         """
         if not hasattr(request, "environ"):
-            raise _refusal(self, app)
+            raise _refusal(self, app, _FOR_QUART)
+        if any(kind.__module__.partition(".")[0] == "flask" for kind in type(app).__mro__):
+            raise _refusal(self, app, _FOR_FLASK)
         return self.open(request.environ.get("HTTP_COOKIE", ""))
 
     def save_session(self, app: Any, session: Session, response: Any) -> None:
@@ -124,13 +125,21 @@ class SessionInterface(ABC):
         return getattr(obj, "is_null", False) is True
 
 
-def _refusal(sessions: SessionInterface, app: object) -> SessionConfigError:
+_FOR_FLASK = (
+    "by itself. Write ctxlocal.integrations.flask.Sessions(app, sessions), which makes it so, with "
+    "flash messages and logins"
+)
+_FOR_QUART = (
+    "whose requests are not werkzeug's. Wrap the application instead, app.asgi_app = "
+    "ContextMiddleware(app.asgi_app, sessions=...) of ctxlocal.web.asgi, and use "
+    "ctxlocal.web.session"
+)
+
+
+def _refusal(sessions: SessionInterface, app: object, why: str) -> SessionConfigError:
     kind, framework = type(sessions).__name__, type(app).__name__
     return SessionConfigError(
-        "session_interface",
-        f"{kind} cannot be that of a {framework}, whose requests are not werkzeug's. Wrap the "
-        "application instead, app.asgi_app = ContextMiddleware(app.asgi_app, sessions=...) of "
-        "ctxlocal.web.asgi, and use ctxlocal.web.session.",
+        "session_interface", f"{kind} cannot be that of a {framework}, {why}."
     )
 
 

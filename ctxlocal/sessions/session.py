@@ -335,16 +335,17 @@ class Session(Fields):
 
     @property
     def accessed(self) -> bool:
-        """Whether it was read or written, in any way; this itself is none. It cannot be set."""
+        """Whether it was read or written, in any way; this itself is none.
+
+        A framework may set True, where it cannot tell: the response then varies by the cookie.
+        """
         return self._accessed
 
     @accessed.setter
     def accessed(self, accessed: bool) -> None:
-        raise SessionError(
-            "session.accessed cannot be set, which Flask does: StoredSessions and its like cannot "
-            "be its session_interface. Wrap the application instead, app.wsgi_app = "
-            "ContextMiddleware(app.wsgi_app, sessions=...), and use ctxlocal.web.session."
-        )
+        if accessed is not True:
+            raise ValueError("session.accessed can be set to True only; a use cannot be undone")
+        self._accessed = True
 
     @property
     def modified(self) -> bool:

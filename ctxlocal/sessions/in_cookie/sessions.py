@@ -139,7 +139,7 @@ class _CookieSessions(SessionInterface):
         session._closed = True
         if not session._accessed:
             return NOTHING
-        if session._sessions is None:  # a null session
+        if session._sessions is None or session._fields is None:  # a null session; never looked at
             return ACCESSED
         text, flash_text = self._set_cookies(session)
         if text is None:

@@ -1,0 +1,269 @@
+"""Flask's own session, kept by ctxlocal: ``flask.session`` *is* a :class:`~ctxlocal.Session`.
+
+::
+
+    from ctxlocal.integrations.flask import Sessions
+
+    app = Flask(__name__)
+    app.config["SESSION_STORE"] = "redis://localhost/0"
+    Sessions(app)
+
+Whatever uses ``flask.session`` goes on as it is: flash messages, CSRF tokens, OAuth states, test
+clients. A login and a logout of Flask-Login set ``session.user``, so that a user's sessions can be
+listed and ended. For Flask from 3.0 on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import flask
+from flask.sessions import SessionInterface as FlaskSessionInterface
+
+from ..sessions import (
+    Cookie,
+    EncryptedCookieSessions,
+    SessionInterface,
+    SignedCookieSessions,
+    StoredSessions,
+)
+from ..sessions.errors import (
+    RETRY_AFTER,
+    FreshLoginRequiredError,
+    SessionConfigError,
+    SessionConflictError,
+    SessionEndedError,
+    SessionError,
+    SessionLimitError,
+    StoreUnavailableError,
+    UnstorableValueError,
+)
+from ..sessions.lifetime import ABSOLUTE_TIMEOUT
+
+if TYPE_CHECKING:
+    from ..sessions import Session
+    from ..sessions.stores.protocol import Store
+
+STORE = "SESSION_STORE"  #: the setting that says where sessions are kept
+# What is no mistake of the program has a response of its own, which is no 500.
+ANSWERED = (
+    FreshLoginRequiredError,
+    SessionConflictError,
+    SessionEndedError,
+    SessionLimitError,
+    StoreUnavailableError,
+)
+FLASHES = "_flashes"  # Flask's key for its messages
+# Flask-Login's keys that a login sets.
+LOGIN = ("_user_id", "_fresh", "_id", "_remember", "_remember_seconds")
+
+
+class Sessions:
+    """The extension: gives an application's ``flask.session`` a place where nothing is lost.
+
+    The cookie is as Flask's settings say, ``SESSION_COOKIE_NAME``, ``_DOMAIN``, ``_PATH``,
+    ``_HTTPONLY``, ``_SECURE``, ``_SAMESITE`` (None is ``"Lax"``) and ``_PARTITIONED``; a session
+    ends after ``PERMANENT_SESSION_LIFETIME`` without a request. They are read when the application
+    is given, so set them before. An interface of your own has its own cookie and times.
+
+    :param app: the application; or give it to :meth:`init_app` later.
+    :param store: where sessions are kept: a URL, a store, ``"signed"`` or ``"encrypted"`` for a
+        cookie (by ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``), or a SessionInterface of ours.
+        None is ``app.config["SESSION_STORE"]``.
+    :param import_from: an interface of Flask's, or of Flask-Session, that kept the sessions before:
+        a visitor whose cookie leads to none of ours begins with what that has. It is only read.
+    :param settings: further ones of :class:`~ctxlocal.sessions.StoredSessions`.
+    :raises SessionConfigError: there is no store, or a setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        store: str | Store | SessionInterface | None = None,
+        *,
+        import_from: FlaskSessionInterface | None = None,
+        **settings: Any,
+    ) -> None:
+        self._store = store
+        self._import_from = import_from
+        self._settings = settings
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: flask.Flask) -> None:
+        """Let an application keep its sessions so; before its first request."""
+        store = self._store if self._store is not None else app.config.get(STORE)
+        sessions = _make_sessions(app, store, self._settings)
+        app.session_interface = _Interface(sessions, self._import_from)
+        app.extensions["ctxlocal"] = sessions
+        for error in ANSWERED:
+            app.register_error_handler(error, _answer)
+        _follow_logins(app)
+
+
+def sessions_of(app: flask.Flask | None = None) -> Any:
+    """Return what keeps an application's sessions: by it a user's are listed and revoked.
+
+    :param app: None is the current one.
+    """
+    return (app or flask.current_app).extensions["ctxlocal"]
+
+
+class _Interface(FlaskSessionInterface):
+    """What Flask asks for sessions."""
+
+    def __init__(
+        self, sessions: SessionInterface, import_from: FlaskSessionInterface | None
+    ) -> None:
+        self._sessions = sessions
+        self._import_from = import_from
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> Any:
+        session = self._sessions.open(request.environ.get("HTTP_COOKIE", ""))
+        if self._import_from is not None and request.cookies and session.new:
+            former = self._import_from.open_session(app, request)
+            _take_over(app, session, former or {})
+        return session
+
+    def save_session(self, app: flask.Flask, session: Any, response: flask.Response) -> None:
+        try:
+            self._sessions.save(session).merge_into_response(response)
+        except ANSWERED as error:
+            refused = _answer(error)
+            response.status, response.headers = refused.status, refused.headers
+            response.set_data(refused.get_data())
+
+    def make_null_session(self, app: flask.Flask) -> Any:
+        return self._sessions.null()
+
+    def is_null_session(self, obj: object) -> bool:
+        return self._sessions.is_null_session(obj)
+
+
+def _make_sessions(app: flask.Flask, store: Any, settings: dict[str, Any]) -> SessionInterface:
+    if isinstance(store, SessionInterface):
+        if settings:
+            raise SessionConfigError(next(iter(settings)), f"give it to {type(store).__name__}")
+        return store
+    if store is None:
+        raise SessionConfigError(
+            STORE, 'it is not set; app.config["SESSION_STORE"] is a URL, as "sqlite:///sessions.db"'
+        )
+    idle = app.permanent_session_lifetime.total_seconds()
+    defaults: dict[str, Any] = {
+        "cookie": _make_cookie(app),
+        "idle_timeout": idle,
+        "absolute_timeout": max(ABSOLUTE_TIMEOUT, idle),
+    }
+    if store in ("signed", "encrypted"):
+        kind = SignedCookieSessions if store == "signed" else EncryptedCookieSessions
+        if not app.secret_key:
+            raise SessionConfigError("SECRET_KEY", f"it is not set, and {store!r} needs it")
+        keys = [app.secret_key, *(app.config.get("SECRET_KEY_FALLBACKS") or ())]
+        return kind(keys, **(defaults | settings))
+    if isinstance(store, str):
+        from ..sessions.stores.url import open_store
+
+        store = open_store(store)
+    defaults["same_key"] = merge_flashes
+    made: SessionInterface = StoredSessions(store, **(defaults | settings))
+    return made
+
+
+def _make_cookie(app: flask.Flask) -> Cookie:
+    config = app.config
+    return Cookie(
+        config["SESSION_COOKIE_NAME"],
+        secure=bool(config["SESSION_COOKIE_SECURE"]),
+        http_only=bool(config["SESSION_COOKIE_HTTPONLY"]),
+        same_site=config["SESSION_COOKIE_SAMESITE"] or "Lax",
+        path=config["SESSION_COOKIE_PATH"] or config["APPLICATION_ROOT"],
+        domain=config["SESSION_COOKIE_DOMAIN"] or None,
+        partitioned=bool(config.get("SESSION_COOKIE_PARTITIONED", False)),
+    )
+
+
+def merge_flashes(key: str, loaded: Any, theirs: Any, mine: Any) -> Any:
+    """Keep the messages of two requests that change them at once; of other keys the last wins.
+
+    The policy ``same_key``, where none is given. Flask keeps all messages under one key.
+    """
+    if key != FLASHES:
+        return mine
+    known, added = loaded or [], mine or []
+    if added[: len(known)] == known:
+        return [*(theirs or ()), *added[len(known) :]] or None
+    rest = [message for message in theirs or () if message not in known]  # these were shown
+    return [*rest, *added] or None
+
+
+def _answer(error: SessionError) -> flask.Response:
+    response = flask.Response(f"{error.answer}\n", error.status, mimetype="text/plain")
+    response.headers["Cache-Control"] = "no-store"
+    if error.status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+        flask.current_app.logger.error("%s", error, exc_info=error)
+    return response
+
+
+def _take_over(app: flask.Flask, session: Session, former: Any) -> None:
+    for key, value in former.items():
+        try:
+            session[key] = value
+        except (UnstorableValueError, TypeError, ValueError) as error:
+            app.logger.warning("not taken over from the former session: %s", error)
+    if getattr(former, "permanent", False):
+        session.permanent = True
+    session.pop("_permanent", None)
+    if (user := session.get("_user_id")) is not None:  # Flask-Login's
+        _log_in(session, user)
+        session.authenticated_at = None  # nobody knows
+
+
+def _follow_logins(app: flask.Flask) -> None:
+    try:
+        import flask_login
+    except ImportError:
+        return
+    for signal, receiver in (
+        (flask_login.user_logged_in, _logged_in),
+        (flask_login.user_loaded_from_cookie, _remembered),
+        (flask_login.user_login_confirmed, _confirmed),
+        (flask_login.user_logged_out, _logged_out),
+    ):
+        signal.connect(receiver, app)
+
+
+def _logged_in(app: flask.Flask, user: Any) -> None:
+    _log_in(_session(), user.get_id())
+
+
+def _remembered(app: flask.Flask, user: Any) -> None:
+    _log_in(_session(), user.get_id())
+    _session().authenticated_at = None  # not now, but when the cookie was made
+
+
+def _confirmed(app: flask.Flask, **_: object) -> None:
+    session = _session()
+    session.authenticated_at = time.time()
+
+
+def _logged_out(app: flask.Flask, **_: object) -> None:
+    """End the record, so that its id logs nobody in; what Flask-Login keeps goes on in another."""
+    session = _session()
+    kept = dict(session)
+    session.user = None
+    session.update(kept)
+
+
+def _log_in(session: Session, user: Any) -> None:
+    kept = {key: session[key] for key in LOGIN if key in session}
+    session.user = str(user)  # of another user's session nothing else is left
+    session.update(kept)
+
+
+def _session() -> Session:
+    session: Any = flask.session
+    found: Session = session._get_current_object()
+    return found
