@@ -22,6 +22,7 @@ from .stores.protocol import FLASH, HANDLE, MAX_INT, MEMBER, MIN_INT, USER, Incr
 AUTHENTICATED = "\0auth"  #: when the user logged in
 BORN = "\0born"  #: when the session began: what the absolute limit counts from
 CURRENT = "\0id"  #: the beginning of the record's key, by which an old id knows that it is one
+KEPT = "\0kept"  #: it is stored though it is empty
 IDLE = "\0idle"  #: seconds after which it ends unused, where those are its own
 PERMANENT = "\0keep"  #: the cookie outlives the browser
 
@@ -310,6 +311,12 @@ class Session(Fields):
         """
         self._write("session.save()")
         raise NotImplementedError(f"a {type(self).__name__} has no store to save to")
+
+    def keep(self) -> None:
+        """Let it be stored though nothing is in it, so that it has an id."""
+        self._write("session.keep()")
+        if self.new:
+            self._set_own(KEPT, b"1")
 
     def refresh(self) -> None:
         """Renew the session's expiry when it is saved, however short ago that was done."""

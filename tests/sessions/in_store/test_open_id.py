@@ -27,6 +27,16 @@ def test_id_leads_to_the_session(sessions: StoredSessions[Any]) -> None:
     assert (again.id, dict(again)) == (session_id, {"a": 1})
 
 
+def test_an_empty_session_has_an_id_if_it_is_kept(sessions: StoredSessions[Any]) -> None:
+    session = sessions.open_id(None)
+    session.keep()
+    sessions.save(session)
+    again = sessions.open_id(session.id)
+    assert (again.id, dict(again), again.new) == (session.id, {}, False)
+    again.keep()
+    assert not again.modified, "it is stored already"
+
+
 def test_id_is_that_of_the_cookie(sessions: StoredSessions[Any]) -> None:
     session = sessions.open("")
     session["a"] = 1

@@ -1,0 +1,53 @@
+"""What the setting ``CTXLOCAL`` says: a dict of ``STORE`` and of StoredSessions' settings."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from ...sessions import StoredSessions
+from ...sessions.errors import SessionConfigError
+from ...sessions.lifetime import ABSOLUTE_TIMEOUT
+
+SETTING = "CTXLOCAL"
+
+
+@cache
+def get_sessions() -> StoredSessions[Any]:
+    """Return what keeps the project's sessions: by it a user's are listed, and ended.
+
+    ``STORE`` is a URL, or a store. The others are arguments of
+    :class:`~ctxlocal.sessions.StoredSessions` in capitals, as ``MAX_SESSIONS``. An unused session
+    ends after Django's ``SESSION_COOKIE_AGE``, and the cookie is Django's.
+
+    :raises SessionConfigError: there is no store, or a setting cannot be used.
+    """
+    given = getattr(settings, SETTING, None)
+    if not isinstance(given, dict) or not given.get("STORE"):
+        raise SessionConfigError(
+            SETTING, 'it is no dict with a store: {"STORE": "sqlite:////var/lib/shop/sessions.db"}'
+        )
+    options: dict[str, Any] = {name.lower(): value for name, value in given.items()}
+    store = options.pop("store")
+    if isinstance(store, str):
+        from ...sessions.stores.url import open_store
+
+        store = open_store(store)
+    idle = settings.SESSION_COOKIE_AGE
+    defaults = {"idle_timeout": idle, "absolute_timeout": max(ABSOLUTE_TIMEOUT, idle)}
+    try:
+        made: StoredSessions[Any] = StoredSessions(store, **(defaults | options))
+    except TypeError as error:  # an argument that there is not
+        raise SessionConfigError(SETTING, str(error)) from None
+    return made
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in (SETTING, "SESSION_COOKIE_AGE"):
+        get_sessions.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,169 @@
+"""Django's session engine: ``SESSION_ENGINE = "ctxlocal.integrations.django.sessions"``.
+
+``request.session`` does what Django says of it, and is kept key by key: requests that change
+different keys at once both keep what they did. A login sets the session's user, so that
+:func:`get_sessions` lists a user's sessions, and ends them.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+
+from ...sessions import Session
+from ...sessions.errors import SessionEndedError
+from .configuration import get_sessions as get_sessions
+
+EXPIRY = "_session_expiry"  # Django's key for what set_expiry() was told
+
+
+class SessionStore(SessionBase):  # type: ignore[misc]
+    """What ``request.session`` is. Django's cache of a session's values is a session of ours."""
+
+    _session_cache: Session
+
+    @property
+    def modified(self) -> bool:
+        """Whether it is to be stored: something was set, or has changed in a list or a dict."""
+        return self._is_modified or (
+            "_session_cache" in vars(self) and self._session_cache.modified
+        )
+
+    @modified.setter
+    def modified(self, modified: bool) -> None:
+        self._is_modified = modified
+
+    # Loading.
+
+    def load(self) -> Session:
+        """Return the session that the key leads to, or an empty one; Django's key is its id."""
+        session = get_sessions().open_id(self.session_key)
+        if _is_over(session):
+            session.destroy()
+            session.save()
+        self._session_key = session.id
+        return session
+
+    def _get_session(self, no_load: bool = False) -> Session:
+        self.accessed = True
+        if "_session_cache" not in vars(self):
+            self._session_cache = self.load()
+        return self._session_cache
+
+    async def _aget_session(self, no_load: bool = False) -> Session:
+        self.accessed = True
+        if "_session_cache" not in vars(self):
+            self._session_cache = await self.aload()
+        return self._session_cache
+
+    _session = property(_get_session)
+
+    # Saving.
+
+    def save(self, must_create: bool = False) -> None:
+        """Store what changed, merged with what others have stored.
+
+        :raises UpdateError: the session was ended meanwhile.
+        """
+        session = self._get_session()
+        if must_create or session.id is None:
+            session.keep()
+        try:
+            session.save()
+        except SessionEndedError as error:
+            raise UpdateError from error
+        self._session_key = session.id
+
+    def create(self) -> None:
+        """Begin another session with the same values, and store it."""
+        values = dict(self._session_cache) if "_session_cache" in vars(self) else {}
+        self._session_cache = get_sessions().open_id(None)
+        self._session_cache.update(values)
+        self.save(must_create=True)
+        self.modified = True
+
+    def cycle_key(self) -> None:
+        """Give the session another key; its values stay. One that has ended begins empty."""
+        session = self._get_session()
+        session.keep()
+        if session.id is not None:
+            session.regenerate()
+        try:
+            session.save()
+        except SessionEndedError:
+            self._session_cache = get_sessions().open_id(None)
+            self.save(must_create=True)
+        self._session_key = self._session_cache.id
+        self.modified = True
+
+    async def acycle_key(self) -> None:
+        """See :meth:`cycle_key`."""
+        await sync_to_async(self.cycle_key)()
+
+    def clear(self) -> None:
+        """Drop all values; the key stays, but for that of a user who is logged in."""
+        self._get_session().clear()
+        self.modified = True
+
+    def flush(self) -> None:
+        """End the session, whose key leads to nothing any more, and begin an empty one."""
+        session = self._get_session()
+        session.destroy()
+        session.save()
+        self._session_key = None
+        self.modified = True
+
+    async def aflush(self) -> None:
+        """See :meth:`flush`."""
+        await sync_to_async(self.flush)()
+
+    def delete(self, session_key: str | None = None) -> None:
+        """End the session of a key, or this one."""
+        key = self.session_key if session_key is None else session_key
+        session = get_sessions().open_id(key)
+        if not session.new:
+            session.destroy()
+            session.save()
+
+    def exists(self, session_key: str) -> bool:
+        """Say whether a key leads to a session."""
+        return not get_sessions().open_id(session_key).new
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Remove what has expired, where the store does not do so itself."""
+        get_sessions().purge()
+
+    # How long it lives.
+
+    def set_expiry(self, value: Any) -> None:
+        """Do what Django says; the record lives as long, at most for ``ABSOLUTE_TIMEOUT``."""
+        super().set_expiry(value)
+        seconds = self.get_expiry_age() if self.get(EXPIRY) else None
+        if seconds is not None:
+            seconds = min(max(1, seconds), get_sessions().absolute_timeout)
+        self._get_session().expire_after(seconds)
+
+    async def aset_expiry(self, value: Any) -> None:
+        """See :meth:`set_expiry`."""
+        await sync_to_async(self.set_expiry)(value)
+
+
+def _is_over(session: Session) -> bool:
+    """Whether a session was to end at a moment that has passed."""
+    expiry = session.get(EXPIRY)
+    return isinstance(expiry, str) and datetime.fromisoformat(expiry).timestamp() <= time.time()
+
+
+def _log_in(sender: Any, request: Any, user: Any, **_: object) -> None:
+    store = getattr(request, "session", None)
+    if isinstance(store, SessionStore):
+        store._session.user = str(user.pk)
+
+
+user_logged_in.connect(_log_in)

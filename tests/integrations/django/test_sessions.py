@@ -1,0 +1,295 @@
+"""Django's session engine: what Django says of ``request.session``, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import messages
+from django.contrib.auth import alogin, alogout, get_user_model, login, logout
+from django.contrib.sessions.backends.base import UpdateError
+from django.core.management import call_command
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from ctxlocal.integrations.django.apps import check_settings
+from ctxlocal.integrations.django.configuration import get_sessions
+from ctxlocal.integrations.django.sessions import SessionStore
+from ctxlocal.sessions.errors import SessionConfigError
+
+from .urls import views
+
+
+def visit(client: Client, view: Callable[[Any], Any]) -> Any:
+    """Make a request whose view this is; return its response."""
+    views["page"] = view
+    return client.get("/")
+
+
+def text_of(client: Client, view: Callable[[Any], Any]) -> str:
+    return str(visit(client, view).content.decode())
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def ada() -> Any:
+    users = get_user_model().objects
+    return users.filter(username="ada").first() or users.create_user("ada", password="pass")
+
+
+class TestRequests:
+    def test_it_comes_back(self, client: Client) -> None:
+        visit(client, lambda request: request.session.update({"cart": ["lamp"]}))
+        visit(client, lambda request: request.session["cart"].append("cup"))  # no modified = True
+        assert text_of(client, lambda request: request.session["cart"]) == "['lamp', 'cup']"
+
+    def test_a_request_that_leaves_it_alone_costs_nothing(self, client: Client) -> None:
+        answer = visit(client, lambda request: None)
+        assert "sessionid" not in answer.cookies
+        assert "Vary" not in answer.headers
+
+    def test_reading_sets_no_cookie(self, client: Client) -> None:
+        answer = visit(client, lambda request: request.session.get("a"))
+        assert ("sessionid" in answer.cookies, answer.headers["Vary"]) == (False, "Cookie")
+
+    def test_messages_are_shown_once(self, client: Client) -> None:
+        visit(client, lambda request: messages.info(request, "saved"))
+
+        def show(request: Any) -> str:
+            return ", ".join(str(message) for message in messages.get_messages(request))
+
+        assert [text_of(client, show) for _ in range(2)] == ["saved", ""]
+
+    def test_test_client_sees_and_sets_it(self, client: Client) -> None:
+        session = client.session
+        session["a"] = 1
+        session.save()
+        assert text_of(client, lambda request: request.session["a"]) == "1"
+        assert client.session["a"] == 1
+
+    def test_an_unknown_key_is_never_taken_over(self, client: Client) -> None:
+        client.cookies["sessionid"] = "x" * 43
+        visit(client, lambda request: request.session.update({"a": 1}))
+        assert client.cookies["sessionid"].value not in ("", "x" * 43)
+
+    def test_two_requests_at_once_both_keep_what_they_did(self, client: Client) -> None:
+        visit(client, lambda request: request.session.update({"begun": True}))
+        loaded = threading.Barrier(2)
+
+        def request(name: str) -> None:
+            store = SessionStore(client.cookies["sessionid"].value)
+            store.get("begun")
+            loaded.wait()
+            store[name] = 1
+            store.save()
+
+        threads = [threading.Thread(target=request, args=(name,)) for name in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert dict(client.session.items()) == {"begun": True, "a": 1, "b": 1}
+
+    def test_a_session_that_ended_meanwhile_stores_nothing(
+        self, client: Client, sessions: Any
+    ) -> None:
+        visit(client, lambda request: request.session.update({"a": 1}))
+
+        def end(request: Any) -> None:
+            request.session["b"] = 1
+            sessions.revoke_everyone()
+
+        assert visit(client, end).status_code == 400  # Django's SessionInterrupted
+        assert text_of(client, lambda request: len(request.session.keys())) == "0"
+
+
+class TestLogins:
+    def test_a_login_is_one_of_the_session(self, client: Client, ada: Any, sessions: Any) -> None:
+        visit(client, lambda request: request.session.update({"cart": ["lamp"]}))
+        planted = client.cookies["sessionid"].value
+        visit(client, lambda request: login(request, ada))
+        (info,) = sessions.list_sessions(str(ada.pk))
+        assert info.values["cart"] == ["lamp"]
+        assert client.cookies["sessionid"].value != planted
+        assert not SessionStore().exists(planted)
+        assert text_of(client, lambda request: request.user.username) == "ada"
+
+    def test_cookie_of_before_a_logout_logs_nobody_in(
+        self, client: Client, ada: Any, sessions: Any
+    ) -> None:
+        visit(client, lambda request: login(request, ada))
+        visit(client, lambda request: request.session.update({"cart": ["lamp"]}))
+        thief = Client()
+        thief.cookies["sessionid"] = client.cookies["sessionid"].value
+        visit(client, logout)
+        assert sessions.list_sessions(str(ada.pk)) == []
+        for browser in (client, thief):
+            assert text_of(browser, lambda request: request.user.is_anonymous) == "True"
+            assert text_of(browser, lambda request: len(request.session.keys())) == "0"
+
+    def test_an_operator_ends_a_users_sessions(
+        self, client: Client, ada: Any, sessions: Any
+    ) -> None:
+        other = Client()
+        for browser in (client, other):
+            browser.force_login(ada)
+        assert len(sessions.list_sessions(str(ada.pk))) == 2
+        assert sessions.revoke_all(str(ada.pk)) == 2
+        for browser in (client, other):
+            assert text_of(browser, lambda request: request.user.is_anonymous) == "True"
+
+    def test_so_it_is_under_asgi(self, ada: Any, sessions: Any) -> None:
+        async def go() -> None:
+            store = SessionStore()
+
+            class Request:
+                session, user, META = store, None, {}  # type: ignore[var-annotated]
+
+            request: Any = Request()
+            await store.aset("cart", ["lamp"])
+            await alogin(request, ada)
+            await store.asave()
+            assert (await SessionStore(store.session_key).aget("cart")) == ["lamp"]
+            key = store.session_key
+            await alogout(request)
+            assert (store.session_key, await store.aexists(key or "")) == (None, False)
+
+        asyncio.run(go())
+        assert sessions.list_sessions(str(ada.pk)) == []
+
+
+class TestKeys:
+    def test_saving_an_empty_one_gives_it_a_key(self) -> None:
+        store = SessionStore()
+        assert store.session_key is None
+        store.save()
+        assert SessionStore().exists(store.session_key or "")
+
+    def test_create_begins_another_with_the_same_values(self) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.save()
+        former = store.session_key
+        store.create()
+        assert store.session_key not in (None, former)
+        assert SessionStore(store.session_key)["a"] == 1
+
+    def test_cycle_key_keeps_the_values_and_ends_the_key(self) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.save()
+        former = store.session_key or ""
+        store.cycle_key()
+        assert SessionStore(store.session_key)["a"] == 1
+        assert not store.exists(former)
+
+    def test_cycle_key_of_an_ended_one_brings_nothing_back(self, sessions: Any) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.save()
+        sessions.revoke_everyone()
+        store.cycle_key()
+        assert dict(SessionStore(store.session_key).items()) == {}
+
+    def test_flush_ends_it(self) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.save()
+        key = store.session_key or ""
+        store.flush()
+        assert (store.session_key, store.is_empty(), store.exists(key)) == (None, True, False)
+
+    def test_delete_ends_that_of_a_key(self) -> None:
+        store = SessionStore()
+        store.save()
+        SessionStore().delete(store.session_key)
+        assert not store.exists(store.session_key or "")
+        store["a"] = 1
+        with pytest.raises(UpdateError):
+            store.save()
+
+    def test_clear_keeps_the_key(self) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.save()
+        key = store.session_key
+        store.clear()
+        store["b"] = 2
+        store.save()
+        assert (store.session_key, dict(SessionStore(key).items())) == (key, {"b": 2})
+
+
+class TestExpiry:
+    def test_it_is_that_of_the_settings(self, sessions: Any) -> None:
+        store = SessionStore()
+        assert store.get_expiry_age() == sessions.idle_timeout == 1209600
+
+    @pytest.mark.parametrize(("value", "idle"), [(100, 100), (0, 1209600), (None, 1209600)])
+    def test_a_number_is_one_of_seconds(self, value: Any, idle: float) -> None:
+        store = SessionStore()
+        store.set_expiry(50)
+        store.set_expiry(value)
+        store.save()
+        again = SessionStore(store.session_key)
+        assert again.get_expire_at_browser_close() is (value == 0)
+        assert again._session.idle_timeout == idle
+
+    def test_a_moment_ends_it(self) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.set_expiry(timezone.now() + timedelta(seconds=100))
+        store.save()
+        assert SessionStore(store.session_key)["a"] == 1
+        store.set_expiry(timezone.now() - timedelta(seconds=1))
+        store.save()
+        over = SessionStore(store.session_key)
+        assert (over.get("a"), over.session_key) == (None, None)
+
+    def test_what_the_absolute_limit_forbids_is_cut_down_to_it(self, sessions: Any) -> None:
+        store = SessionStore()
+        asyncio.run(store.aset_expiry(timedelta(days=1000)))
+        assert store._session.idle_timeout == sessions.absolute_timeout
+
+    def test_clearsessions_purges(self, sessions: Any) -> None:
+        store = SessionStore()
+        store.save()
+        call_command("clearsessions")
+        assert store.exists(store.session_key or "")
+
+
+class TestSettings:
+    def test_they_are_those_of_stored_sessions(self) -> None:
+        with override_settings(CTXLOCAL={"STORE": "memory:", "MAX_SESSIONS": 3}):
+            assert get_sessions().max_sessions == 3
+        assert get_sessions().max_sessions is None
+
+    @pytest.mark.parametrize(
+        ("given", "problem"),
+        [
+            (None, "CTXLOCAL: it is no dict with a store"),
+            ({"MAX_SESSIONS": 3}, "CTXLOCAL: it is no dict with a store"),
+            ({"STORE": "memory:", "MOST": 3}, "unexpected keyword argument 'most'"),
+            ({"STORE": "memory:", "MAX_SESSIONS": 0}, "max_sessions: 0 is not from 1 on"),
+            ({"STORE": "nowhere"}, "url: "),
+        ],
+    )
+    def test_django_checks_them(self, given: Any, problem: str) -> None:
+        assert check_settings() == []
+        with override_settings(CTXLOCAL=given):
+            (found,) = check_settings()
+            assert problem in str(found)
+            with pytest.raises(SessionConfigError):
+                get_sessions()
+
+    def test_another_engine_beside_them_is_told(self) -> None:
+        with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db"):
+            (found,) = check_settings()
+            assert found.id == "ctxlocal.W001"
