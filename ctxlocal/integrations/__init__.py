@@ -1,8 +1,8 @@
 """Ready connections to other libraries, each a module of its own that is imported when asked for.
 
-``flask`` and ``django`` make the frameworks' own sessions ones of ours; ``prometheus`` and
-``opentelemetry`` watch a session store. They use the public API alone: what they do can be done for
-any other library.
+``flask`` and ``django`` make the frameworks' own sessions ones of ours; ``starlette`` and
+``fastapi`` have their request and session at hand; ``prometheus`` and ``opentelemetry`` watch a
+session store. They use the public API alone: what they do can be done for any other library.
 
-May import: ``ctxlocal``, ``errors``, ``sessions``.
+May import: ``ctxlocal``, ``errors``, ``sessions``, ``web``.
 """

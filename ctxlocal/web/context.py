@@ -126,6 +126,8 @@ def _lookup_req_object(name: str) -> Any:
 _MISSING = {
     "request": "This request context has no request object: the middleware makes none. Use an "
     "App, or make one of what current_request_context().environ holds.",
+    "response": "This request context has no response object: the middleware makes none. Use an "
+    "App.",
     "session": "This request context has no session: none is configured. Give the middleware "
     "a SessionInterface: ContextMiddleware(app, sessions=...).",
 }
@@ -188,8 +190,8 @@ def after_this_request(function: F) -> F:
         response object.
     """
     context = current_request_context("after_this_request")
-    if context.request is None:
-        raise UnboundError(_MISSING["request"], proxy="after_this_request")
+    if not context.app.has_responses:
+        raise UnboundError(_MISSING["response"], proxy="after_this_request")
     context.after_functions.append(function)
     return function
 

@@ -32,6 +32,8 @@ class Application:
     signals; an App overrides all of them.
     """
 
+    has_responses = False  #: it makes response objects, and calls what waits for one
+
     def create_request(self, environ: Any) -> Any:
         """Return the request object; None if the application makes none."""
 

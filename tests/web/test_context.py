@@ -472,7 +472,7 @@ def test_flashed_messages_stay_for_the_length_of_a_request(app: App) -> None:
 def test_after_this_request_needs_a_response() -> None:
     with (
         RequestContext(Application(), {}),
-        pytest.raises(UnboundError, match=r"^This request context has no request object"),
+        pytest.raises(UnboundError, match=r"^This request context has no response object"),
     ):
         after_this_request(lambda response: response)
 

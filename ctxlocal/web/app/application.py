@@ -128,6 +128,7 @@ class App(Registry):
     request_class: type[Request] = Request
     response_class: type[Response] = Response
     test_client_class: type[TestClient] = TestClient
+    has_responses = True
     testing = False  #: let unhandled exceptions pass instead of making a 500 of them
 
     def __init__(
