@@ -2,7 +2,8 @@
 
 ``flask`` and ``django`` make the frameworks' own sessions ones of ours; ``starlette`` and
 ``fastapi`` have their request and session at hand; ``prometheus`` and ``opentelemetry`` watch a
-session store. They use the public API alone: what they do can be done for any other library.
+session store; ``logging`` puts what a Local holds into logs, ``request_id`` the name of the request
+into a Local. They use the public API alone: what they do can be done for any other library.
 
-May import: ``ctxlocal``, ``errors``, ``sessions``, ``web``.
+May import: ``ctxlocal``, ``errors``, ``local``, ``sessions``, ``web``.
 """
