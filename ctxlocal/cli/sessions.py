@@ -40,9 +40,10 @@ _is_handle = re.compile(rf"[0-9a-f]{{{FEWEST},64}}|[0-9a-f]{{32}}_[0-9a-f]*").fu
 def sessions() -> None:
     """Look into a session store, and end sessions in it.
 
-    STORE is sqlite:///file.db, redis://host:6379/0, postgresql+psycopg://user@host/db or
-    another URL of SQLAlchemy's. Give it in the environment variable CTXLOCAL_STORE if it holds a
-    password: a command line is visible to others.
+    STORE is sqlite:///file.db, redis://host:6379/0, redis+cluster://a,b,
+    redis+sentinel://a,b/service, postgresql+psycopg://user@host/db or another URL of SQLAlchemy's;
+    ?prefix=, ?table= and others may follow. Give it in the environment variable CTXLOCAL_STORE if
+    it holds a password: a command line is visible to others.
 
     A session is named by its handle, which is not what its cookie holds.
 

@@ -66,11 +66,13 @@ def explain(error: Exception, url: str) -> str:
     :param url: the store's, of which no secret is repeated.
     """
     from ..sessions.errors import SessionConfigError, StoreUnavailableError
+    from ..sessions.stores.query import KEYS
 
     cause = error.__cause__
     for each in (error, cause):
         if isinstance(each, SessionConfigError):
-            return str(each).replace(f"{each.setting}: ", "the store's URL: ", 1)
+            said = str(each) if each.setting in KEYS else str(each).partition(": ")[2]
+            return _without_secrets(f"the store's URL: {said}", url)
     if isinstance(error, ModuleNotFoundError) and not isinstance(error, CtxLocalError):
         return f"this store needs {error.name}, which is not installed"
     if not isinstance(error, StoreUnavailableError) or cause is None:

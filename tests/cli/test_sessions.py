@@ -93,16 +93,20 @@ class TestEveryStore:
         params=[
             "sqlite",
             pytest.param("redis", marks=pytest.mark.redis),
+            pytest.param("redis, a prefix", marks=pytest.mark.redis),
             pytest.param("postgresql", marks=pytest.mark.postgresql),
+            pytest.param("postgresql, a table", marks=pytest.mark.postgresql),
         ]
     )
     def url(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         if request.param == "sqlite":
             url = f"sqlite:///{tmp_path}/sessions.db"
-        elif request.param == "redis":
-            url = f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}/9"
+        elif request.param.startswith("redis"):
+            prefix = "?prefix=shop:&timeout=50" * request.param.endswith("prefix")
+            url = f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}/9{prefix}"
         else:
-            url = request.getfixturevalue("postgresql_url")
+            table = "?table=shop_sessions&pool_size=2" * request.param.endswith("table")
+            url = f"{request.getfixturevalue('postgresql_url')}{table}"
         yield url
         store = open_store(url)
         for key, _ in list(store.scan()):
@@ -334,6 +338,8 @@ class TestNoStore:
         "url",
         [
             f"redis://u:{PASSWORD}@127.0.0.1:PORT/0",
+            f"redis+cluster://u:{PASSWORD}@127.0.0.1:PORT,127.0.0.1:PORT",
+            f"redis+sentinel://u:{PASSWORD}@127.0.0.1:PORT/shop?sentinel_password={PASSWORD}",
             f"postgresql://u:{PASSWORD}@127.0.0.1:PORT/x",
             f"postgresql://127.0.0.1:PORT/x?password={PASSWORD}",
             f"redis://u:{PASSWORD}@host:port/",
@@ -349,6 +355,19 @@ class TestNoStore:
         assert done.stderr.startswith("Error: ")
         assert done.stderr.count("\n") == 1
         assert PASSWORD not in done.output
+
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("redis://h?prefx=a", "Redis takes no key 'prefx' after the '?'; it takes epoch_int"),
+            ("postgresql://h/n?prefx=a", "SQL takes no key 'prefx' after the '?'; it takes pool_"),
+            ("redis://h?timeout=soon", "timeout: it is seconds, more than 0; got 'soon'"),
+        ],
+    )
+    def test_a_key_that_is_none_is_told(self, run: Run, url: str, said: str) -> None:
+        done = run("stats", "--store", url, status=2)
+        assert done.stderr.startswith(f"Error: the store's URL: {said}")
+        assert done.stderr.count("\n") == 1
 
     @pytest.mark.redis
     def test_a_wrong_password_is_not_repeated(self, run: Run) -> None:

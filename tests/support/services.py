@@ -165,6 +165,48 @@ def redis_cluster(count: int) -> Iterator[list[int]]:
         yield [node.port for node, _, _ in nodes]
 
 
+@contextmanager
+def redis_sentinels(
+    count: int, service: str, master: int, replicas: int = 1
+) -> Iterator[list[Server]]:
+    """Run sentinels that watch the Redis on a port of the loopback interface; yields them.
+
+    They know its replicas, and each other, and call it down when it is silent for a second.
+    """
+    from redis import Redis
+
+    program = _program("redis-server")
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+        sentinels = []
+        for number in range(count):
+            port = free_port()
+            settings = Path(directory, f"{number}.conf")
+            settings.write_text(
+                f"sentinel monitor {service} 127.0.0.1 {master} {count // 2 + 1}\n"
+                f"sentinel down-after-milliseconds {service} 1000\n"
+                f"sentinel failover-timeout {service} 3000\n"
+            )
+            command = [program, str(settings), "--sentinel", "--port", str(port)]
+            command += ["--bind", "127.0.0.1", "--dir", directory]
+            sentinels.append(stack.enter_context(running(Server(command, "+monitor", port))))
+        for sentinel in sentinels:
+            with Redis(port=sentinel.port) as client:
+                _await_sentinel(client, service, (replicas, count - 1))
+        yield sentinels
+
+
+def _await_sentinel(client: Redis, service: str, known: tuple[int, int]) -> None:
+    """Return when a sentinel knows so many replicas and other sentinels, by their gossip."""
+    limit = time.monotonic() + PATIENCE_S
+    while True:
+        untyped: Any = client
+        state = untyped.sentinel_master(service)
+        if (state["num-slaves"], state["num-other-sentinels"]) == known:
+            return
+        assert time.monotonic() < limit, "the sentinels did not find each other"
+        threading.Event().wait(0.05)
+
+
 def _await_cluster(client: Redis, count: int) -> None:
     """Return when a node knows all others; gossip tells it, and has no event to wait for."""
     limit = time.monotonic() + PATIENCE_S

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import parse_qsl
+
 from ..errors import SessionConfigError
 from .memory import MemoryStore
 from .protocol import AsyncStore, Store
+from .query import SQLITE, refusal, take
 from .threaded import ThreadedStore
 
-_REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+_REDIS = ("redis", "rediss", "unix")
 _EXAMPLES = (
     "Use memory:, sqlite:///relative.db, sqlite:////absolute.db, redis://host, "
     "postgresql+psycopg://host/name, or another URL of SQLAlchemy"
@@ -18,12 +22,15 @@ def open_store(url: str) -> Store:
     """Return the store that a URL names; it connects when it is first used.
 
     :param url: ``memory:``; ``sqlite:///relative.db`` or ``sqlite:////absolute.db``;
-        ``redis://``, ``rediss://`` or ``unix://`` as redis-py takes them, and
-        ``redis+cluster://`` or ``rediss+cluster://``, which asks for the cluster at once;
+        ``redis://``, ``rediss://``, ``redis+unix://``, ``redis+cluster://host,host`` or
+        ``redis+sentinel://host,host/service``, as :meth:`RedisStore.from_url
+        <ctxlocal.sessions.stores.redis.RedisStore.from_url>` takes them;
         ``postgres://`` and ``postgresql://``, which mean psycopg where that is installed; any
         other as SQLAlchemy takes it, as ``postgresql+pg8000://`` or ``mysql+pymysql://``.
-    :raises SessionConfigError: no such kind of store, nothing after the scheme, or the
-        database's driver is not installed.
+        After the ``?`` may come the options of the store that :mod:`.query` names, as
+        ``timeout=2&prefix=shop:``, and those of its driver.
+    :raises SessionConfigError: no such kind of store, nothing after the scheme, a key that is
+        nobody's, or the database's driver is not installed.
     :raises MissingDependencyError: the store's package is not installed.
     :raises StoreUnavailableError: a cluster cannot be reached.
     """
@@ -33,8 +40,9 @@ def open_store(url: str) -> Store:
     if scheme == "sqlite":
         from .sqlite import SQLiteStore
 
-        return SQLiteStore(_path(url))
-    if scheme in _REDIS:
+        path, options = _file(url)
+        return SQLiteStore(path, **options)
+    if scheme.partition("+")[0] in _REDIS:
         from .redis import RedisStore
 
         return RedisStore.from_url(url)
@@ -53,7 +61,7 @@ def open_async_store(url: str) -> AsyncStore:
     scheme = _scheme(url)
     if scheme in ("memory", "sqlite"):
         return ThreadedStore(open_store(url))
-    if scheme in _REDIS:
+    if scheme.partition("+")[0] in _REDIS:
         from .redis import AsyncRedisStore
 
         return AsyncRedisStore.from_url(url)
@@ -72,14 +80,16 @@ def _scheme(url: str) -> str:
     return scheme
 
 
-def _path(url: str) -> str:
-    path = url.removeprefix("sqlite:///")
-    if path == url or not path or "?" in path:
+def _file(url: str) -> tuple[str, dict[str, Any]]:
+    path, _, query = url.removeprefix("sqlite:///").partition("?")
+    if not url.startswith("sqlite:///") or not path:
         raise SessionConfigError(
-            "url",
-            "a path has to follow, and no more: sqlite:///relative.db, sqlite:////absolute.db",
+            "url", "a path has to follow: sqlite:///relative.db, sqlite:////absolute.db"
         )
-    return path
+    options, unknown = take(SQLITE, dict(parse_qsl(query, keep_blank_values=True)))
+    for name in unknown:
+        raise refusal(SQLITE, name)
+    return path, options
 
 
 def _refuse_unknown(scheme: str, url: str) -> None:

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import msgspec
+import redis.asyncio.sentinel
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -22,6 +23,7 @@ from redis.exceptions import (
     TimeoutError,
     TryAgainError,
 )
+from redis.sentinel import MasterNotFoundError
 
 from ..patience import PAUSES
 from ..repeats import note_repeat
@@ -97,17 +99,23 @@ class Asking:
             return None
 
 
-_REFUSALS = (BusyLoadingError, ClusterDownError, ReadOnlyError, TryAgainError)
-# As an error out of a script holds them, and one that redis-py has no class of.
+_REFUSALS = (
+    *(BusyLoadingError, ClusterDownError, ReadOnlyError, TryAgainError),
+    *(MasterNotFoundError, redis.asyncio.sentinel.MasterNotFoundError),
+)
+# As an error out of a script holds them, and one that redis-py has no class of; the last is what
+# it makes of READONLY where sentinels are asked for the master.
 _names_refusal = re.compile(
-    r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b"
+    r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS"
+    r"|previous master is now a slave)\b"
 ).search
 
 
 def _is_refused(reply: object) -> bool:
     """Whether a server says that it takes no such command now; it has done nothing then."""
     return isinstance(reply, _REFUSALS) or (
-        isinstance(reply, ResponseError) and _names_refusal(str(reply)) is not None
+        isinstance(reply, (ConnectionError, ResponseError))
+        and _names_refusal(str(reply)) is not None
     )
 
 

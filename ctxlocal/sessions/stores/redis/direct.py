@@ -55,13 +55,16 @@ class Direct:
 
     Safe from threads and greenlets; a forked child opens its own.
 
-    :param pool: knows how a connection is made; it is not used itself.
+    :param pool: knows how a connection is made; it is not used itself. One that follows a master
+        (:class:`~.sentinel.Pool`) tells when the idle ones lead to another server.
     :param timeout: seconds to wait for a connection while all are busy.
     """
 
     def __init__(self, pool: Any, timeout: float) -> None:
         self._pool = pool
         self._timeout = timeout
+        if hasattr(pool, "drop_idle"):
+            pool.drop_idle = self.close
         self._reset()
 
     def _reset(self) -> None:
@@ -86,6 +89,7 @@ class Direct:
         try:
             if connection is None:
                 connection = self._pool.connection_class(**self._pool.connection_kwargs)
+                connection.connect()  # sentinels are asked for the master here alone
             reply = _exchange(connection, asked)
         except BaseException:  # a reply may still come, which nobody may take for his
             if connection is not None:
@@ -156,6 +160,8 @@ class AsyncDirect:
         self._settings = {**pool.connection_kwargs, "socket_timeout": None}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: deque[Any] = deque()
+        if hasattr(pool, "drop_idle"):
+            pool.drop_idle = self.close
 
     async def ask(self, asked: Call | Batch) -> Any:
         """See :meth:`Direct.ask`."""
@@ -178,10 +184,13 @@ class AsyncDirect:
 
     async def _exchange(self, asked: Call | Batch) -> Any:
         idle = self._idle
-        connection = idle.pop() if idle else self._pool.connection_class(**self._settings)
+        is_new = not idle
+        connection = self._pool.connection_class(**self._settings) if is_new else idle.pop()
         reply: Any
         try:
             async with timeout(self._silence):
+                if is_new:
+                    await connection.connect()
                 if isinstance(asked, Call):
                     await connection.send_packed_command([_pack(asked.arguments)])
                     reply = await _read_async(connection)

@@ -16,6 +16,7 @@ from ..protocol import USER, Record
 from ..unreadable import skip
 from . import scripts as lua
 from .calls import Argument, Asking, Batch, Call, in_batch, is_wrong_type
+from .sentinel import nodes_of
 
 Pairs = Mapping[bytes, bytes]
 
@@ -302,7 +303,11 @@ def _name(client: Any) -> str:
     if hasattr(client, "get_primaries"):
         nodes = sorted(client.nodes_manager.startup_nodes)
         return f"redis+cluster://{nodes[0]}" if nodes else "redis+cluster"
-    known = client.connection_pool.connection_kwargs
+    pool = client.connection_pool
+    known = pool.connection_kwargs
+    if hasattr(pool, "sentinel_manager"):
+        asked = ",".join(f"{host}:{port}" for host, port in nodes_of(pool.sentinel_manager))
+        return f"redis+sentinel://{asked}/{pool.service_name}/{known.get('db') or 0}"
     if "path" in known:
         return f"unix://{known['path']}"
     return (

@@ -15,36 +15,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...._at_once import at_once
 from ....errors import MissingDependencyError
 
 try:
-    from redis.backoff import NoBackoff
+    import redis.asyncio
 except ImportError:
     raise MissingDependencyError("The Redis session store", "redis", "redis") from None
 
-from ...errors import SessionConfigError, StoreUnavailableError
+from ...errors import SessionConfigError
 from ..forwarding import Blocking
 from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
 from .calls import Batch, Call
+from .connecting import TIMEOUT, connect
 from .direct import AsyncDirect, Direct
 from .server import ask_evicting
-from .steps import FAILURES, RedisSteps
-
-if TYPE_CHECKING:
-    import redis
-    import redis.asyncio
+from .steps import RedisSteps
 
 __all__ = ["AsyncRedisStore", "RedisStore"]
 
 # Field values are bytes, so replies are left as they come, whatever the client decodes.
 _EXACT: dict[str, Any] = {"NEVER_DECODE": True}
-_SECONDS = 5  # how long from_url lets a server be silent
 
 
 class RedisStore(Blocking):
@@ -105,24 +100,31 @@ class RedisStore(Blocking):
         self.name = self._operations.name
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> RedisStore:
+    def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> RedisStore:
         """Make a store with connections of its own, which ``close`` closes.
 
         But for a cluster it goes without a client's layers on top of a connection: so a
         command takes 20 us less, and libraries that trace clients do not see it.
 
-        :param url: ``redis://[user:password@]host[:port][/db]``, ``rediss://`` (TLS),
-            ``unix://path``; ``redis+cluster://`` and ``rediss+cluster://`` for a cluster.
-            Settings of the connections go into the query, for instance ``max_connections``
-            (50; more requests than that wait for one). All timeouts are 5 seconds.
-            A cluster is asked for its nodes at once.
+        :param url: ``redis://[user:password@]host[:port][/db]``, or ``rediss://`` (TLS);
+            ``redis+unix://[user:password@]/path``, or ``unix://``;
+            ``redis+cluster://[user:password@]host[:port],host[:port]`` for a cluster, whose nodes
+            are asked for at once, of the first of these that answers;
+            ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]`` for the
+            master that sentinels know by the name ``service``, and whichever is it later. The last
+            two have their ``rediss+...`` too, where sentinels speak TLS as well.
+            After the ``?`` may come ``prefix``, ``epoch_interval``, ``timeout``, ``pool_size`` (how
+            many connections there are at most, 50; more requests than that wait for one; in a
+            cluster each node has as many, and more are an error), what redis-py knows of a
+            connection, as ``ssl_ca_certs``, and ``sentinel_username`` and ``sentinel_password``.
+            What the URL says counts before the other parameters.
+        :param timeout: seconds for a connection, a place in the pool and an answer.
         :param options: those of the constructor.
-        :raises SessionConfigError: the URL is malformed.
+        :raises SessionConfigError: the URL is malformed, or has a key that nobody knows.
         :raises StoreUnavailableError: no node of the cluster answers.
         """
-        import redis
-
-        return cls(_connect(url, redis), owned=True, **options)
+        made = connect(url, redis, timeout)
+        return cls(made.client, owned=True, **{**options, **made.options})
 
     def scan(self) -> Iterator[tuple[str, Record]]:
         """Yield every live record, 500 at a time; a key may come twice, as SCAN has it."""
@@ -167,7 +169,7 @@ class _AtOnce(RedisSteps):
     def __init__(self, client: Any, prefix: str, epoch_interval: float, owned: bool) -> None:
         super().__init__(client, prefix, epoch_interval, owned)
         if (pool := self._own_pool()) is not None:
-            self._direct = Direct(pool, _SECONDS)
+            self._direct = Direct(pool, pool.timeout)
 
     async def _send(self, asked: Call | Batch) -> Any:
         if self._direct is not None:
@@ -220,17 +222,16 @@ class AsyncRedisStore(RedisSteps):
             raise SessionConfigError("client", "it is not asyncio's; use RedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
         if (pool := self._own_pool()) is not None:
-            self._direct = AsyncDirect(pool, _SECONDS)
+            self._direct = AsyncDirect(pool, pool.timeout)
 
     @classmethod
-    def from_url(cls, url: str, **options: Any) -> AsyncRedisStore:
+    def from_url(cls, url: str, *, timeout: float = TIMEOUT, **options: Any) -> AsyncRedisStore:
         """Make a store with connections of its own; see :meth:`RedisStore.from_url`.
 
         Use it in one event loop: another one opens its own, and leaves those of the first.
         """
-        import redis.asyncio
-
-        return cls(_connect(url, redis.asyncio), owned=True, **options)
+        made = connect(url, redis.asyncio, timeout)
+        return cls(made.client, owned=True, **{**options, **made.options})
 
     async def close(self) -> None:
         """Close what ``from_url`` opened."""
@@ -282,24 +283,3 @@ def _options(call: Call) -> dict[str, Any]:
 def _refuse_url(client: object, store: str) -> None:
     if isinstance(client, str):  # with a password in it, perhaps
         raise SessionConfigError("client", f"it is a URL; use {store}.from_url(url)")
-
-
-def _connect(url: str, library: Any) -> Any:
-    """Make a client of ``redis`` or ``redis.asyncio`` that waits for what is busy, but not long."""
-    scheme, found, rest = url.partition("://")
-    settings = {"socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
-    try:
-        if scheme.endswith("+cluster"):
-            url = scheme.removesuffix("+cluster") + found + rest
-            return library.RedisCluster.from_url(url, **settings)
-        # Its own pool refuses at once what is over its size. The store itself repeats what
-        # got lost, so the client need not do so in addition, with pauses.
-        retry = import_module(f"{library.__name__}.retry").Retry(NoBackoff(), 0)
-        pool = library.BlockingConnectionPool.from_url(
-            url, retry=retry, timeout=_SECONDS, **settings
-        )
-        return library.Redis.from_pool(pool)
-    except ValueError:  # its text may hold a part of the password
-        raise SessionConfigError("url", "it is no URL of a Redis server") from None
-    except FAILURES as error:
-        raise StoreUnavailableError("redis+cluster", "connect") from error

@@ -1,8 +1,8 @@
 """A store in any database that SQLAlchemy speaks to.
 
 ``store`` is what sessions call, blocking or not; ``steps`` has the statements of both,
-``tables`` what they are about; ``connecting`` makes engines of URLs,
-by what ``beginning`` tells each connection and ``within`` bears of silence.
+``tables`` what they are about; ``connecting`` makes engines of URLs, whose keys ``driver`` looks
+at, by what ``beginning`` tells each connection and ``within`` bears of silence.
 """
 
 from .store import AsyncSQLStore as AsyncSQLStore

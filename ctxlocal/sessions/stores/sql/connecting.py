@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from math import ceil, inf
+from math import ceil
 from typing import Any, NamedTuple
 
 import sqlalchemy
@@ -12,7 +12,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...errors import SessionConfigError
+from ..query import SQL, take
 from .beginning import begin_mysql, begin_postgresql
+from .driver import refuse_unknown
 from .tables import MYSQL
 from .within import within
 
@@ -28,6 +30,7 @@ class Made(NamedTuple):
     engine: Any
     timeout: float
     limit: float | None  #: of the wait for an answer, where the driver has none
+    options: dict[str, Any]  #: the store's own that stand in the URL
 
 
 def make_engine(create: Callable[..., Any], url: str, is_async: bool, timeout: float) -> Made:
@@ -36,10 +39,13 @@ def make_engine(create: Callable[..., Any], url: str, is_async: bool, timeout: f
     :param create: ``create_engine`` of SQLAlchemy, or ``create_async_engine``.
     :param timeout: seconds, unless the URL says ``timeout=``.
     """
-    target, timeout = _read(url, timeout)
+    target, options = _read(url)
+    timeout = options.pop("timeout", timeout)
     _refuse_wrong_kind(target, is_async)
     # Most jobs are done in AUTOCOMMIT: MySQL's drivers tell the server of another level.
-    settings = {"pool_timeout": timeout, "isolation_level": "AUTOCOMMIT"}
+    settings: dict[str, Any] = {"pool_timeout": timeout, "isolation_level": "AUTOCOMMIT"}
+    if (pool_size := options.pop("pool_size", None)) is not None:
+        settings |= {"pool_size": pool_size, "max_overflow": 0}
     try:
         driver = target.get_dialect().driver
         limits = _limits(driver, ceil(timeout), ceil(timeout + _LATER)).items()
@@ -51,8 +57,11 @@ def make_engine(create: Callable[..., Any], url: str, is_async: bool, timeout: f
         raise SessionConfigError("url", problem) from error
     except SQLAlchemyError as error:  # of what asyncio cannot use, for instance
         raise SessionConfigError("url", f"{target.drivername} cannot be used here") from error
-    _prepare(getattr(engine, "sync_engine", engine), driver, timeout)
-    return Made(engine, timeout, timeout + _LATER if driver in _UNLIMITED else None)
+    plain: sqlalchemy.Engine = getattr(engine, "sync_engine", engine)
+    refuse_unknown(plain)
+    _prepare(plain, driver, timeout)
+    limit = timeout + _LATER if driver in _UNLIMITED else None
+    return Made(engine, timeout, limit, options)
 
 
 def _limits(driver: str, connect: int, answer: int) -> dict[str, int]:
@@ -85,8 +94,8 @@ def _prepare(engine: sqlalchemy.Engine, driver: str, timeout: float) -> None:
         event.listen(engine, "connect", begin_mysql(timeout))
 
 
-def _read(url: str, timeout: float) -> tuple[sqlalchemy.URL, float]:
-    """Return what the driver is to connect to, and the limit."""
+def _read(url: str) -> tuple[sqlalchemy.URL, dict[str, Any]]:
+    """Return what the driver is to connect to, and our own options."""
     scheme, found, rest = url.partition("://")
     if scheme in ("postgres", "postgresql"):
         is_older_there = find_spec("psycopg2") and not find_spec("psycopg")
@@ -97,14 +106,8 @@ def _read(url: str, timeout: float) -> tuple[sqlalchemy.URL, float]:
         raise SessionConfigError("url", "it is no URL that SQLAlchemy takes") from None
     if target.get_backend_name() == "sqlite":
         raise SessionConfigError("url", "it is SQLite's; use SQLiteStore")
-    given = target.query.get("timeout", timeout)
-    try:
-        seconds = float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        seconds = 0
-    if not 0 < seconds < inf:
-        raise SessionConfigError("timeout", f"it is seconds, more than 0; got {given!r}")
-    return target.difference_update_query(["timeout"]), seconds
+    options, of_driver = take(SQL, target.query)
+    return target.set(query=of_driver), options
 
 
 def _refuse_wrong_kind(target: sqlalchemy.URL, is_async: bool) -> None:

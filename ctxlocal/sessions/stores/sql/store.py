@@ -88,16 +88,20 @@ class SQLStore(Blocking):
         """Make a store with an engine of its own, which ``close`` disposes of.
 
         :param url: as SQLAlchemy's ``create_engine`` takes it; ``postgresql://`` without a
-            driver means psycopg where that is installed. ``timeout=`` in it is the next one.
+            driver means psycopg where that is installed. After the ``?`` may come ``table``,
+            ``schema``, ``timeout``, ``pool_size`` (how many connections there are at most, 15), and
+            whatever the driver takes, as ``sslmode``. What the URL says counts before the other
+            parameters.
         :param timeout: seconds that an operation waits for a place in the pool, for a connection,
             and for each statement; then it raises StoreUnavailableError. The server is told to
             give up a statement (unless a pooler stands between), and 1 second later a server that
             answers nothing is given up; psycopg2, and psycopg before 3.3, cannot do that.
         :param options: those of the constructor.
-        :raises SessionConfigError: the URL or ``timeout`` is none, or the driver is missing.
+        :raises SessionConfigError: the URL or ``timeout`` is none, the driver is missing, or knows
+            no such key.
         """
         made = make_engine(sqlalchemy.create_engine, url, False, timeout)
-        store = cls(made.engine, owned=True, **options)
+        store = cls(made.engine, owned=True, **{**options, **made.options})
         store._operations._timeout = made.timeout
         return store
 
@@ -174,7 +178,7 @@ class AsyncSQLStore(SQLSteps):
         from sqlalchemy.ext.asyncio import create_async_engine
 
         made = make_engine(create_async_engine, url, True, timeout)
-        store = cls(made.engine, owned=True, **options)
+        store = cls(made.engine, owned=True, **{**options, **made.options})
         store._timeout = made.timeout
         store._limit = made.limit
         return store
