@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ..errors import CtxLocalError
 
 if TYPE_CHECKING:
     from ..sessions.stores.protocol import Store
+    from ..sessions.stores.sql import SQLStore
 
 
 class StoreProblem(Exception):
@@ -47,14 +49,12 @@ def _refuse_missing(store: Store) -> None:
         raise StoreProblem(f"there is no file {path!r}")
     if path is not None and os.path.getsize(path) == 0:
         raise StoreProblem(f"the file {path!r} is empty: nobody has kept sessions in it")
-    if hasattr(store, "create_table"):
+    sql = sys.modules.get("ctxlocal.sessions.stores.sql")  # loaded if the store is one of its
+    if sql is not None and isinstance(store, sql.SQLStore):
         _refuse_missing_table(store)
 
 
-def _refuse_missing_table(store: Store) -> None:
-    from ..sessions.stores.sql import SQLStore
-
-    assert isinstance(store, SQLStore)
+def _refuse_missing_table(store: SQLStore) -> None:
     table = store._operations._table.name
     if not at_once(store._operations._has_table()):
         raise StoreProblem(f"{store.name} has no table {table}: nobody has kept sessions in it")

@@ -147,6 +147,7 @@ DOCUMENTED = (
     "ctxlocal.web.asgi",
     "ctxlocal.sessions",
     "ctxlocal.sessions.errors",
+    "ctxlocal.sessions.stores",
     "ctxlocal.testing",
     "ctxlocal.sessions.stores.observed",
 )

@@ -32,6 +32,7 @@ NOT_RUN = {
     "*pip install*": "asks the network; CI runs those of the README as they stand",
     "ctxlocal soak*": "loads servers for minutes; tests/lab/test_soak.py runs it",
     "ctxlocal bench*": "measures for minutes; tests/lab/test_bench.py runs it",
+    "python check_dynamo.py": "takes a minute; tests/sessions/stores/test_dynamodb.py runs it",
     "python -m benchmarks.*": "measures for minutes; tests/benchmarks run it",
 }
 

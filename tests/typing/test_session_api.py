@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import assert_type
 
@@ -16,6 +17,7 @@ from ctxlocal.integrations import prometheus
 from ctxlocal.integrations.opentelemetry import store_hook
 from ctxlocal.sessions import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.sessions.session import Results
+from ctxlocal.sessions.stores import plugins, register_store
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.observed import (
     AsyncObservedStore,
@@ -28,6 +30,7 @@ from ctxlocal.sessions.stores.redis import AsyncRedisStore
 from ctxlocal.sessions.stores.sql import AsyncSQLStore
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
 from ctxlocal.sessions.stores.threaded import ThreadedStore
+from ctxlocal.sessions.stores.url import open_async_store, open_store
 from ctxlocal.web import asgi, wsgi
 from ctxlocal.web.app import App, Response, TestClient, jsonify
 from ctxlocal.web.context import copy_current_request_context, current_app, g, request, session
@@ -74,6 +77,21 @@ def test_a_store_that_is_observed_is_one_of_its_kind() -> None:
     assert_type(blocking.load("none"), Record | None)
     stores: list[Store | AsyncStore] = [blocking, awaited, observed(blocking, store_hook())]
     assert len(list(map(StoredSessions, stores))) == 3
+
+
+class Memory:
+    """A plug-in, as a module may be one."""
+
+    @staticmethod
+    def open_store(url: str) -> Store:
+        return MemoryStore()
+
+
+def test_stores_are_opened_by_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_registered", {})  # for the time of the test
+    register_store("typed-memory", Memory)
+    assert_type(open_store("typed-memory://"), Store)
+    assert_type(open_async_store("typed-memory://"), AsyncStore)
 
 
 def test_session() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
 from ..errors import SessionConfigError
 from .memory import MemoryStore
+from .plugins import GROUP, Opener, is_ours, known, opener_of
 from .protocol import AsyncStore, Store
 from .query import SQLITE, refusal, take
 from .threaded import ThreadedStore
@@ -29,8 +31,10 @@ def open_store(url: str) -> Store:
         other as SQLAlchemy takes it, as ``postgresql+pg8000://`` or ``mysql+pymysql://``.
         After the ``?`` may come the options of the store that :mod:`.query` names, as
         ``timeout=2&prefix=shop:``, and those of its driver.
+        A scheme that is none of these is a plug-in's:
+        :func:`~ctxlocal.sessions.stores.register_store`.
     :raises SessionConfigError: no such kind of store, nothing after the scheme, a key that is
-        nobody's, or the database's driver is not installed.
+        nobody's, the database's driver is not installed, or a plug-in cannot be imported.
     :raises MissingDependencyError: the store's package is not installed.
     :raises StoreUnavailableError: a cluster cannot be reached.
     """
@@ -46,9 +50,11 @@ def open_store(url: str) -> Store:
         from .redis import RedisStore
 
         return RedisStore.from_url(url)
+    if (opener := _opener(scheme)) is not None:
+        return opener.open_store(url)
+    _refuse_unknown(scheme, url)
     from .sql import SQLStore
 
-    _refuse_unknown(scheme, url)
     return SQLStore.from_url(url)
 
 
@@ -65,9 +71,12 @@ def open_async_store(url: str) -> AsyncStore:
         from .redis import AsyncRedisStore
 
         return AsyncRedisStore.from_url(url)
+    if (opener := _opener(scheme)) is not None:
+        open_async: Callable[[str], AsyncStore] | None = getattr(opener, "open_async_store", None)
+        return ThreadedStore(opener.open_store(url)) if open_async is None else open_async(url)
+    _refuse_unknown(scheme, url)
     from .sql import AsyncSQLStore
 
-    _refuse_unknown(scheme, url)
     return AsyncSQLStore.from_url(url)
 
 
@@ -92,20 +101,37 @@ def _file(url: str) -> tuple[str, dict[str, Any]]:
     return path, options
 
 
-def _refuse_unknown(scheme: str, url: str) -> None:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
+def _opener(scheme: str) -> Opener | None:
+    """Return what others have brought for a scheme that is not ours."""
+    return None if is_ours(scheme) else opener_of(scheme)
 
+
+def _refuse_unknown(scheme: str, url: str) -> None:
+    """Refuse what SQLAlchemy does not take; its errors' own text may hold the URL's password."""
+    try:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError:
+        if is_ours(scheme):
+            return  # the store says what is missing
+        raise _unknown(scheme) from None
     if scheme == "postgres":  # which SQLAlchemy does not know
         url = f"postgresql{url.removeprefix(scheme)}"
-    # The errors' own text may hold the URL, with the password.
     try:
         make_url(f"{url.partition(':')[0]}://").get_dialect()
     except (ArgumentError, ValueError):
-        problem = f"there is no kind of store {scheme!r}. {_EXAMPLES}"
-        raise SessionConfigError("url", problem) from None
+        raise _unknown(scheme) from None
     try:
         make_url(url)
     except (ArgumentError, ValueError):
         problem = f"what follows {scheme}:// is malformed; it is user:password@host:port/name"
         raise SessionConfigError("url", problem) from None
+
+
+def _unknown(scheme: str) -> SessionConfigError:
+    others = ", ".join(f"{name}://" for name in known()) or "there is none"
+    return SessionConfigError(
+        "url",
+        f"there is no kind of store {scheme!r}. {_EXAMPLES}, or of a plug-in ({others}): "
+        f"register_store(scheme, ...), or a package with an entry point of the group {GROUP}",
+    )

@@ -394,7 +394,10 @@ def test_no_url_is_refused(open_it: type, url: str) -> None:
 @pytest.mark.parametrize("rest", ["user:secret@host/db", "user:secret@host:port/db"])
 def test_an_unknown_kind_is_refused_without_showing_the_password(open_it: type, rest: str) -> None:
     pytest.importorskip("sqlalchemy")
-    problem = f"there is no kind of store 'mongodb'. {EXAMPLES}"
+    problem = (
+        f"there is no kind of store 'mongodb'. {EXAMPLES}, or of a plug-in (there is none): "
+        "register_store(scheme, ...), or a package with an entry point of the group ctxlocal.stores"
+    )
     with pytest.raises(SessionConfigError, match=f"^url: {re.escape(problem)}$") as caught:
         open_it(f"mongodb://{rest}")
     assert caught.value.__cause__ is None
