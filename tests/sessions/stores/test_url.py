@@ -105,6 +105,14 @@ class TestRedis:
     def test_the_contract_is_fulfilled_in_tasks(self, redis_url: str) -> None:
         check_async_store(emptied(redis_url, open_async_store))
 
+    @pytest.mark.asyncio
+    async def test_many_tasks_may_be_the_first_to_use_a_store(self, redis_url: str) -> None:
+        store = open_async_store(redis_url)
+        keys = [f"{number:064}" for number in range(32)]
+        assert all(await asyncio.gather(*(store.create(key, {}, 60) for key in keys)))
+        assert all(await asyncio.gather(*(store.delete(key) for key in keys)))
+        await store.close()
+
     def test_stores_of_other_prefixes_keep_to_themselves(self, redis_port: int) -> None:
         url = f"redis://127.0.0.1:{redis_port}/1?prefix="
         shop, blog = open_store(f"{url}shop:"), open_store(f"{url}blog%3A")

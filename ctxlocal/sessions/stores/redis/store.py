@@ -221,6 +221,7 @@ class AsyncRedisStore(RedisSteps):
         if not hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is not asyncio's; use RedisStore")
         super().__init__(client, prefix, epoch_interval, owned)
+        self._is_cluster = hasattr(client, "get_primaries")
         if (pool := self._own_pool()) is not None:
             self._direct = AsyncDirect(pool, pool.timeout)
 
@@ -246,6 +247,9 @@ class AsyncRedisStore(RedisSteps):
     async def _send(self, asked: Call | Batch) -> Any:
         if self._direct is not None:
             return await self._direct.ask(asked)
+        if self._is_cluster:
+            # Else each of many that are first opens connections, and closes those of the others.
+            await self._client.initialize()
         if isinstance(asked, Call):
             return await self._client.execute_command(*asked.arguments, **_options(asked))
         async with self._client.pipeline(transaction=False) as pipeline:
