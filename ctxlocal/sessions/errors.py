@@ -14,6 +14,7 @@ __all__ = [
     "CookieTooLargeError",
     "CorruptRecordError",
     "FreshLoginRequiredError",
+    "NotReplicatedError",
     "NotSupportedByStore",
     "SessionClosedError",
     "SessionConfigError",
@@ -209,4 +210,27 @@ class StoreUnavailableError(SessionError, ConnectionError):
             f"The session store {store} failed in {operation}; see the cause. With "
             "when_down='raise' the response is 503; with when_down='anonymous' pages that only "
             "read go on with an empty session."
+        )
+
+
+class NotReplicatedError(StoreUnavailableError):
+    """The store has done what it was asked for, and too few replicas have confirmed it.
+
+    Only with RedisStore's ``wait``. It is no rollback: the server has what was written, and a
+    failover now may lose it. ``confirmed`` is how many replicas have it for certain, ``wanted``
+    how many were to, within ``seconds``.
+    """
+
+    def __init__(
+        self, store: str, operation: str, confirmed: int, wanted: int, seconds: float
+    ) -> None:
+        super().__init__(store, operation)
+        self.confirmed = confirmed
+        self.wanted = wanted
+        self.seconds = seconds
+        self.args = (
+            f"The session store {store} has done {operation}, but {confirmed} of {wanted} replicas "
+            f"confirmed it within {seconds:g} s: a failover now may lose it. Asked again it does "
+            "nothing twice, and waits again. Look with INFO replication whether so many replicas "
+            "are connected and keep up; else give wait fewer, or more seconds.",
         )

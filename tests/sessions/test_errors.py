@@ -10,6 +10,7 @@ from ctxlocal.sessions.errors import (
     CookieTooLargeError,
     CorruptRecordError,
     FreshLoginRequiredError,
+    NotReplicatedError,
     NotSupportedByStore,
     SessionClosedError,
     SessionConfigError,
@@ -59,6 +60,15 @@ ERRORS: list[tuple[SessionError, type[Exception], dict[str, Any], str]] = [
         "The session is not loaded, and loading it here would block the event loop. "
         "Call `await session.load()` first (no `await` in a view that is no coroutine), or "
         "configure load='cookie', which loads it before the view.",
+    ),
+    (
+        NotReplicatedError("redis", "commit", 1, 2, 0.5),
+        StoreUnavailableError,
+        {"store": "redis", "operation": "commit", "confirmed": 1, "wanted": 2, "seconds": 0.5},
+        "The session store redis has done commit, but 1 of 2 replicas confirmed it within 0.5 s: a "
+        "failover now may lose it. Asked again it does nothing twice, and waits again. Look with "
+        "INFO replication whether so many replicas are connected and keep up; else give wait "
+        "fewer, or more seconds.",
     ),
     (
         NotSupportedByStore("purge", "SignedCookieSessions"),

@@ -136,33 +136,68 @@ def redis_server(*options: str) -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", directory]
-        command += ["--save", "", "--appendonly", "no", *options]
+        command += ["--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", *options]
         with running(Server(command, "Ready to accept connections", port)) as server:
             yield server
 
 
 @contextmanager
+def redis_replica(port: int, *options: str) -> Iterator[Server]:
+    """Run a replica of the redis-server on a port, which has it from the first write on."""
+    with redis_server("--replicaof", f"127.0.0.1 {port}", *options) as server:
+        await_replicas(port, 1)
+        yield server
+
+
+def await_replicas(port: int, count: int) -> None:
+    """Return when so many replicas follow a server."""
+    from redis import Redis
+
+    limit = time.monotonic() + PATIENCE_S
+    with Redis(port=port) as client:
+        while True:
+            info = client.info("replication")
+            states = [info.get(f"slave{number}", {}).get("state") for number in range(count)]
+            if set(states) == {"online"}:
+                return
+            assert time.monotonic() < limit, "no replica came"
+            threading.Event().wait(0.02)
+
+
+@contextmanager
 def redis_cluster(count: int) -> Iterator[list[int]]:
     """Run a Redis Cluster of some primaries without replicas; yields their ports."""
+    with redis_nodes(count, 0) as nodes:
+        yield [node.port for node in nodes]
+
+
+@contextmanager
+def redis_nodes(count: int, replicas: int, *options: str) -> Iterator[list[Server]]:
+    """Run a Redis Cluster of some primaries, which come first, and so many replicas of each."""
     from redis import Redis  # the core's tests run without it
 
     with ExitStack() as stack:
-        nodes = []
-        for number in range(count):
+        nodes: list[tuple[Server, Any, int]] = []
+        for _ in range(count * (1 + replicas)):
             bus = free_port()
-            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus))
-            node = stack.enter_context(redis_server(*options))
-            client = stack.enter_context(Redis(port=node.port))
+            enabled = ("--cluster-enabled", "yes", "--cluster-port", str(bus))
+            node = stack.enter_context(redis_server(*enabled, *options))
+            nodes.append((node, stack.enter_context(Redis(port=node.port)), bus))
+        for number, (_, client, _) in enumerate(nodes[:count]):
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             slots = number * SLOTS // count, (number + 1) * SLOTS // count - 1
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
-            nodes.append((node, client, bus))
         first, _, first_bus = nodes[0]
         for _, client, _ in nodes[1:]:
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", first.port, first_bus)
         for _, client, _ in nodes:
-            _await_cluster(client, count)
-        yield [node.port for node, _, _ in nodes]
+            _await_cluster(client, len(nodes))
+        for number, (_, client, _) in enumerate(nodes[count:]):
+            primary = nodes[number % count][1].execute_command("CLUSTER MYID")
+            client.execute_command("CLUSTER", "REPLICATE", primary)
+        for node, _, _ in nodes[: count if replicas else 0]:
+            await_replicas(node.port, replicas)
+        yield [node for node, _, _ in nodes]
 
 
 @contextmanager

@@ -38,6 +38,11 @@ def _count(text: str) -> int:
     return count
 
 
+def _wait(text: str) -> tuple[int, float]:
+    replicas, _, seconds = text.partition(",")
+    return _count(replicas), _seconds(seconds)
+
+
 KEYS = {
     "epoch_interval": Key((REDIS,), _seconds, "seconds, more than 0"),
     "pool_size": Key((REDIS, SQL), _count, "a whole number, 1 or more"),
@@ -45,6 +50,8 @@ KEYS = {
     "schema": Key((SQL,), str, "text"),
     "table": Key((SQL,), str, "text"),
     "timeout": Key((REDIS, SQL, SQLITE), _seconds, "seconds, more than 0"),
+    "wait": Key((REDIS,), _wait, "a number of replicas, a comma, and seconds"),
+    "wait_for": Key((REDIS,), str, "changes or ends"),
 }
 
 

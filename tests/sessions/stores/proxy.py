@@ -51,7 +51,11 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self.target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:  # nobody is there
+                client.close()
+                continue
             self._open += client, server
             is_losing = threading.Event()
             for pump in (self._ask, self._reply):

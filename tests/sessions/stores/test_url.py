@@ -194,14 +194,25 @@ class TestKeys:
         assert store.path == "a.db"
         assert store._connections._timeout == 0.5
 
-    OF_REDIS = "epoch_interval, pool_size, prefix, timeout, and redis-py's client_name, "
+    def test_redis_takes_what_replicas_have_to_confirm(self) -> None:
+        url = "redis://host?wait=2,0.5&wait_for=ends"
+        for store in (open_store(url), open_async_store(url)):
+            wait = getattr(store, "_operations", store)._wait  # type: ignore[union-attr]
+            assert (wait.replicas, wait.seconds, wait.is_for_ends_only) == (2, 0.5, True)
+        for wrong in ("1", "1,", "0,1", "1,0", "one,1"):
+            message = f"wait: it is a number of replicas, a comma, and seconds; got {wrong!r}"
+            with pytest.raises(SessionConfigError, match=f"^{message}$"):
+                open_store(f"redis://host?wait={wrong}")
+
+    OWN_OF_REDIS = "epoch_interval, pool_size, prefix, timeout, wait, wait_for"
+    OF_REDIS = f"{OWN_OF_REDIS}, and redis-py's client_name, "
     OF_SQL = "pool_size, schema, table, timeout"
 
     @pytest.mark.parametrize(
         ("url", "known"),
         [
             ("redis://host?prefx=s3cret", OF_REDIS),
-            ("redis://host?table=s3cret", "epoch_interval, pool_size, prefix, timeout"),
+            ("redis://host?table=s3cret", OWN_OF_REDIS),
             ("redis://host?ssl_ca_certs=s3cret", OF_REDIS),
             ("unix:///s?socket_keepalive=s3cret", OF_REDIS),
             ("redis+cluster://a,b?db=s3cret", OF_REDIS),

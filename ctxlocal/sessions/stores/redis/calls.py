@@ -9,14 +9,17 @@ address that moves (a proxy, a virtual IP, a name) the old ones stay with the de
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import redis.asyncio.sentinel
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
     ClusterDownError,
     ConnectionError,
+    MovedError,
     NoScriptError,
     ReadOnlyError,
     ResponseError,
@@ -27,9 +30,12 @@ from redis.sentinel import MasterNotFoundError
 
 from ..patience import PAUSES
 from ..repeats import note_repeat
+from .keeping import Keeping
 from .scripts import Script
 
 Argument = str | bytes | int
+
+MOST_REDIRECTS = 8  # of a cluster's nodes, one to another
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -40,16 +46,26 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Many commands in one go, each of its own key; an error of the server's is its reply."""
+    """Many commands in one go, each of its own key; an error of the server's is its reply.
+
+    With ``at``, a key, they go to that key's node, all on one connection.
+    """
 
     calls: list[tuple[Argument, ...]]
+    at: str | None = None
 
 
 class Asking:
     """Asks a server, by whatever the subclass sends with."""
 
+    _client: Any
+
     async def _send(self, asked: Call | Batch) -> Any:
         """Return the reply; in a batch an error of the server's is a reply too."""
+        raise NotImplementedError
+
+    async def _send_to(self, node: Any, calls: Sequence[tuple[Argument, ...]]) -> Any:
+        """Return the replies of a cluster's node to what is sent on one connection."""
         raise NotImplementedError
 
     async def _pause(self, seconds: float) -> None:
@@ -59,6 +75,32 @@ class Asking:
     async def _drop_idle(self) -> None:
         """Close the connections that nobody uses at this moment."""
         raise NotImplementedError
+
+    async def _send_to_node(self, calls: Sequence[tuple[Argument, ...]], key: str) -> Any:
+        """Return the replies of the node that has a key, wherever the cluster has moved that.
+
+        The client follows it by a command of its own, and then knows where it is.
+        """
+        follow = Call(("EXISTS", key))
+        first: Sequence[tuple[Argument, ...]] = ()
+        node = self._client.get_node_from_key(key)
+        for _ in range(MOST_REDIRECTS):
+            try:
+                replies = await self._send_to(node, [*first, *calls])
+            except (ConnectionError, TimeoutError):
+                await self._send(follow)
+                raise
+            reply = replies[len(first)]
+            if isinstance(reply, MovedError):
+                await self._send(follow)
+                first, node = (), self._client.get_node_from_key(key)
+            elif isinstance(reply, AskError):
+                first, node = (("ASKING",),), self._client.get_node(reply.host, reply.port)
+            else:
+                return replies[len(first) :]
+            if node is None:
+                break
+        raise reply
 
     async def _ask(self, asked: Call | Batch) -> Any:
         """Ask, and again if the reply is lost (once), or the server is not the one to ask."""
@@ -87,9 +129,13 @@ class Asking:
             except (ConnectionError, TimeoutError, ResponseError) as another:
                 error = another
 
-    async def _evaluate(self, script: Script, key: str, *arguments: Argument) -> Any:
+    async def _evaluate(
+        self, script: Script, key: str, *arguments: Argument, keeping: Keeping | None = None
+    ) -> Any:
         """Run a script; None if what is there is no hash."""
         try:
+            if keeping is not None and not keeping.is_short:
+                return await self._evaluate_kept(script, key, arguments, keeping)
             try:
                 return await self._ask(Call(("EVALSHA", script.sha, 1, key, *arguments)))
             except NoScriptError:
@@ -97,6 +143,22 @@ class Asking:
         except ResponseError as error:
             is_wrong_type(error)  # which raises any other
             return None
+
+    async def _evaluate_kept(
+        self, script: Script, key: str, arguments: tuple[Argument, ...], keeping: Keeping
+    ) -> Any:
+        for run in (("EVALSHA", script.sha), ("EVAL", script.text)):
+            calls = [(*run, 1, key, *arguments), keeping.wait.command]
+            reply, confirmed = await self._ask(Batch(calls, key))
+            if not isinstance(reply, NoScriptError):
+                break
+        for each in (reply, confirmed):
+            if isinstance(each, Exception):
+                raise each
+        keeping.note(reply, confirmed)
+        if keeping.is_short:  # another server may be the master by now: ask there the next time
+            await self._drop_idle()
+        return reply
 
 
 _REFUSALS = (

@@ -16,6 +16,7 @@ from ..protocol import USER, Record
 from ..unreadable import skip
 from . import scripts as lua
 from .calls import Argument, Asking, Batch, Call, in_batch, is_wrong_type
+from .keeping import Keeping, Wait
 from .sentinel import nodes_of
 
 Pairs = Mapping[bytes, bytes]
@@ -41,14 +42,18 @@ class Records(Asking, Operations):
     :param client: of redis, or redis.asyncio.
     :param prefix: what the names of all keys begin with.
     :param epoch_interval: seconds; how old the process's knowledge of the epoch may be.
+    :param wait: for what replicas have to confirm; None: for nothing.
     """
 
-    def __init__(self, client: Any, prefix: str, epoch_interval: float, owned: bool) -> None:
+    def __init__(
+        self, client: Any, prefix: str, epoch_interval: float, owned: bool, wait: Wait | None
+    ) -> None:
         if not epoch_interval >= 0:
             raise SessionConfigError("epoch_interval", "give seconds, 0 or more")
         self.name = _name(client)
         self._client = client
         self._owned = owned
+        self._wait = wait
         self._record_prefix = f"{prefix}session:"
         self._user_prefix = f"{prefix}user:"
         self._trail_prefix = f"{prefix}trail:"
@@ -78,7 +83,12 @@ class Records(Asking, Operations):
         return at, pairs_of(found[1]) if found else {}
 
     async def _at_record(
-        self, script: lua.Script, key: str, *arguments: Argument, epoch: int | None = None
+        self,
+        script: lua.Script,
+        key: str,
+        *arguments: Argument,
+        epoch: int | None = None,
+        keeping: Keeping | None = None,
     ) -> tuple[str, Any]:
         """Run a script on the record that a key leads to; return where that is, and the reply.
 
@@ -90,7 +100,7 @@ class Records(Asking, Operations):
         passed: set[str] = set()  # trails, each taken once, and keys that would not be left
         while True:
             name = self._record_prefix + key
-            reply = await self._evaluate(script, name, epoch, way, *arguments)
+            reply = await self._evaluate(script, name, epoch, way, *arguments, keeping=keeping)
             match reply:
                 case [b"alias", bytes() as began, bytes() as to, number, generation]:
                     trail = self._trail(number, generation)
@@ -113,7 +123,7 @@ class Records(Asking, Operations):
                 case _:
                     return key, reply
 
-    async def _carry(self, at: str, left: Pairs) -> int:
+    async def _carry(self, at: str, left: Pairs, keeping: Keeping | None = None) -> int:
         """Bring a record that has left its key to the next; return how long the alias is kept.
 
         0: it was removed in between.
@@ -121,7 +131,11 @@ class Records(Asking, Operations):
         new = target_of(left)
         if not await self._write_moved(left, at, new):
             return 0
-        return (await self._evaluate(lua.FINISH, self._record_prefix + at, new, KEEP_MS)) or 0
+        return (await self._finish(at, new, keeping)) or 0
+
+    async def _finish(self, at: str, new: str, keeping: Keeping | None) -> Any:
+        name = self._record_prefix + at
+        return await self._evaluate(lua.FINISH, name, new, KEEP_MS, keeping=keeping)
 
     async def _write_moved(self, left: Pairs, old: str, new: str) -> bool:
         fields = [
@@ -243,14 +257,17 @@ class Records(Asking, Operations):
         which = [_ALL] if handle is None else [_ALL, _named(handle)]
         return any(_is_after(ends.get(each), since, number) for each in which)
 
-    async def _note_end(self, index: str, handle: str | None, spared: bytes | None) -> None:
+    async def _note_end(
+        self, index: str, handle: str | None, spared: bytes | None, keeping: Keeping | None
+    ) -> None:
         """Let those sessions of a user end, too, that his index does not have.
 
         The sessions that this process loads are looked for at once, by others each
         INDEX_INTERVAL.
         """
         which = _ALL if handle is None else _named(handle.encode())
-        at = await self._evaluate(lua.END, self._ends_key(index), which, spared or b"")
+        ends = self._ends_key(index)
+        at = await self._evaluate(lua.END, ends, which, spared or b"", keeping=keeping)
         if at is None:
             return  # somebody else's key
         now = self._ended[index] = int(at)

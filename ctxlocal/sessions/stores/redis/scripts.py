@@ -149,6 +149,13 @@ local function turns(memory)
   return last >= current - 1 and {current, current - 1} or {}
 end
 
+-- writes what is there again, and changes nothing: replicas are asked for a connection's last
+-- write, so there has to be one, also where the work was done before
+local function rewrite()
+  local left = redis.call('PTTL', key)
+  if left > 0 then redis.call('PEXPIRE', key, left) end
+end
+
 -- fills in the time of a record that has just become a user's
 local function enlist()
   if redis.call('HGET', key, INDEXED) == '' then
@@ -171,7 +178,9 @@ end
 #: epoch, ttl in ms, number, then fields and values -> 1, or 0 if there is another
 CREATE = Script(r"""
 if redis.call('EXISTS', key) == 1 then
-  return redis.call('HGET', key, NUMBER) == ARGV[3] and 1 or 0
+  if redis.call('HGET', key, NUMBER) ~= ARGV[3] then return 0 end
+  rewrite()
+  return 1
 end
 local born = digits(math.max(now(), ARGV[1] + 1))
 local expires = renew('0', born, ARGV[2], NUMBER, ARGV[3])
@@ -207,7 +216,7 @@ if not generation then return elsewhere(ARGV[2]) or 'R' end
 local id = ARGV[5]
 for _, each in ipairs(turns(memory)) do
   local before = redis.call('HGET', place(each), id)
-  if before then return before end
+  if before then rewrite(); return before end
 end
 if #memory > 480 or string.find(memory, id, 1, true) then
   local position, count, keep, older = 1, 0, #memory, {}
@@ -217,7 +226,7 @@ if #memory > 480 or string.find(memory, id, 1, true) then
     local stop = start + length - 1
     local this = string.sub(memory, position, position + 11)
     local before = string.sub(memory, start, stop)
-    if this == id then return before end
+    if this == id then rewrite(); return before end
     count = count + 1
     if count == 15 then keep = stop end
     if count > 15 and this ~= PUT_BY then
@@ -372,13 +381,15 @@ if meta then
   redis.call('HSET', key, TO, link, NUMBER, number or '')
   local last = math.max(math.floor(now() / 1000), tonumber(graces))
   redis.call('PEXPIREAT', key, digits(last + ARGV[2]))
+else
+  rewrite()
 end
 return redis.call('PTTL', key)
 """)
 
 #: -> 1; 0 if the record was removed
 CONFIRM = Script(r"""
-redis.call('HDEL', key, PENDING)
+if redis.call('HDEL', key, PENDING) == 0 then rewrite() end
 return redis.call('EXISTS', key)
 """)
 
@@ -398,6 +409,13 @@ if not live(ARGV[1], ARGV[2]) then
     if alive(got[3], 0) then redis.call('DEL', key); return 0 end
   end
 end
+return redis.call('DEL', key)
+""")
+
+#: -> 1; a write where a record was that is gone, for replicas to be asked for. 0: a full server
+FENCE = Script(r"""
+if redis.call('EXISTS', key) == 1 then rewrite(); return 1 end
+redis.pcall('HSET', key, PENDING, '')
 return redis.call('DEL', key)
 """)
 

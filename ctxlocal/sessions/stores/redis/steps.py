@@ -13,12 +13,13 @@ from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from ...errors import CorruptRecordError
+from ...errors import CorruptRecordError, NotReplicatedError, StoreUnavailableError
 from ..forwarding import named, operation
 from ..merge import clears
 from ..protocol import HANDLE, USER, Answer, Change, Expect, Incr, Record, Result, Take
 from . import scripts as lua
 from .calls import Argument, Batch, Call, in_batch, is_wrong_type
+from .keeping import Keeping, Unkept, tell
 from .records import (
     IN_FLIGHT,
     KEEP_MS,
@@ -39,6 +40,23 @@ class RedisSteps(Records):
     """The operations of the store; one object for all threads and tasks of a process."""
 
     _failures = FAILURES
+
+    def _unavailable(self, operation: str, error: Exception) -> StoreUnavailableError:
+        if isinstance(error, Unkept):
+            wait = error.wait
+            return NotReplicatedError(
+                self.name, operation, error.confirmed, wait.replicas, wait.seconds
+            )
+        return super()._unavailable(operation, error)
+
+    def _keeping(self, is_end: bool = False) -> Keeping | None:
+        """Return what asks replicas for what an operation writes, if that is wanted.
+
+        :param is_end: it takes something away: a session, an id or all that a session holds.
+        """
+        if self._wait is None or (self._wait.is_for_ends_only and not is_end):
+            return None
+        return Keeping(self._wait)
 
     @operation
     async def load(self, key: str) -> Record | None:
@@ -72,12 +90,15 @@ class RedisSteps(Records):
         if user is not None:
             index = self._index_key(user)
             await self._heal_at_times(index, await self._evaluate(lua.INDEX, index, key))
+        keeping = self._keeping()
         made = await self._evaluate(
             lua.CREATE,
             self._record_prefix + key,
             *(epoch, _ms(ttl), os.urandom(12)),
             *_owned(sets),
+            keeping=keeping,
         )
+        tell(keeping)
         return bool(made)
 
     @operation
@@ -86,9 +107,10 @@ class RedisSteps(Records):
     ) -> Answer:
         """Merge a change into a record; 1 round trip. ``base`` is not needed here."""
         digest = hashlib.blake2b(change.commit_id.encode(), digest_size=12).digest()
-        _, reply = await self._at_record(
-            lua.COMMIT, key, generation, _ms(ttl), digest, *_arguments(change)
-        )
+        keeping = None if self._wait is None else self._keeping(clears(change.ops))
+        arguments = (generation, _ms(ttl), digest, *_arguments(change))
+        _, reply = await self._at_record(lua.COMMIT, key, *arguments, keeping=keeping)
+        tell(keeping)
         if not reply:  # there is nothing, or no record
             return _REVOKED
         return _COMMITTED if reply == b"C" else _answer(reply)
@@ -103,9 +125,13 @@ class RedisSteps(Records):
     async def delete(self, key: str) -> bool:
         """Remove the record; 1 round trip, 2 or 4 by an old key."""
         # No question about the epoch comes first, between which and this the key could be moved.
-        at, done = await self._at_record(lua.DELETE, key, epoch=self._epoch)
+        keeping = self._keeping(True)
+        at, done = await self._at_record(lua.DELETE, key, epoch=self._epoch, keeping=keeping)
         if done is None:  # it is of another type, which no script reads
             done = await self._ask(Call(("DEL", self._record_prefix + at)))
+        if not done and keeping is not None:  # a replica may have yet to lose it
+            await self._evaluate(lua.FENCE, self._record_prefix + at, keeping=keeping)
+        tell(keeping)
         return bool(done)
 
     @operation
@@ -116,10 +142,26 @@ class RedisSteps(Records):
 
         In the steps that :mod:`.scripts` explains.
         """
+        keeping = self._keeping(grace <= 0)
+        is_moved = await self._move(old, new, sets, ttl, grace, keeping)
+        tell(keeping)
+        return is_moved
+
+    async def _move(
+        self,
+        old: str,
+        new: str,
+        sets: Mapping[str, bytes],
+        ttl: float,
+        grace: float,
+        keeping: Keeping | None,
+    ) -> bool:
         while True:
             at, found = await self._at_record(lua.FIND, old, new)
             if at == new or found == [b"moved"]:  # the answer to this move was lost
-                return await self._confirm(new)
+                if keeping is not None and at != new:
+                    await self._finish(at, new, keeping)
+                return await self._confirm(new, keeping)
             if not found or (grace and at != old):
                 return False
             owner = found[1]
@@ -127,7 +169,7 @@ class RedisSteps(Records):
                 return False
             left = await self._leave(at, new, sets, ttl, grace)
             if left:
-                return await self._arrive(at, left, owner)
+                return await self._arrive(at, left, owner, keeping)
             await self._discard(new, at)  # somebody was faster: look where it is now
 
     async def _leave(
@@ -152,10 +194,12 @@ class RedisSteps(Records):
             await self._heal_at_times(index, count[0])
         return True
 
-    async def _arrive(self, at: str, left: Pairs, owner: bytes | None) -> bool:
+    async def _arrive(
+        self, at: str, left: Pairs, owner: bytes | None, keeping: Keeping | None
+    ) -> bool:
         """Finish a move, and tidy up; False if the record was removed in between."""
         new, user = target_of(left), left.get(USER.encode())
-        kept = await self._carry(at, left)
+        kept = await self._carry(at, left, keeping)
         if not kept:
             await self._discard(new, at)
             return False
@@ -167,12 +211,16 @@ class RedisSteps(Records):
         if had_grace(left):
             trail = self._trail(number_of(at, left), generation_of(left))
             tidy.append(("SET", trail, new, "PX", kept))
-        return await self._confirm(new, *tidy)
+        return await self._confirm(new, keeping, *tidy)
 
-    async def _confirm(self, new: str, *tidy: tuple[Argument, ...]) -> bool:
+    async def _confirm(
+        self, new: str, keeping: Keeping | None, *tidy: tuple[Argument, ...]
+    ) -> bool:
         """Let the new key stand for itself; whatever comes of the rest, the record is moved."""
-        calls = [in_batch(lua.CONFIRM, self._record_prefix + new), *tidy]
-        confirmed, *_ = await self._ask(Batch(calls))
+        name = self._record_prefix + new
+        confirmed, *_ = await self._ask(Batch([in_batch(lua.CONFIRM, name), *tidy]))
+        if keeping is not None:
+            confirmed = await self._evaluate(lua.CONFIRM, name, keeping=keeping)
         return not is_wrong_type(confirmed) and bool(confirmed)
 
     async def _discard(self, new: str, old: str) -> None:
@@ -198,7 +246,8 @@ class RedisSteps(Records):
         if except_key is not None:
             spared = number_of(*(await self._read(except_key)))
         index = self._index_key(user.encode())
-        await self._note_end(index, handle, spared)
+        keeping = self._keeping(True)
+        await self._note_end(index, handle, spared, keeping)
         found, _ = await self._look_up(index)
         wanted = None if handle is None else handle.encode()
         keys = [
@@ -206,16 +255,33 @@ class RedisSteps(Records):
             for one in found
             if one.number != spared and wanted in (None, one.record.values.get(HANDLE))
         ]
-        return await self._drop(keys, epoch, 1, 0)
+        count = await self._drop(keys, epoch, 1, 0, keeping)
+        tell(keeping)
+        return count
 
-    async def _drop(self, keys: Iterable[str], epoch: int, is_led: int, with_aliases: int) -> int:
+    async def _drop(
+        self,
+        keys: Iterable[str],
+        epoch: int,
+        is_led: int,
+        with_aliases: int,
+        keeping: Keeping | None = None,
+    ) -> int:
         """Remove records wherever they have gone, and go; return how many."""
         count = 0
         while keys:
             names = [self._record_prefix + key for key in keys]
-            calls = [in_batch(lua.DROP, name, epoch, is_led, with_aliases) for name in names]
-            replies: list[Any] = await self._ask(Batch(calls))
-            replies = [reply for reply in replies if not is_wrong_type(reply)]
+            arguments = (epoch, is_led, with_aliases)
+            replies: list[Any]
+            if keeping is None:
+                calls = [in_batch(lua.DROP, name, *arguments) for name in names]
+                replies = await self._ask(Batch(calls))
+                replies = [reply for reply in replies if not is_wrong_type(reply)]
+            else:  # each on the connection that is then asked who has it
+                replies = [
+                    await self._evaluate(lua.DROP, name, *arguments, keeping=keeping)
+                    for name in names
+                ]
             count += sum(reply for reply in replies if isinstance(reply, int))
             keys = dict.fromkeys(reply[1].decode() for reply in replies if isinstance(reply, list))
             is_led = 1
@@ -224,8 +290,8 @@ class RedisSteps(Records):
     @operation
     async def revoke_everyone(self) -> int:
         """Remove every record on every node, whoever moves it meanwhile."""
-        former = await self._read_epoch()
-        self._learn(int(await self._evaluate(lua.BUMP, self._epoch_key)))
+        former, keeping = await self._read_epoch(), self._keeping(True)
+        self._learn(int(await self._evaluate(lua.BUMP, self._epoch_key, keeping=keeping)))
         count = 0
         for node in self._primaries():
             cursor = b"0"
@@ -235,6 +301,7 @@ class RedisSteps(Records):
                 count += await self._drop(keys, former, 0, 1)
                 if cursor == b"0":
                     break
+        tell(keeping)  # of the epoch, which ends all that a failover brings back
         return count
 
     @operation

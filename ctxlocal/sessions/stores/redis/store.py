@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from typing import Any
 
@@ -23,6 +23,7 @@ from ....errors import MissingDependencyError
 
 try:
     import redis.asyncio
+    from redis.exceptions import ConnectionError, TimeoutError
 except ImportError:
     raise MissingDependencyError("The Redis session store", "redis", "redis") from None
 
@@ -30,9 +31,10 @@ from ...errors import SessionConfigError
 from ..forwarding import Blocking
 from ..protocol import USER, Record, Stats
 from ..threaded import refuse_trio
-from .calls import Batch, Call
+from .calls import Argument, Batch, Call
 from .connecting import TIMEOUT, connect
 from .direct import AsyncDirect, Direct
+from .keeping import Wait, WaitFor, checked_wait
 from .server import ask_evicting
 from .steps import RedisSteps
 
@@ -80,6 +82,18 @@ class RedisStore(Blocking):
         prefixes keep to themselves, also where one prefix begins with another.
     :param epoch_interval: seconds between reads of the epoch, each one more round trip of
         the load or commit that makes it; 10.
+    :param wait: ``(replicas, seconds)``, as ``(1, 0.5)``. What is written is acknowledged when so
+        many replicas have confirmed it (WAIT, on the connection that wrote it), and is otherwise
+        a :class:`~ctxlocal.sessions.errors.NotReplicatedError` after so long, though the server
+        has done it. The same commit again counts once, and waits again. So it is unlikely that
+        a failover loses what was acknowledged, but not impossible
+        (https://redis.io/docs/latest/commands/wait). It takes a replica's round trip more for
+        each create and commit, two for a move, one and one for each session that ends for a
+        revocation; a touch does not wait. Less than the client's ``socket_timeout``. None, the
+        default: no replica is asked.
+    :param wait_for: what waits: ``"changes"``, or ``"ends"`` alone, which are delete, revoke,
+        revoke_everyone, a move without a grace and a commit that clears. The end of everyone
+        waits for the epoch alone, which ends what comes back.
     :raises SessionConfigError: a setting cannot be used.
     """
 
@@ -91,12 +105,15 @@ class RedisStore(Blocking):
         *,
         prefix: str = "ctxlocal:",
         epoch_interval: float = 10,
+        wait: tuple[int, float] | None = None,
+        wait_for: WaitFor = "changes",
         owned: bool = False,
     ) -> None:
         _refuse_url(client, "RedisStore")
         if hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is asyncio's; use AsyncRedisStore")
-        self._operations = _AtOnce(client, prefix, epoch_interval, owned)
+        asked = checked_wait(wait, wait_for, _silence(client))
+        self._operations = _AtOnce(client, prefix, epoch_interval, owned, asked)
         self.name = self._operations.name
 
     @classmethod
@@ -113,10 +130,11 @@ class RedisStore(Blocking):
             ``redis+sentinel://[user:password@]host[:port],host[:port]/service[/db]`` for the
             master that sentinels know by the name ``service``, and whichever is it later. The last
             two have their ``rediss+...`` too, where sentinels speak TLS as well.
-            After the ``?`` may come ``prefix``, ``epoch_interval``, ``timeout``, ``pool_size`` (how
-            many connections there are at most, 50; more requests than that wait for one; in a
-            cluster each node has as many, and more are an error), what redis-py knows of a
-            connection, as ``ssl_ca_certs``, and ``sentinel_username`` and ``sentinel_password``.
+            After the ``?`` may come ``prefix``, ``epoch_interval``, ``wait`` (as ``1,0.5``),
+            ``wait_for``, ``timeout``, ``pool_size`` (how many connections there are at most, 50;
+            more requests than that wait for one; in a cluster each node has as many, and more are
+            an error), what redis-py knows of a connection, as ``ssl_ca_certs``, and
+            ``sentinel_username`` and ``sentinel_password``.
             What the URL says counts before the other parameters.
         :param timeout: seconds for a connection, a place in the pool and an answer.
         :param options: those of the constructor.
@@ -166,8 +184,10 @@ class _AtOnce(RedisSteps):
 
     _direct: Direct | None = None
 
-    def __init__(self, client: Any, prefix: str, epoch_interval: float, owned: bool) -> None:
-        super().__init__(client, prefix, epoch_interval, owned)
+    def __init__(
+        self, client: Any, prefix: str, epoch_interval: float, owned: bool, wait: Wait | None
+    ) -> None:
+        super().__init__(client, prefix, epoch_interval, owned, wait)
         if (pool := self._own_pool()) is not None:
             self._direct = Direct(pool, pool.timeout)
 
@@ -176,10 +196,12 @@ class _AtOnce(RedisSteps):
             return self._direct.ask(asked)
         if isinstance(asked, Call):
             return self._client.execute_command(*asked.arguments, **_options(asked))
-        with self._client.pipeline(transaction=False) as pipeline:
-            for call in asked.calls:
-                pipeline.execute_command(*call, **_EXACT)
-            return pipeline.execute(raise_on_error=False)
+        if asked.at is not None and _is_cluster(self._client):
+            return await self._send_to_node(asked.calls, asked.at)
+        return _piped(self._client, asked.calls)
+
+    async def _send_to(self, node: Any, calls: Sequence[tuple[Argument, ...]]) -> Any:
+        return _piped(self._client.get_redis_connection(node), calls)
 
     async def _pause(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -215,12 +237,15 @@ class AsyncRedisStore(RedisSteps):
         *,
         prefix: str = "ctxlocal:",
         epoch_interval: float = 10,
+        wait: tuple[int, float] | None = None,
+        wait_for: WaitFor = "changes",
         owned: bool = False,
     ) -> None:
         _refuse_url(client, "AsyncRedisStore")
         if not hasattr(client, "aclose"):
             raise SessionConfigError("client", "it is not asyncio's; use RedisStore")
-        super().__init__(client, prefix, epoch_interval, owned)
+        asked = checked_wait(wait, wait_for, _silence(client))
+        super().__init__(client, prefix, epoch_interval, owned, asked)
         self._is_cluster = hasattr(client, "get_primaries")
         if (pool := self._own_pool()) is not None:
             self._direct = AsyncDirect(pool, pool.timeout)
@@ -252,10 +277,23 @@ class AsyncRedisStore(RedisSteps):
             await self._client.initialize()
         if isinstance(asked, Call):
             return await self._client.execute_command(*asked.arguments, **_options(asked))
+        if asked.at is not None and self._is_cluster:
+            return await self._send_to_node(asked.calls, asked.at)
         async with self._client.pipeline(transaction=False) as pipeline:
             for call in asked.calls:
                 pipeline.execute_command(*call, **_EXACT)
             return await pipeline.execute(raise_on_error=False)
+
+    async def _send_to(self, node: Any, calls: Sequence[tuple[Argument, ...]]) -> Any:
+        from redis.asyncio.cluster import PipelineCommand
+
+        commands = [PipelineCommand(at, *call, **_EXACT) for at, call in enumerate(calls)]
+        await node.execute_pipeline(commands)
+        replies = [command.result for command in commands]
+        for reply in replies:
+            if isinstance(reply, (ConnectionError, TimeoutError)):
+                raise reply
+        return replies
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -278,6 +316,27 @@ def _close_idle(client: Any) -> Any:
     if "inuse_connections" in signature(pool.disconnect).parameters:
         return pool.disconnect(inuse_connections=False)
     return pool.disconnect()  # redis-py 5's BlockingConnectionPool: what is in use is repeated
+
+
+def _piped(client: Any, calls: Sequence[tuple[Argument, ...]]) -> Any:
+    with client.pipeline(transaction=False) as pipeline:
+        for call in calls:
+            pipeline.execute_command(*call, **_EXACT)
+        return pipeline.execute(raise_on_error=False)
+
+
+def _is_cluster(client: Any) -> bool:
+    return hasattr(client, "get_primaries")
+
+
+def _silence(client: Any) -> float | None:
+    """Return for how many seconds a client lets a server be silent; None: for ever, or unknown."""
+    if _is_cluster(client):
+        settings = client.get_connection_kwargs()
+    else:
+        settings = client.connection_pool.connection_kwargs
+    seconds: float | None = settings.get("socket_timeout")
+    return seconds
 
 
 def _options(call: Call) -> dict[str, Any]:
