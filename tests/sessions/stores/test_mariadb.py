@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -26,6 +27,7 @@ from tests.sessions.stores.racing import (
     race_in_threads,
     revoke_what_others_renew,
 )
+from tests.sessions.stores.test_demotion import operations_of
 from tests.sessions.stores.test_sql import Clock, commit, values
 from tests.support.services import mariadb_server
 
@@ -205,3 +207,35 @@ def lax(engine: sqlalchemy.Engine, mode: str) -> Iterator[None]:
         connection.execute(text("SET GLOBAL sql_mode = :mode"), {"mode": mode})
         yield
         connection.execute(text("SET GLOBAL sql_mode = :mode"), {"mode": former})
+
+
+@pytest.mark.parametrize("driver", [*BLOCKING, *ASYNC])
+@pytest.mark.asyncio
+async def test_a_connection_that_is_lost_when_all_is_done_takes_no_answer_along(
+    engine: sqlalchemy.Engine, mariadb_url: str, driver: str
+) -> None:
+    """Nor a place in the pool, of which there are 15."""
+    SQLStore(engine).revoke_everyone()
+    url = mariadb_url.replace("pymysql", driver)
+    store = AsyncSQLStore.from_url(url) if driver in ASYNC else AtOnce(SQLStore.from_url(url))
+    dialect = operations_of(store)._engine.dialect
+    really_reset = dialect.do_rollback
+    lost = 0
+
+    def reset_and_lose(connection: Any) -> None:
+        nonlocal lost
+        really_reset(connection)
+        with engine.connect() as admin:
+            driven = getattr(connection, "_connection", connection)
+            admin.execute(text(f"KILL {driven.thread_id()}"))
+        lost += 1
+
+    await store.load(KEY)
+    for number in range(20):
+        key = f"{number:064d}"
+        assert await store.create(key, {}, TTL)
+        dialect.do_rollback = reset_and_lose
+        assert await store.delete(key)
+        dialect.do_rollback = really_reset
+    assert lost >= 20
+    await store.close()

@@ -51,7 +51,7 @@ from ..patience import PAUSES
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result
 from ..repeats import note_repeat
 from ..unreadable import skip
-from .tables import Tables, create_missing, make_tables, refuse_long_names
+from .tables import MYSQL, Tables, create_missing, make_tables, refuse_long_names
 
 R = TypeVar("R")
 
@@ -584,7 +584,10 @@ class SQLSteps(Operations):
 def perform(job: Job, connection: Connection) -> Any:
     """Do a job in a transaction of the connection, at the job's isolation level."""
     with _at_level(connection, job.isolation).begin():
-        return job.work(connection)
+        done = job.work(connection)
+    if connection.dialect.name in MYSQL:  # whose drivers tell the server of a level
+        _leave_level(connection)
+    return done
 
 
 def _at_level(connection: Connection, isolation: str) -> Connection:
@@ -598,6 +601,19 @@ def _at_level(connection: Connection, isolation: str) -> Connection:
         connection.invalidate(error)
         connection.engine.dispose()  # what else is idle was lost as well
         raise DBAPIError(None, None, error, connection_invalidated=True) from error
+
+
+def _leave_level(connection: Connection) -> None:
+    """Undo the level, as SQLAlchemy does when the connection goes back to the pool.
+
+    There it fails if the connection was lost since: what was done would have no answer, and the
+    pool one place less, for ever.
+    """
+    dialect = connection.dialect
+    try:
+        dialect.reset_isolation_level(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+    except dialect.loaded_dbapi.Error as error:
+        connection.invalidate(error)
 
 
 def _name(url: Any) -> str:
