@@ -17,6 +17,8 @@ from pathlib import Path
 from ctxlocal.lab.figures import MISSING, number
 
 from . import concurrency, scaled, soaked
+from .chaos import tables as chaos
+from .chaos.tables import read_chaos
 from .concurrency import read_crowds
 from .goals import GOALS, Goal, figure
 from .scale import tables as scale
@@ -33,6 +35,7 @@ FILES = (
     "docs/benchmarks.md",
     "docs/free-threaded.md",
     "docs/sessions-benchmarks.md",
+    "docs/promises.md",
     "docs/scale.md",
     "docs/servers.md",
 )
@@ -198,6 +201,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_scale = read_growth(results / "scale")
     of_threads = read_scaling(results / "scaling")
     of_soaks = read_soaks(results / "soak")
+    of_chaos = read_chaos(results / "chaos")
     return {
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
         **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
@@ -205,6 +209,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
         **{name: partial(block, of_scale) for name, block in scale.BLOCKS.items()},
         **{name: partial(block, of_threads) for name, block in scaled.BLOCKS.items()},
         **{name: partial(block, of_soaks) for name, block in soaked.BLOCKS.items()},
+        **{name: partial(block, of_chaos) for name, block in chaos.BLOCKS.items()},
     }
 
 

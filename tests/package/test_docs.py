@@ -17,7 +17,8 @@ from ..support.pages import PAGES, ROOT, PageError, Program, programs_of, save
 # Lists, explanations and tables of figures.
 WITHOUT_PYTHON = {
     *("benchmarks.md", "caveats.md", "design.md", "evidence.md", "explanation.md"),
-    *("free-threaded.md", "reference.md", "requirements.md", "sessions-benchmarks.md"),
+    *("free-threaded.md", "promises.md", "reference.md", "requirements.md"),
+    "sessions-benchmarks.md",
 }
 
 # The servers that blocks name, and the suite's own that take their places: mark, fixture, URL.

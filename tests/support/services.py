@@ -273,6 +273,22 @@ def postgresql_server() -> Iterator[Server]:
 
 
 @contextmanager
+def postgresql_standby(primary: int) -> Iterator[Server]:
+    """Run a standby of the PostgreSQL on a port, which follows it and takes reads."""
+    postgres, port = _program("postgres"), free_port()
+    with _folder_of("postgres") as (directory, user):
+        data = f"{directory}/data"
+        source = ["-h", "127.0.0.1", "-p", str(primary), "-U", "postgres"]
+        _make([_program("pg_basebackup"), *source, "-D", data, "-R", "-c", "fast"], user)
+        command = [postgres, "-D", data, "-p", str(port), "-k", directory]
+        for setting in ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"):
+            command += ["-c", setting]
+        server = Server(command, "ready to accept read-only connections", port, user)
+        with running(server, signal.SIGINT):
+            yield server
+
+
+@contextmanager
 def pgbouncer(port: int) -> Iterator[Server]:
     """Run a pgbouncer before a PostgreSQL, which shares 3 connections by transactions."""
     program, own = _program("pgbouncer"), free_port()

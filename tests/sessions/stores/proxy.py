@@ -56,6 +56,8 @@ class Proxy:
             except OSError:  # nobody is there
                 client.close()
                 continue
+            for each in (client, server):  # a reply of two parts waits for no acknowledgement
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open += client, server
             is_losing = threading.Event()
             for pump in (self._ask, self._reply):
