@@ -16,6 +16,7 @@ listed and ended. For Flask from 3.0 on.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -54,6 +55,7 @@ ANSWERED = (
     SessionLimitError,
     StoreUnavailableError,
 )
+TAKEN_OVER = "ctxlocal.taken_over"  # in the environ of a request whose former session was
 FLASHES = "_flashes"  # Flask's key for its messages
 # Flask-Login's keys that a login sets.
 LOGIN = ("_user_id", "_fresh", "_id", "_remember", "_remember_seconds")
@@ -121,18 +123,26 @@ class _Interface(FlaskSessionInterface):
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> Any:
         session = self._sessions.open(request.environ.get("HTTP_COOKIE", ""))
-        if self._import_from is not None and request.cookies and session.new:
+        if self._import_from is not None and request.cookies:
+            # Asked first, and ours only if that has something: to ask ours is a use of it.
             former = self._import_from.open_session(app, request)
-            _take_over(app, session, former or {})
+            with suppress(StoreUnavailableError):  # the view is told, if it uses the session
+                if former and session.new:
+                    _take_over(app, session, former)
+                    request.environ[TAKEN_OVER] = True
         return session
 
     def save_session(self, app: flask.Flask, session: Any, response: flask.Response) -> None:
         try:
-            self._sessions.save(session).merge_into_response(response)
+            headers = self._sessions.save(session)
         except ANSWERED as error:
             refused = _answer(error)
             response.status, response.headers = refused.status, refused.headers
             response.set_data(refused.get_data())
+            return
+        headers.merge_into_response(response)
+        if self._import_from is not None and flask.request.environ.get(TAKEN_OVER):
+            _end_former(app, self._import_from, response)
 
     def make_null_session(self, app: flask.Flask) -> Any:
         return self._sessions.null()
@@ -219,6 +229,21 @@ def _take_over(app: flask.Flask, session: Session, former: Any) -> None:
     if (user := session.get("_user_id")) is not None:  # Flask-Login's
         _log_in(session, user)
         session.authenticated_at = None  # nobody knows
+
+
+def _end_former(app: flask.Flask, former: FlaskSessionInterface, response: flask.Response) -> None:
+    """Delete the cookie that was taken over, lest it logs in again who logs out."""
+    name = former.get_cookie_name(app)
+    if any(line.startswith(f"{name}=") for line in response.headers.getlist("Set-Cookie")):
+        return  # ours has replaced it
+    response.delete_cookie(
+        name,
+        path=former.get_cookie_path(app),
+        domain=former.get_cookie_domain(app),
+        secure=former.get_cookie_secure(app),
+        httponly=former.get_cookie_httponly(app),
+        samesite=former.get_cookie_samesite(app),
+    )
 
 
 def _follow_logins(app: flask.Flask) -> None:

@@ -15,7 +15,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import generate_csrf
 
 from ctxlocal.integrations.flask import Sessions, merge_flashes, sessions_of
-from ctxlocal.sessions import EncryptedCookieSessions, Session, StoredSessions
+from ctxlocal.sessions import Cookie, EncryptedCookieSessions, Session, StoredSessions
 from ctxlocal.sessions.errors import (
     FreshLoginRequiredError,
     SessionConfigError,
@@ -467,6 +467,55 @@ class TestImport:
         client.set_cookie("session", old.get_cookie("session").value)
         assert text_of(client, lambda: flask.session["cart"]) == "['lamp']"
         assert client.get_cookie("session").value != old.get_cookie("session").value
+
+    @pytest.fixture
+    def former_cookie(self) -> str:
+        before = flask.Flask(__name__)
+        before.config["SECRET_KEY"] = SECRET
+        flask_login.LoginManager(before).user_loader(User)
+        old: Any = before.test_client()
+        log_in(old, "ada")
+        return str(old.get_cookie("session").value)
+
+    @pytest.mark.parametrize("log_out", [flask_login.logout_user, lambda: flask.session.clear()])
+    @pytest.mark.parametrize("name", ["session", "shop"])
+    def test_a_logout_as_the_first_request_logs_out(
+        self, former_cookie: str, log_out: View, name: str
+    ) -> None:
+        own = StoredSessions(MemoryStore(), cookie=Cookie.for_development(name))
+        after = make_app(own, import_from=SecureCookieSessionInterface())
+        flask_login.LoginManager(after).user_loader(User)
+        client = after.test_client()
+        client.set_cookie("session", former_cookie)
+        visit(client, lambda: str(log_out()))
+        assert who(client) == "nobody"
+        client.set_cookie("session", former_cookie)
+        assert who(client) == "ada"
+        visit(client, lambda: str(log_out()))
+        assert who(client) == "nobody"
+
+    def test_what_does_not_use_the_session_is_left_alone(self) -> None:
+        app = make_app(TestFailure.Down(), import_from=SecureCookieSessionInterface())
+        sessions_of(app).store.is_down = True
+        client = app.test_client()
+        client.set_cookie("session", "x" * 43)
+        answer = visit(client, lambda: "no session")
+        assert (answer.text, "Vary" in answer.headers) == ("no session", False)
+        TestFailure().check(visit(client, lambda: str(flask.session.get("a"))))
+
+    @pytest.mark.parametrize("when_down", ["raise", "anonymous"])
+    def test_a_store_that_is_down_is_told_who_uses_the_session(self, when_down: Any) -> None:
+        class Former(SecureCookieSessionInterface):
+            def open_session(self, app: Any, request: Any) -> Any:
+                return self.session_class({"a": 1})
+
+        app = make_app(TestFailure.Down(), import_from=Former(), when_down=when_down)
+        sessions_of(app).store.is_down = True
+        client = app.test_client()
+        client.set_cookie("session", "x" * 43)
+        assert visit(client, lambda: "no session").text == "no session"
+        assert client.get_cookie("session").value == "x" * 43
+        TestFailure().check(visit(client, lambda: flask.session.update(a=1)))
 
     def test_a_cookie_that_nobody_knows_begins_an_empty_session(self) -> None:
         client = make_app(import_from=SecureCookieSessionInterface()).test_client()
