@@ -99,8 +99,10 @@ class Sessions:
         sessions = _make_sessions(app, store, self._settings)
         app.session_interface = _Interface(sessions, self._import_from)
         app.extensions["ctxlocal"] = sessions
+        there = app.error_handler_spec[None][None]
         for error in ANSWERED:
-            app.register_error_handler(error, _answer)
+            if error not in there:  # a handler of the application's own comes first
+                app.register_error_handler(error, _answer)
         _follow_logins(app)
 
 
@@ -136,9 +138,7 @@ class _Interface(FlaskSessionInterface):
         try:
             headers = self._sessions.save(session)
         except ANSWERED as error:
-            refused = _answer(error)
-            response.status, response.headers = refused.status, refused.headers
-            response.set_data(refused.get_data())
+            _replace(response, app.make_response(app.handle_user_exception(error)))
             return
         headers.merge_into_response(response)
         if self._import_from is not None and flask.request.environ.get(TAKEN_OVER):
@@ -215,6 +215,15 @@ def _answer(error: SessionError) -> flask.Response:
         response.headers["Retry-After"] = str(RETRY_AFTER)
         flask.current_app.logger.error("%s", error, exc_info=error)
     return response
+
+
+def _replace(response: flask.Response, by: flask.Response) -> None:
+    """Make a response another one; the body that it had is closed."""
+    if hasattr(response.response, "close"):
+        response.response.close()
+    response.status, response.headers, response.response = by.status, by.headers, by.response
+    response.direct_passthrough = by.direct_passthrough
+    response.call_on_close(by.close)
 
 
 def _take_over(app: flask.Flask, session: Session, former: Any) -> None:

@@ -418,13 +418,47 @@ class TestFailure:
         store.is_down = False
         assert text_of(client, lambda: flask.session["a"]) == "1"
 
-    def test_an_application_may_answer_otherwise(self) -> None:
-        app = make_app(self.Down())
+    @pytest.mark.parametrize("is_before", [True, False])
+    def test_an_application_may_answer_otherwise(self, is_before: bool) -> None:
+        app = flask.Flask(__name__)
+        if not is_before:
+            Sessions(app, self.Down())
         app.errorhandler(StoreUnavailableError)(lambda error: ("later", 503))
+        if is_before:
+            Sessions(app, self.Down())
         client = app.test_client()
         visit(client, lambda: flask.session.update(a=1))
-        sessions_of(app).store.is_down = True
+        store = sessions_of(app).store
+
+        def view() -> str:
+            flask.session["a"] = 2
+            store.is_down = True
+            return "done"
+
+        assert visit(client, view).text == "later"  # at the end of the request, and in the view
         assert visit(client, lambda: str(flask.session["a"])).text == "later"
+
+    def test_a_body_that_is_not_sent_is_closed(self, client: Any) -> None:
+        closed = []
+
+        class Body:
+            def __iter__(self) -> Any:
+                return iter([b"done"])
+
+            def close(self) -> None:
+                closed.append("body")
+
+        def view() -> Any:
+            flask.session["a"] = 2
+            sessions_of(client.application).store.is_down = True
+            response = flask.Response(Body(), direct_passthrough=True)
+            response.call_on_close(lambda: closed.append("response"))
+            return response
+
+        answer = visit(client, view)
+        self.check(answer)
+        answer.close()
+        assert closed == ["body", "response"]
 
 
 class TestImport:
