@@ -270,7 +270,10 @@ def _follow_logins(app: flask.Flask) -> None:
 
 
 def _logged_in(app: flask.Flask, user: Any) -> None:
-    _log_in(_session(), user.get_id())
+    session = _session()
+    _log_in(session, user.get_id())
+    if session.get("_fresh") is False:
+        session.authenticated_at = None
 
 
 def _remembered(app: flask.Flask, user: Any) -> None:
@@ -286,15 +289,20 @@ def _confirmed(app: flask.Flask, **_: object) -> None:
 def _logged_out(app: flask.Flask, **_: object) -> None:
     """End the record, so that its id logs nobody in; what Flask-Login keeps goes on in another."""
     session = _session()
-    kept = dict(session)
-    session.user = None
-    session.update(kept)
+    if session.user is not None:
+        _change_user(session, None, dict(session))
 
 
 def _log_in(session: Session, user: Any) -> None:
-    kept = {key: session[key] for key in LOGIN if key in session}
-    session.user = str(user)  # of another user's session nothing else is left
+    # Of another user's session nothing else is left.
+    _change_user(session, str(user), {key: session[key] for key in LOGIN if key in session})
+
+
+def _change_user(session: Session, user: str | None, kept: dict[str, Any]) -> None:
+    permanent = session.permanent  # the application's choice for this browser, as in Flask
+    session.user = user
     session.update(kept)
+    session.permanent = permanent
 
 
 def _session() -> Session:

@@ -303,8 +303,12 @@ def login_app() -> Any:
     return app
 
 
+def log_in_here(name: str, **options: Any) -> str:
+    return str(flask_login.login_user(User(name), **options))
+
+
 def log_in(client: Any, name: str, **options: Any) -> Any:
-    return visit(client, lambda: str(flask_login.login_user(User(name), **options)))
+    return visit(client, lambda: log_in_here(name, **options))
 
 
 def who(client: Any) -> str:
@@ -357,6 +361,44 @@ class TestLogins:
         assert who(client) == "bob"
         assert text_of(client, lambda: flask.session.get("cart")) == "None"
         assert sessions_of(login_app).list_sessions("ada") == []
+
+    @pytest.mark.parametrize("change", [flask_login.logout_user, lambda: log_in_here("bob")])
+    def test_a_permanent_one_stays_so(self, login_app: Any, change: View) -> None:
+        client = login_app.test_client()
+        log_in(client, "ada")
+
+        def view() -> str:
+            flask.session.permanent = True
+            flask.session["cart"] = ["lamp"]
+            return str(change())
+
+        assert "Max-Age" in visit(client, view).headers["Set-Cookie"]
+        assert text_of(client, lambda: flask.session.permanent) == "True"
+
+    def test_a_logout_of_nobody_stores_nothing(self, login_app: Any) -> None:
+        client = login_app.test_client()
+        visit(client, lambda: flask.session.update(a=1))
+        cookie = f"session={client.get_cookie('session').value}"
+
+        def log_out() -> str:
+            flask_login.logout_user()
+            with login_app.test_request_context(headers={"Cookie": cookie}):
+                flask.session["a"] = 2
+                login_app.process_response(login_app.response_class())
+            return ""
+
+        visit(client, log_out)
+        assert text_of(client, lambda: flask.session["a"]) == "2"
+
+    def test_a_login_that_is_not_fresh_is_none(self, login_app: Any) -> None:
+        client = login_app.test_client()
+        log_in(client, "ada", fresh=False)
+
+        def need_a_fresh_one() -> None:
+            found: Any = flask.session
+            found.require_fresh(300)
+
+        assert visit(client, need_a_fresh_one).status_code == FreshLoginRequiredError.status
 
     @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # Flask-Login
     def test_whoever_is_remembered_is_logged_in_but_not_freshly(self, login_app: Any) -> None:
