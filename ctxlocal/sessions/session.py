@@ -315,7 +315,7 @@ class Session(Fields):
     def keep(self) -> None:
         """Let it be stored though nothing is in it, so that it has an id."""
         self._write("session.keep()")
-        if self.new:
+        if self.new or self._is_cleared:  # then nothing of the record is left, or not even that
             self._set_own(KEPT, b"1")
 
     def refresh(self) -> None:

@@ -71,8 +71,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         :raises UpdateError: the session was ended meanwhile.
         """
         session = self._get_session()
-        if must_create or session.id is None:
-            session.keep()
+        session.keep()
         try:
             session.save()
         except SessionEndedError as error:

@@ -165,6 +165,22 @@ class TestLogins:
         asyncio.run(go())
         assert sessions.list_sessions(str(ada.pk)) == []
 
+    @pytest.mark.parametrize("do", [lambda session: None, lambda session: session.cycle_key()])
+    def test_one_that_is_cleared_goes_on_by_another_key(
+        self, client: Client, ada: Any, sessions: Any, do: Callable[[Any], Any]
+    ) -> None:
+        client.force_login(ada)
+        former = client.cookies["sessionid"].value
+
+        def view(request: Any) -> None:
+            request.session.clear()
+            do(request.session)
+
+        visit(client, view)
+        key = client.cookies["sessionid"].value
+        assert (SessionStore().exists(key), SessionStore().exists(former)) == (True, False)
+        assert sessions.list_sessions(str(ada.pk)) == []
+
 
 class TestKeys:
     def test_saving_an_empty_one_gives_it_a_key(self) -> None:

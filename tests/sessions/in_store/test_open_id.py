@@ -37,6 +37,23 @@ def test_an_empty_session_has_an_id_if_it_is_kept(sessions: StoredSessions[Any])
     assert not again.modified, "it is stored already"
 
 
+@pytest.mark.parametrize("user", [None, "ada"])
+@pytest.mark.parametrize("saved_between", [True, False])
+def test_so_it_has_when_it_is_cleared(
+    sessions: StoredSessions[Any], user: str | None, saved_between: bool
+) -> None:
+    session = sessions.open_id(begin(sessions))
+    session.user = user
+    session.save()
+    session.clear()
+    if saved_between:
+        session.save()
+    session.keep()
+    session.save()
+    again = sessions.open_id(session.id)
+    assert (again.id, dict(again), again.user, again.new) == (session.id, {}, None, False)
+
+
 def test_id_is_that_of_the_cookie(sessions: StoredSessions[Any]) -> None:
     session = sessions.open("")
     session["a"] = 1
