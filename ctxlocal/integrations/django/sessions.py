@@ -79,10 +79,17 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         self._session_key = session.id
 
     def create(self) -> None:
-        """Begin another session with the same values, and store it."""
-        values = dict(self._session_cache) if "_session_cache" in vars(self) else {}
-        self._session_cache = get_sessions().open_id(None)
-        self._session_cache.update(values)
+        """Begin another session with the same values, of the same user, and store it.
+
+        Of a user's session that has ended meanwhile it has nothing: that would log in again.
+        """
+        former: Session | None = vars(self).get("_session_cache")
+        self._session_cache = session = get_sessions().open_id(None)
+        if former is not None and (former.user is None or self.exists(former.id or "")):
+            session.update(former)
+            if former.user is not None:
+                session.user, session.authenticated_at = former.user, former.authenticated_at
+            self._follow_expiry()
         self.save(must_create=True)
         self.modified = True
 
@@ -143,14 +150,17 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     def set_expiry(self, value: Any) -> None:
         """Do what Django says; the record lives as long, at most for ``ABSOLUTE_TIMEOUT``."""
         super().set_expiry(value)
-        seconds = self.get_expiry_age() if self.get(EXPIRY) else None
-        if seconds is not None:
-            seconds = min(max(1, seconds), get_sessions().absolute_timeout)
-        self._get_session().expire_after(seconds)
+        self._follow_expiry()
 
     async def aset_expiry(self, value: Any) -> None:
         """See :meth:`set_expiry`."""
         await sync_to_async(self.set_expiry)(value)
+
+    def _follow_expiry(self) -> None:
+        seconds = self.get_expiry_age() if self.get(EXPIRY) else None
+        if seconds is not None:
+            seconds = min(max(1, seconds), get_sessions().absolute_timeout)
+        self._get_session().expire_after(seconds)
 
 
 def _is_over(session: Session) -> bool:
@@ -161,8 +171,15 @@ def _is_over(session: Session) -> bool:
 
 def _log_in(sender: Any, request: Any, user: Any, **_: object) -> None:
     store = getattr(request, "session", None)
-    if isinstance(store, SessionStore):
-        store._session.user = str(user.pk)
+    if not isinstance(store, SessionStore):
+        return
+    session, name = store._session, str(user.pk)
+    # Django has dropped what is another user's, and set what makes the login: ours drops that too.
+    kept = {} if session.user in (None, name) else dict(session)
+    session.user = name
+    if kept:
+        session.update(kept)
+        store._follow_expiry()
 
 
 user_logged_in.connect(_log_in)

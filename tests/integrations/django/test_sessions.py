@@ -146,6 +146,53 @@ class TestLogins:
         for browser in (client, other):
             assert text_of(browser, lambda request: request.user.is_anonymous) == "True"
 
+    def test_a_login_where_the_keys_of_another_were_deleted_holds(
+        self, client: Client, ada: Any, sessions: Any
+    ) -> None:
+        client.force_login(ada)
+        bob, _ = get_user_model().objects.get_or_create(username="bob")
+
+        def view(request: Any) -> None:
+            for key in list(request.session.keys()):
+                del request.session[key]
+            request.session.set_expiry(100)
+            login(request, bob)
+
+        visit(client, view)
+        assert text_of(client, lambda request: request.user.username) == "bob"
+        assert text_of(client, lambda request: request.session._session.idle_timeout) == "100.0"
+        assert sessions.list_sessions(str(ada.pk)) == []
+        assert len(sessions.list_sessions(str(bob.pk))) == 1
+
+    def test_one_that_is_created_of_it_is_the_users(
+        self, client: Client, ada: Any, sessions: Any
+    ) -> None:
+        client.force_login(ada)
+        visit(client, lambda request: request.session.set_expiry(100))
+
+        def view(request: Any) -> Any:
+            request.session.get("a")
+            request.session.create()
+            return request.session._session.idle_timeout
+
+        assert text_of(client, view) == "100.0"
+        assert len(sessions.list_sessions(str(ada.pk))) == 2, "as with Django, the former stays"
+        assert sessions.revoke_all(str(ada.pk)) == 2
+        assert text_of(client, lambda request: request.user.is_anonymous) == "True"
+
+    def test_none_is_created_of_one_that_has_ended(
+        self, client: Client, ada: Any, sessions: Any
+    ) -> None:
+        client.force_login(ada)
+
+        def view(request: Any) -> None:
+            request.session.get("a")
+            sessions.revoke_all(str(ada.pk))
+            request.session.create()
+
+        visit(client, view)
+        assert text_of(client, lambda request: request.user.is_anonymous) == "True"
+
     def test_so_it_is_under_asgi(self, ada: Any, sessions: Any) -> None:
         async def go() -> None:
             store = SessionStore()
