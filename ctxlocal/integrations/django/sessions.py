@@ -14,9 +14,10 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.core.exceptions import BadRequest, PermissionDenied
 
 from ...sessions import Session
-from ...sessions.errors import SessionEndedError
+from ...sessions.errors import SessionConflictError, SessionEndedError, SessionLimitError
 from .configuration import get_sessions as get_sessions
 
 EXPIRY = "_session_expiry"  # Django's key for what set_expiry() was told
@@ -69,6 +70,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         """Store what changed, merged with what others have stored.
 
         :raises UpdateError: the session was ended meanwhile.
+        :raises PermissionDenied: the user has as many sessions as he may.
+        :raises BadRequest: another request changed the same keys, and ``SAME_KEY`` forbids that.
         """
         session = self._get_session()
         session.keep()
@@ -76,6 +79,10 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             session.save()
         except SessionEndedError as error:
             raise UpdateError from error
+        except SessionLimitError as error:
+            raise PermissionDenied(error.answer) from error
+        except SessionConflictError as error:
+            raise BadRequest(error.answer) from error
         self._session_key = session.id
 
     def create(self) -> None:
@@ -166,6 +173,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 def _is_over(session: Session) -> bool:
     """Whether a session was to end at a moment that has passed."""
     expiry = session.get(EXPIRY)
+    if isinstance(expiry, (int, float)):
+        return expiry < 0
     return isinstance(expiry, str) and datetime.fromisoformat(expiry).timestamp() <= time.time()
 
 

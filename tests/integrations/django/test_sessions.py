@@ -110,6 +110,25 @@ class TestRequests:
         assert visit(client, end).status_code == 400  # Django's SessionInterrupted
         assert text_of(client, lambda request: len(request.session.keys())) == "0"
 
+    def test_one_session_too_many_is_forbidden(self, ada: Any) -> None:
+        given = {"STORE": "memory:", "MAX_SESSIONS": 1, "WHEN_FULL": "refuse"}
+        with override_settings(CTXLOCAL=given):
+            answers = [visit(Client(), lambda request: login(request, ada)) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 403]
+
+    def test_the_same_key_is_refused_to_the_second_where_it_is_to_be(self, client: Client) -> None:
+        with override_settings(CTXLOCAL={"STORE": "memory:", "SAME_KEY": "raise"}):
+            visit(client, lambda request: request.session.update({"a": 1}))
+
+            def view(request: Any) -> None:
+                request.session["a"] = 2
+                other = SessionStore(request.session.session_key)
+                other["a"] = 3
+                other.save()
+
+            assert visit(client, view).status_code == 400
+            assert client.session["a"] == 3
+
 
 class TestLogins:
     def test_a_login_is_one_of_the_session(self, client: Client, ada: Any, sessions: Any) -> None:
@@ -315,6 +334,13 @@ class TestExpiry:
         store.save()
         over = SessionStore(store.session_key)
         assert (over.get("a"), over.session_key) == (None, None)
+
+    def test_a_number_below_zero_ended_it(self) -> None:
+        store = SessionStore()
+        store["a"] = 1
+        store.set_expiry(-3600)
+        store.save()
+        assert SessionStore(store.session_key).get("a") is None
 
     def test_what_the_absolute_limit_forbids_is_cut_down_to_it(self, sessions: Any) -> None:
         store = SessionStore()
