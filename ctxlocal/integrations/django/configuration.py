@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -13,9 +14,9 @@ from ...sessions.errors import SessionConfigError
 from ...sessions.lifetime import ABSOLUTE_TIMEOUT
 
 SETTING = "CTXLOCAL"
+_making = threading.Lock()  # the first requests come together, and cache alone makes one for each
 
 
-@cache
 def get_sessions() -> StoredSessions[Any]:
     """Return what keeps the project's sessions: by it a user's are listed, and ended.
 
@@ -25,6 +26,12 @@ def get_sessions() -> StoredSessions[Any]:
 
     :raises SessionConfigError: there is no store, or a setting cannot be used.
     """
+    with _making:
+        return _make_sessions()
+
+
+@cache
+def _make_sessions() -> StoredSessions[Any]:
     given = getattr(settings, SETTING, None)
     if not isinstance(given, dict) or not given.get("STORE"):
         raise SessionConfigError(
@@ -45,9 +52,15 @@ def get_sessions() -> StoredSessions[Any]:
     return made
 
 
+def forget_sessions() -> None:
+    """Let the next :func:`get_sessions` read the settings again; for tests."""
+    with _making:
+        _make_sessions.cache_clear()
+
+
 def _forget(*, setting: str, **_: object) -> None:
     if setting in (SETTING, "SESSION_COOKIE_AGE"):
-        get_sessions.cache_clear()
+        forget_sessions()
 
 
 setting_changed.connect(_forget)

@@ -61,7 +61,7 @@ def django(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def sessions(django: None) -> Any:
     """What keeps the sessions: empty for each test."""
-    from ctxlocal.integrations.django.configuration import get_sessions
+    from ctxlocal.integrations.django.configuration import forget_sessions, get_sessions
 
-    get_sessions.cache_clear()
+    forget_sessions()
     return get_sessions()

@@ -17,7 +17,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from ctxlocal.integrations.django.apps import check_settings
-from ctxlocal.integrations.django.configuration import get_sessions
+from ctxlocal.integrations.django.configuration import forget_sessions, get_sessions
 from ctxlocal.integrations.django.sessions import SessionStore
 from ctxlocal.sessions.errors import SessionConfigError
 
@@ -355,6 +355,31 @@ class TestExpiry:
 
 
 class TestSettings:
+    def test_first_requests_that_come_together_share_one_store(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from ctxlocal.sessions.stores import url
+
+        made, second_comes = [], threading.Event()
+        open_store = url.open_store
+
+        def slowly(name: str) -> Any:
+            made.append(name)
+            if len(made) == 1:
+                second_comes.wait(0.1)  # with the lock it does not
+            second_comes.set()
+            return open_store(name)
+
+        monkeypatch.setattr(url, "open_store", slowly)
+        forget_sessions()
+        found: list[Any] = []
+        threads = [threading.Thread(target=lambda: found.append(get_sessions())) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(made), found[0] is found[1]) == (1, True)
+
     def test_they_are_those_of_stored_sessions(self) -> None:
         with override_settings(CTXLOCAL={"STORE": "memory:", "MAX_SESSIONS": 3}):
             assert get_sessions().max_sessions == 3
