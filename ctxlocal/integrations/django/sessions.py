@@ -47,7 +47,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         if _is_over(session):
             session.destroy()
             session.save()
-        self._session_key = session.id
+        if session._refusal is None:  # else the store is down, and the cookie is good
+            self._session_key = session.id
         return session
 
     def _get_session(self, no_load: bool = False) -> Session:
@@ -74,6 +75,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         :raises BadRequest: another request changed the same keys, and ``SAME_KEY`` forbids that.
         """
         session = self._get_session()
+        if session._refusal is not None and not must_create:
+            return  # it took no change, and SESSION_SAVE_EVERY_REQUEST is no error
         session.keep()
         try:
             session.save()

@@ -110,6 +110,17 @@ class TestRequests:
         assert visit(client, end).status_code == 400  # Django's SessionInterrupted
         assert text_of(client, lambda request: len(request.session.keys())) == "0"
 
+    @pytest.mark.parametrize("every", [True, False])
+    def test_while_the_store_is_down_readers_go_on_and_keep_their_cookie(self, every: bool) -> None:
+        given = {"STORE": "redis://127.0.0.1:1", "WHEN_DOWN": "anonymous"}
+        client = Client(raise_request_exception=False)
+        client.cookies["sessionid"] = "x" * 43
+        with override_settings(CTXLOCAL=given, SESSION_SAVE_EVERY_REQUEST=every):
+            assert text_of(client, lambda request: request.session.get("a")) == "None"
+            assert client.cookies["sessionid"].value == "x" * 43
+            answer = visit(client, lambda request: request.session.update({"a": 1}))
+        assert answer.status_code == 500
+
     def test_one_session_too_many_is_forbidden(self, ada: Any) -> None:
         given = {"STORE": "memory:", "MAX_SESSIONS": 1, "WHEN_FULL": "refuse"}
         with override_settings(CTXLOCAL=given):
