@@ -42,16 +42,16 @@ class SessionHeaders(NamedTuple):
                 headers.append(("Set-Cookie", cookie))
 
     def merge_into_response(self, response: Any) -> None:
-        """Put them into the header of a werkzeug response."""
-        vary, cookies = self
-        if cookies:
-            response.headers.remove("Cache-Control")
-        if vary or cookies:
-            headers = response.headers.to_wsgi_list()
-            there = len(headers)
-            self.merge_into(headers)
-            for name, value in headers[there:]:
-                response.headers.add(name, value)
+        """Put them into the header of a werkzeug response, which has one ``Vary`` then."""
+        headers = response.headers
+        if self.vary:
+            listed = headers.getlist("Vary")
+            if not any(map(_lists_cookie, listed)):
+                headers["Vary"] = ", ".join([*listed, "Cookie"])
+        if self.cookies:
+            headers["Cache-Control"] = "no-store"
+            for cookie in self.cookies:
+                headers.add("Set-Cookie", cookie)
 
 
 NOTHING = SessionHeaders()

@@ -78,6 +78,26 @@ class TestSession:
         answer = visit(app.test_client(), lambda: str(flask.session.get("a")))
         assert (answer.headers["Vary"], "Set-Cookie" in answer.headers) == ("Cookie", False)
 
+    @pytest.mark.parametrize(
+        ("there", "joined"),
+        [
+            (["Accept-Encoding"], ["Accept-Encoding, Cookie"]),
+            (["Accept", "Accept-Encoding"], ["Accept, Accept-Encoding, Cookie"]),
+            (["accept, cookie"], ["accept, cookie"]),
+            (["*"], ["*"]),
+        ],
+    )
+    def test_vary_is_one_field(self, app: Any, there: list[str], joined: list[str]) -> None:
+        def view() -> Any:
+            flask.session["a"] = 1
+            response = flask.Response("done")
+            for value in there:
+                response.headers.add("Vary", value)
+            return response
+
+        answer = visit(app.test_client(), view)
+        assert answer.headers.getlist("Vary") == joined
+
     @pytest.mark.skipif(FLASK < (3, 1, 3), reason="Flask tells it since 3.1.3")
     def test_a_test_may_look_first_when_the_request_is_over(self, app: Any) -> None:
         with app.test_client() as client:

@@ -72,7 +72,7 @@ MUTATIONS = (
     broken(
         20,
         "no Vary (App)",
-        edit("vary or cookies", "cookies"),
+        edit("if self.vary:", "if self.cookies:", within="merge_into_response"),
     ),
     broken(
         21,
