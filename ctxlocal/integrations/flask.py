@@ -103,6 +103,7 @@ class Sessions:
         for error in ANSWERED:
             if error not in there:  # a handler of the application's own comes first
                 app.register_error_handler(error, _answer)
+        _answer_at_the_end(app)
         _follow_logins(app)
 
 
@@ -135,12 +136,7 @@ class _Interface(FlaskSessionInterface):
         return session
 
     def save_session(self, app: flask.Flask, session: Any, response: flask.Response) -> None:
-        try:
-            headers = self._sessions.save(session)
-        except ANSWERED as error:
-            _replace(response, app.make_response(app.handle_user_exception(error)))
-            return
-        headers.merge_into_response(response)
+        self._sessions.save(session).merge_into_response(response)
         if self._import_from is not None and flask.request.environ.get(TAKEN_OVER):
             _end_former(app, self._import_from, response)
 
@@ -217,13 +213,22 @@ def _answer(error: SessionError) -> flask.Response:
     return response
 
 
-def _replace(response: flask.Response, by: flask.Response) -> None:
-    """Make a response another one; the body that it had is closed."""
-    if hasattr(response.response, "close"):
-        response.response.close()
-    response.status, response.headers, response.response = by.status, by.headers, by.response
-    response.direct_passthrough = by.direct_passthrough
-    response.call_on_close(by.close)
+def _answer_at_the_end(app: flask.Flask) -> None:
+    """Let error handlers answer what is found in after_request functions, and by the save.
+
+    Flask asks them for the view's errors alone. Flask-Login looks at the session after every
+    request, so that a store that is down would be a 500 for all.
+    """
+    process = app.process_response
+
+    def process_response(*arguments: Any) -> flask.Response:
+        try:
+            return process(*arguments)
+        except ANSWERED as error:
+            arguments[-1].close()  # the response, which is not sent
+            return app.make_response(app.handle_user_exception(error))
+
+    app.process_response = process_response  # type: ignore[assignment, method-assign]
 
 
 def _take_over(app: flask.Flask, session: Session, former: Any) -> None:

@@ -480,6 +480,15 @@ class TestFailure:
         store.is_down = False
         assert text_of(client, lambda: flask.session["a"]) == "1"
 
+    def test_so_it_is_where_each_request_looks_at_it_afterwards(self) -> None:
+        app = make_app(self.Down())
+        flask_login.LoginManager(app).user_loader(User)
+        client = app.test_client()
+        visit(client, lambda: flask.session.update(a=1))
+        sessions_of(app).store.is_down = True
+        self.check(visit(client, lambda: str(flask.session["a"])))
+        self.check(visit(client, lambda: "no session, but for Flask-Login"))
+
     @pytest.mark.parametrize("is_before", [True, False])
     def test_an_application_may_answer_otherwise(self, is_before: bool) -> None:
         app = flask.Flask(__name__)

@@ -72,7 +72,7 @@ MUTATIONS = (
     broken(
         20,
         "no Vary (App)",
-        edit("if self.vary:", "if self.cookies:", within="merge_into_response"),
+        edit("not any(map(_lists_cookie, listed))", "self.cookies and listed"),
     ),
     broken(
         21,
