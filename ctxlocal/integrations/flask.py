@@ -97,6 +97,7 @@ class Sessions:
         """Let an application keep its sessions so; before its first request."""
         store = self._store if self._store is not None else app.config.get(STORE)
         sessions = _make_sessions(app, store, self._settings)
+        sessions.open("")  # asks nothing, and refuses now a store that would have to be awaited
         app.session_interface = _Interface(sessions, self._import_from)
         app.extensions["ctxlocal"] = sessions
         there = app.error_handler_spec[None][None]

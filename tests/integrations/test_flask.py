@@ -22,6 +22,7 @@ from ctxlocal.sessions.errors import (
     StoreUnavailableError,
 )
 from ctxlocal.sessions.stores.memory import MemoryStore
+from ctxlocal.sessions.stores.url import open_async_store
 
 SECRET = "a secret of more than thirty-two bytes"
 FLASK = tuple(int(part) for part in version("flask").split(".")[:3])
@@ -192,6 +193,10 @@ class TestSettings:
     def test_there_has_to_be_a_store(self) -> None:
         with pytest.raises(SessionConfigError, match=r"^SESSION_STORE: it is not set"):
             make_app(config={"SESSION_STORE": None})
+
+    def test_an_asynchronous_store_is_refused(self) -> None:
+        with pytest.raises(SessionConfigError, match="is asynchronous, and WSGI cannot await it"):
+            make_app(open_async_store("memory:"))
 
     def test_a_cookie_needs_a_secret(self) -> None:
         with pytest.raises(SessionConfigError, match=r"^SECRET_KEY: it is not set"):

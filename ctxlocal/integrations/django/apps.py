@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register
 
-from ...sessions.errors import SessionConfigError
+from ...sessions.errors import SessionConfigError, StoreUnavailableError
 from .configuration import SETTING, get_sessions
 
 ENGINE = "ctxlocal.integrations.django.sessions"
@@ -38,4 +38,6 @@ def check_settings(app_configs: Any = None, **_: object) -> list[Error | Warning
         get_sessions()
     except (SessionConfigError, ImportError) as error:
         return [Error(str(error), id="ctxlocal.E001")]
+    except StoreUnavailableError as error:  # of a cluster, which is asked at once
+        return [Warning(str(error), id="ctxlocal.W002")]
     return []

@@ -49,6 +49,7 @@ def _make_sessions() -> StoredSessions[Any]:
         made: StoredSessions[Any] = StoredSessions(store, **(defaults | options))
     except TypeError as error:  # an argument that there is not
         raise SessionConfigError(SETTING, str(error)) from None
+    made.open("")  # asks nothing, and refuses now a store that would have to be awaited
     return made
 
 

@@ -20,6 +20,7 @@ from ctxlocal.integrations.django.apps import check_settings
 from ctxlocal.integrations.django.configuration import forget_sessions, get_sessions
 from ctxlocal.integrations.django.sessions import SessionStore
 from ctxlocal.sessions.errors import SessionConfigError
+from ctxlocal.sessions.stores.url import open_async_store
 
 from .urls import views
 
@@ -404,6 +405,7 @@ class TestSettings:
             ({"STORE": "memory:", "MOST": 3}, "unexpected keyword argument 'most'"),
             ({"STORE": "memory:", "MAX_SESSIONS": 0}, "max_sessions: 0 is not from 1 on"),
             ({"STORE": "nowhere"}, "url: "),
+            ({"STORE": open_async_store("memory:")}, "is asynchronous, and WSGI cannot await it"),
         ],
     )
     def test_django_checks_them(self, given: Any, problem: str) -> None:
@@ -413,6 +415,11 @@ class TestSettings:
             assert problem in str(found)
             with pytest.raises(SessionConfigError):
                 get_sessions()
+
+    def test_a_cluster_that_is_down_is_no_mistake_of_theirs(self) -> None:
+        with override_settings(CTXLOCAL={"STORE": "redis+cluster://127.0.0.1:1"}):
+            (found,) = check_settings()
+        assert found.id == "ctxlocal.W002"
 
     def test_another_engine_beside_them_is_told(self) -> None:
         with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db"):
