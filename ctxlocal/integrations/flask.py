@@ -271,6 +271,7 @@ def _follow_logins(app: flask.Flask) -> None:
         (flask_login.user_loaded_from_cookie, _remembered),
         (flask_login.user_login_confirmed, _confirmed),
         (flask_login.user_logged_out, _logged_out),
+        (flask_login.session_protected, _protected),
     ):
         signal.connect(receiver, app)
 
@@ -297,6 +298,12 @@ def _logged_out(app: flask.Flask, **_: object) -> None:
     session = _session()
     if session.user is not None:
         _change_user(session, None, dict(session))
+
+
+def _protected(app: flask.Flask, **_: object) -> None:
+    """Where its protection is "strong", Flask-Login has logged out what another browser sent."""
+    if "_user_id" not in _session():
+        _logged_out(app)
 
 
 def _log_in(session: Session, user: Any) -> None:

@@ -415,6 +415,18 @@ class TestLogins:
         visit(client, log_out)
         assert text_of(client, lambda: flask.session["a"]) == "2"
 
+    @pytest.mark.parametrize(("protection", "left"), [("strong", 0), ("basic", 1)])
+    def test_protection_that_logs_out_ends_the_session(self, protection: str, left: int) -> None:
+        app = make_app(config={"SESSION_PROTECTION": protection})
+        flask_login.LoginManager(app).user_loader(User)
+        client, thief = app.test_client(), app.test_client()
+        log_in(client, "ada")
+        assert who(client) == "ada"
+        thief.set_cookie("session", client.get_cookie("session").value)
+        thief.get("/", headers={"User-Agent": "another"})
+        assert len(sessions_of(app).list_sessions("ada")) == left
+        assert who(client) == ("ada" if left else "nobody")
+
     def test_a_login_that_is_not_fresh_is_none(self, login_app: Any) -> None:
         client = login_app.test_client()
         log_in(client, "ada", fresh=False)
