@@ -173,7 +173,7 @@ def _make_sessions(app: flask.Flask, store: Any, settings: dict[str, Any]) -> Se
         from ..sessions.stores.url import open_store
 
         store = open_store(store)
-    defaults["same_key"] = merge_flashes
+    defaults["same_key"] = {FLASHES: merge_flashes}
     made: SessionInterface = StoredSessions(store, **(defaults | settings))
     return made
 
@@ -192,12 +192,10 @@ def _make_cookie(app: flask.Flask) -> Cookie:
 
 
 def merge_flashes(key: str, loaded: Any, theirs: Any, mine: Any) -> Any:
-    """Keep the messages of two requests that change them at once; of other keys the last wins.
+    """Keep the messages of two requests that change them at once.
 
-    The policy ``same_key``, where none is given. Flask keeps all messages under one key.
+    The policy ``same_key`` for the key under which Flask keeps all messages, if none is given.
     """
-    if key != FLASHES:
-        return mine
     known, added = loaded or [], mine or []
     if added[: len(known)] == known:
         return [*(theirs or ()), *added[len(known) :]] or None

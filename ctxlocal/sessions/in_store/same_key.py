@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import events
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 
 def expectations(sessions: StoredSettings, record: Record, changes: Changes) -> list[Expect]:
     """Return how the keys were that change, unless the last one wins."""
-    if sessions.same_key == "last-wins" or Clear in map(type, changes.ops):
+    policy = sessions.same_key
+    if policy == "last-wins" or Clear in map(type, changes.ops):
         return []
     keys = [key for key in (*changes.sets, *changes.deletes) if key[:1] != RESERVED]
+    if isinstance(policy, Mapping):
+        keys = [key for key in keys if key in policy]
     return [Expect(key, record.values.get(key)) for key in keys]
 
 
@@ -34,16 +38,17 @@ def settle(
     lost = [e.field for e in disputed] or _not_to_be_added_to(theirs, changes)
     if not lost:  # it is as it was, by now
         return changes, expects
-    sessions = session._sessions
-    if not disputed or not callable(sessions.same_key):
+    policy = session._sessions.same_key
+    if not disputed or isinstance(policy, str):
         if events.conflict.receivers:
-            events.conflict.send(sessions, session=session, reason="same key")
+            events.conflict.send(session._sessions, session=session, reason="same key")
         raise SessionConflictError(tuple(lost))
     sets, deletes = dict(changes.sets), list(changes.deletes)
     for key, loaded in disputed:
         mine, other = sets.pop(key, None), theirs.values.get(key)
         seen = [None if raw is None else session._taken(key, raw) for raw in (loaded, other, mine)]
-        merged = sessions.same_key(key, *seen)
+        merge = policy[key] if isinstance(policy, Mapping) else policy
+        merged = merge(key, *seen)
         if key in deletes:
             deletes.remove(key)
         if merged is None:

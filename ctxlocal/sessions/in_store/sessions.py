@@ -21,7 +21,7 @@ from .token import is_key
 from .typed import AsyncTypedStoredSession, TypedStoredSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Literal, TypedDict
 
     from typing_extensions import Unpack
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         absolute_timeout: float
         touch_interval: float | None
         load: Literal["cookie", "explicit"]
-        same_key: Literal["last-wins", "raise"] | Merge
+        same_key: Literal["last-wins", "raise"] | Merge | Mapping[str, Merge]
         max_sessions: int | None
         when_full: Literal["evict", "refuse"]
         when_down: Literal["raise", "anonymous"]
@@ -74,7 +74,8 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         session cookie, ``"explicit"`` leaves it to ``await session.load()``.
     :param same_key: what happens when two requests change one key at once: ``"last-wins"``,
         ``"raise"``, or ``merge(key, loaded, theirs, mine)`` which returns what to store
-        (None stands for an absent value).
+        (None stands for an absent value), or a dict of such functions for some keys; of the
+        others the last wins.
     :param schema: a msgspec Struct or a dataclass with defaults for all fields: they are the
         session's keys and types; see :meth:`view` and :class:`~ctxlocal.sessions.schema.Schema`.
     :param migrate: takes what a stored record that does not fit the schema holds, as a dict,

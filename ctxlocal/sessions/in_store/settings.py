@@ -44,7 +44,7 @@ class StoredSettings:
         absolute_timeout: float = ABSOLUTE_TIMEOUT,
         touch_interval: float | None = None,
         load: Literal["cookie", "explicit"] = "cookie",
-        same_key: Literal["last-wins", "raise"] | Merge = "last-wins",
+        same_key: Literal["last-wins", "raise"] | Merge | Mapping[str, Merge] = "last-wins",
         schema: type | None = None,
         migrate: Migrate | None = None,
         max_sessions: int | None = None,
@@ -53,7 +53,9 @@ class StoredSettings:
         clock: Callable[[], float] = time.time,
     ) -> None:
         _check_choice("load", load, "cookie", "explicit")
-        if not callable(same_key):
+        if isinstance(same_key, Mapping):
+            _check_merges(same_key)
+        elif not callable(same_key):
             _check_choice("same_key", same_key, "last-wins", "raise")
         _check_choice("when_full", when_full, "evict", "refuse")
         _check_choice("when_down", when_down, "raise", "anonymous")
@@ -178,3 +180,9 @@ class StoredSettings:
 def _check_choice(setting: str, value: object, *choices: str) -> None:
     if value not in choices:
         raise SessionConfigError(setting, f"{value!r} is none of {', '.join(map(repr, choices))}")
+
+
+def _check_merges(merges: Mapping[str, object]) -> None:
+    for key, merge in merges.items():
+        if not callable(merge):
+            raise SessionConfigError("same_key", f"what merges {key!r} is no function: {merge!r}")

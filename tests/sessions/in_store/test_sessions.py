@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -115,6 +115,38 @@ def test_by_default_the_last_one_wins(make: Make) -> None:
     browser, second = two_change_one_key(make, "last-wins")
     browser.save(second)
     assert browser.values() == {"list": ["old", "second"], "x": 1, "own": True}
+
+
+def test_a_key_may_have_a_policy_of_its_own(make: Make) -> None:
+    browser, second = two_change_one_key(make, {"list": join})
+    second["x"] = 3
+    with browser.request() as session:
+        session["x"] = 2
+    browser.save(second)
+    assert browser.values() == {"list": ["old", "first", "second"], "x": 3, "own": True}
+
+
+def test_keys_without_one_are_stored_at_once_however_many_change_them(
+    make: Make, clock: Clock
+) -> None:
+    class Watched(MemoryStore):
+        asked: ClassVar[list[Any]] = []
+
+        def commit(self, key: str, generation: int, change: Any, *rest: Any) -> Answer:
+            self.asked.extend(change.ops)
+            return super().commit(key, generation, change, *rest)
+
+    browser = Browser(make(Watched(clock=clock), same_key={"list": join}))
+    with browser.request() as session:
+        session["x"] = 1
+    with browser.request() as session:
+        session["x"] = 2
+    assert Watched.asked == []
+
+
+def test_a_policy_for_a_key_is_a_function(make: Make) -> None:
+    with pytest.raises(SessionConfigError, match="same_key: what merges 'list' is no function"):
+        make(same_key={"list": "last-wins"})
 
 
 def test_raise_stores_nothing_of_the_second(make: Make, events: list[str]) -> None:
