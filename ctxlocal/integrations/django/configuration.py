@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from ...sessions.errors import SessionConfigError
 from ...sessions.lifetime import ABSOLUTE_TIMEOUT
 
 SETTING = "CTXLOCAL"
+MESSAGES = "_messages"  # the key of django.contrib.messages
 _making = threading.Lock()  # the first requests come together, and cache alone makes one for each
 
 
@@ -44,13 +46,33 @@ def _make_sessions() -> StoredSessions[Any]:
 
         store = open_store(store)
     idle = settings.SESSION_COOKIE_AGE
-    defaults = {"idle_timeout": idle, "absolute_timeout": max(ABSOLUTE_TIMEOUT, idle)}
+    defaults = {
+        "idle_timeout": idle,
+        "absolute_timeout": max(ABSOLUTE_TIMEOUT, idle),
+        "same_key": {MESSAGES: merge_messages},
+    }
     try:
         made: StoredSessions[Any] = StoredSessions(store, **(defaults | options))
     except TypeError as error:  # an argument that there is not
         raise SessionConfigError(SETTING, str(error)) from None
     made.open("")  # asks nothing, and refuses now a store that would have to be awaited
     return made
+
+
+def merge_messages(key: str, loaded: Any, theirs: Any, mine: Any) -> Any:
+    """Keep the messages of two requests that change them at once.
+
+    The policy ``SAME_KEY`` for the key under which ``SessionStorage`` keeps all messages, as a
+    JSON array, if none is given. Of what a storage of somebody else's keeps there the last wins.
+    """
+    if not all(isinstance(text, str | None) for text in (loaded, theirs, mine)):
+        return mine
+    known, others, own = (json.loads(text) if text else [] for text in (loaded, theirs, mine))
+    if own[: len(known)] == known:
+        merged = [*others, *own[len(known) :]]
+    else:  # these were shown
+        merged = [*(message for message in others if message not in known), *own]
+    return json.dumps(merged) if merged else None
 
 
 def forget_sessions() -> None:

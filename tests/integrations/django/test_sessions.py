@@ -17,7 +17,11 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from ctxlocal.integrations.django.apps import check_settings
-from ctxlocal.integrations.django.configuration import forget_sessions, get_sessions
+from ctxlocal.integrations.django.configuration import (
+    forget_sessions,
+    get_sessions,
+    merge_messages,
+)
 from ctxlocal.integrations.django.sessions import SessionStore
 from ctxlocal.sessions.errors import SessionConfigError
 from ctxlocal.sessions.stores.url import open_async_store
@@ -98,6 +102,25 @@ class TestRequests:
         for thread in threads:
             thread.join()
         assert dict(client.session.items()) == {"begun": True, "a": 1, "b": 1}
+
+    def test_two_requests_at_once_both_keep_their_messages(self, client: Client) -> None:
+        def show(request: Any) -> str:
+            return ", ".join(str(message) for message in messages.get_messages(request))
+
+        def add(request: Any, text: str, by: Callable[[Any], Any] = show) -> Any:
+            shown = by(request)
+            other = Client()
+            other.cookies["sessionid"] = client.cookies["sessionid"].value
+            visit(other, lambda request: messages.info(request, text))
+            return shown
+
+        visit(client, lambda request: messages.info(request, "old"))
+        visit(client, lambda request: add(request, "theirs", lambda it: messages.info(it, "mine")))
+        assert text_of(client, lambda request: add(request, "new")) == "old, theirs, mine"
+        assert text_of(client, show) == "new", "what was shown hides none that came"
+
+    def test_of_messages_in_another_form_the_last_ones_win(self) -> None:
+        assert merge_messages("_messages", None, ["theirs"], ["mine"]) == ["mine"]
 
     def test_a_session_that_ended_meanwhile_stores_nothing(
         self, client: Client, sessions: Any
