@@ -43,15 +43,19 @@ class SessionHeaders(NamedTuple):
 
     def merge_into_response(self, response: Any) -> None:
         """Put them into the header of a werkzeug response, which has one ``Vary`` then."""
-        headers = response.headers
-        if self.vary:
-            listed = headers.getlist("Vary")
-            if not any(map(_lists_cookie, listed)):
-                headers["Vary"] = ", ".join([*listed, "Cookie"])
-        if self.cookies:
-            headers["Cache-Control"] = "no-store"
-            for cookie in self.cookies:
+        (vary, cookies), headers = self, response.headers
+        if cookies:
+            headers.remove("Cache-Control")
+            headers.add("Cache-Control", "no-store")
+            for cookie in cookies:
                 headers.add("Set-Cookie", cookie)
+        if not vary:
+            return
+        listed = headers.getlist("Vary")
+        if not listed:
+            headers.add("Vary", "Cookie")
+        elif not any(map(_lists_cookie, listed)):
+            headers["Vary"] = ", ".join([*listed, "Cookie"])
 
 
 NOTHING = SessionHeaders()

@@ -72,7 +72,7 @@ MUTATIONS = (
     broken(
         20,
         "no Vary (App)",
-        edit("not any(map(_lists_cookie, listed))", "self.cookies and listed"),
+        edit("not vary", "not cookies", within="merge_into_response"),
     ),
     broken(
         21,
