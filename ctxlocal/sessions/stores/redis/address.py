@@ -34,6 +34,7 @@ _SENTINEL = frozenset(("sentinel_password", "sentinel_username"))
 _NOT_OF_CLUSTERS = frozenset(
     ("health_check_interval", "ssl_ca_path", "ssl_ciphers", "ssl_min_version", "ssl_password")
 )
+_parts = re.compile(r"([^:/?#]*)://([^/?#]*)(.*)", re.DOTALL).fullmatch
 _service = re.compile(r"/([^/]+)(?:/(\d+))?/?").fullmatch
 
 
@@ -54,7 +55,7 @@ def read(url: str) -> Address:
     :raises ValueError: it is malformed; the text may hold a part of the password.
     :raises SessionConfigError: it says what no such store can do.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme not in SCHEMES:
         raise ValueError
     # After an unquoted "?" or "#" in the password its rest looks like keys, which messages show.
@@ -75,6 +76,14 @@ def read(url: str) -> Address:
     host = _written(nodes[-1]) if kind in ("cluster", "sentinel") else parts.netloc[len(user) :]
     target = f"{family}://{user}{host}{path}"
     return Address(kind, nodes, service, f"{target}?{urlencode(keys)}", own, options)
+
+
+def _split(url: str) -> SplitResult:
+    """Do what urlsplit does, which takes one host alone where there is one in brackets."""
+    if (found := _parts(url)) is None:
+        return urlsplit(url)
+    scheme, netloc, rest = found.groups()
+    return urlsplit(f"{scheme}://{rest}")._replace(netloc=netloc)
 
 
 def _known(family: str, kind: str) -> Set[str]:
