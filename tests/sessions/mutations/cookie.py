@@ -103,6 +103,18 @@ MUTATIONS = (
                 for cookie in cookies * 2:
                     ...
             """,
+            within="merge_into",
+        ),
+        edit(
+            """
+                for cookie in cookies:
+                    ...
+            """,
+            """
+                for cookie in cookies * 2:
+                    ...
+            """,
+            within="merge_into_response",
         ),
     ),
     broken(
