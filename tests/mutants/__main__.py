@@ -1,9 +1,9 @@
 """Makes small mistakes in the package, one at a time, and sees whether a test notices.
 
-``python -m tests.mutants --seed 1 --sample 40`` tries 40 of the mutants of the core, web and
-session code; ``--only web`` (or ``core``, ``session``, ``web/app``, ``sessions/stores``; again for
-more) some of them. With ``--map DIR`` the next run need not measure again which tests run which
-lines. The exit status is 1 if more survive than ``--at-least`` allows, without those that
+``python -m tests.mutants --seed 1 --sample 40`` tries 40 of the mutants of the core, web, session
+and integrations code; ``--only web`` (or ``core``, ``session``, ``web/app``, ``sessions/stores``;
+again for more) some of them. With ``--map DIR`` the next run need not measure again which tests run
+which lines. The exit status is 1 if more survive than ``--at-least`` allows, without those that
 survivors.toml lists. Needs Python 3.12 or later.
 
 Why not mutmut or cosmic-ray: these run, for each mutant, a whole suite, or what was seen in
@@ -31,6 +31,7 @@ from .trial import Verdict, try_mutant
 #: What is mutated: not the command, not what only those import who test their own store.
 _NOT_MUTATED = ("cli/", "lab/", "testing/", "__main__.py", "local/signature.py", "local/native/")
 _SECOND_LOOK = 5  # times the budget, for a mutant that survives
+PARTS = ("core", "web", "session", "integrations")
 _CORE = ("errors.py", "ident/", "local/", "flow/", "_")
 
 
@@ -68,7 +69,7 @@ def _asked_for() -> argparse.Namespace:
     add = parser.add_argument
     add("--seed", type=int, default=1, help="of the sample; default 1")
     add("--sample", type=int, default=40, metavar="N", help="how many; default 40")
-    add("--only", action="append", metavar="PART", help="core, web, session, or a path")
+    add("--only", action="append", metavar="PART", help="a part, or a path")
     add("--match", default="", metavar="TEXT", help="only mutants whose line has this text")
     add(
         "--budget",
@@ -85,9 +86,11 @@ def _asked_for() -> argparse.Namespace:
 
 
 def part_of(path: str) -> str:
-    """Return which of three parts of the package a file belongs to."""
+    """Return which part of the package a file belongs to."""
     if path.startswith("sessions/"):
         return "session"
+    if path.startswith("integrations/"):
+        return "integrations"
     return "core" if path.startswith(_CORE) else "web"
 
 
@@ -99,7 +102,7 @@ def all_mutants(package: Path) -> list[Mutant]:
 
 
 def _sample(arguments: argparse.Namespace, package: Path) -> list[Mutant]:
-    only = arguments.only or ["core", "web", "session"]
+    only = arguments.only or PARTS
     wanted = [
         mutant
         for mutant in all_mutants(package)
@@ -142,7 +145,7 @@ def _report(verdicts: list[Verdict], seconds: float, at_least: float) -> int:
     reasons = read_survivors()
     survived = [verdict.mutant for verdict in verdicts if not verdict.killer]
     unknown = [mutant for mutant in survived if mutant.name not in reasons]
-    for part in ("core", "web", "session"):
+    for part in PARTS:
         of_part = [verdict for verdict in verdicts if part_of(verdict.mutant.path) == part]
         if of_part:
             print(f"{part}: {_figure(of_part, reasons)}")
