@@ -30,7 +30,6 @@ from ..sessions import (
     StoredSessions,
 )
 from ..sessions.errors import (
-    RETRY_AFTER,
     FreshLoginRequiredError,
     SessionConfigError,
     SessionConflictError,
@@ -41,6 +40,8 @@ from ..sessions.errors import (
     UnstorableValueError,
 )
 from ..sessions.lifetime import ABSOLUTE_TIMEOUT
+from ..web.error_response import refusal_of
+from ._messages import merged
 
 if TYPE_CHECKING:
     from ..sessions import Session
@@ -196,20 +197,14 @@ def merge_flashes(key: str, loaded: Any, theirs: Any, mine: Any) -> Any:
 
     The policy ``same_key`` for the key under which Flask keeps all messages, if none is given.
     """
-    known, added = loaded or [], mine or []
-    if added[: len(known)] == known:
-        return [*(theirs or ()), *added[len(known) :]] or None
-    rest = [message for message in theirs or () if message not in known]  # these were shown
-    return [*rest, *added] or None
+    return merged(loaded or (), theirs or (), mine or ()) or None
 
 
 def _answer(error: SessionError) -> flask.Response:
-    response = flask.Response(f"{error.answer}\n", error.status, mimetype="text/plain")
-    response.headers["Cache-Control"] = "no-store"
     if error.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER)
         flask.current_app.logger.error("%s", error, exc_info=error)
-    return response
+    status, headers, body = refusal_of(error)
+    return flask.Response(body, status, headers)
 
 
 def _answer_at_the_end(app: flask.Flask) -> None:

@@ -13,6 +13,7 @@ from django.core.signals import setting_changed
 from ...sessions import StoredSessions
 from ...sessions.errors import SessionConfigError
 from ...sessions.lifetime import ABSOLUTE_TIMEOUT
+from .._messages import merged
 
 SETTING = "CTXLOCAL"
 MESSAGES = "_messages"  # the key of django.contrib.messages
@@ -67,12 +68,8 @@ def merge_messages(key: str, loaded: Any, theirs: Any, mine: Any) -> Any:
     """
     if not all(isinstance(text, str | None) for text in (loaded, theirs, mine)):
         return mine
-    known, others, own = (json.loads(text) if text else [] for text in (loaded, theirs, mine))
-    if own[: len(known)] == known:
-        merged = [*others, *own[len(known) :]]
-    else:  # these were shown
-        merged = [*(message for message in others if message not in known), *own]
-    return json.dumps(merged) if merged else None
+    kept = merged(*(json.loads(text) if text else [] for text in (loaded, theirs, mine)))
+    return json.dumps(kept) if kept else None
 
 
 def forget_sessions() -> None:
