@@ -78,14 +78,29 @@ class Filled(ABC):
         """Return the bytes that the store takes."""
 
 
-class FilledSQLite(Filled):
+class FilledByClock(Filled):
+    """One whose store has a clock that can be put back."""
+
+    _ahead = 0.0
+
+    def _clock(self) -> float:
+        return time() + self._ahead
+
+    def fill_expired(self, numbers: range) -> bool:
+        """Create them with the store's clock put back."""
+        self._ahead = -2 * _TTL
+        self.fill(numbers)
+        self._ahead = 0.0
+        return True
+
+
+class FilledSQLite(FilledByClock):
     """A store in a file of its own."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "sessions.db"
-        self._ahead = 0.0
         store = load("ctxlocal.sessions.stores.sqlite").SQLiteStore
-        self.store = store(self._path, clock=lambda: time() + self._ahead)
+        self.store = store(self._path, clock=self._clock)
 
     def fill(self, numbers: range) -> None:
         """Create them by the store's own create, a thousand in one transaction."""
@@ -98,13 +113,6 @@ class FilledSQLite(Filled):
             for number in some:
                 assert self.store.create(key(number), content(number), _TTL)
             connection.execute("COMMIT")
-
-    def fill_expired(self, numbers: range) -> bool:
-        """Create them with the store's clock put back."""
-        self._ahead = -2 * _TTL
-        self.fill(numbers)
-        self._ahead = 0.0
-        return True
 
     def size(self) -> int:
         """Return the size of the file, with what was written ahead put in place."""
@@ -147,16 +155,15 @@ class FilledRedis(Filled):
         return int(self._client.info("memory")["used_memory"])
 
 
-class FilledSQL(Filled):
+class FilledSQL(FilledByClock):
     """A store in a database of its own.
 
     :param size: a statement whose answer is the bytes of all tables and indexes.
     """
 
     def __init__(self, url: str, size: str) -> None:
-        self._ahead = 0.0
         store = load("ctxlocal.sessions.stores.sql").SQLStore
-        self.store = store.from_url(url, clock=lambda: time() + self._ahead)
+        self.store = store.from_url(url, clock=self._clock)
         self.store.create_table()
         self._size = size
         self._engine = load("sqlalchemy").create_engine(url)
@@ -165,13 +172,6 @@ class FilledSQL(Filled):
         """Create them one after the other."""
         for number in numbers:
             assert self.store.create(key(number), content(number), _TTL)
-
-    def fill_expired(self, numbers: range) -> bool:
-        """Create them with the store's clock put back."""
-        self._ahead = -2 * _TTL
-        self.fill(numbers)
-        self._ahead = 0.0
-        return True
 
     def size(self) -> int:
         """Return the size of the database's tables and indexes."""

@@ -12,7 +12,7 @@ from redis.sentinel import Sentinel
 
 from benchmarks.chaos.trial import Scene
 from ctxlocal.sessions.stores.redis import RedisStore
-from tests.sessions.stores.proxy import proxy_to
+from tests.sessions.stores.proxy import Proxy, proxy_to
 from tests.support.services import (
     Server,
     await_replicas,
@@ -38,13 +38,20 @@ def killed() -> Iterator[Scene]:
 
 
 @contextmanager
-def promoted(wait: Wait = None) -> Iterator[Scene]:
+def _behind_an_address() -> Iterator[tuple[Server, Server, Proxy, ExitStack]]:
+    """Yield a master, a replica, the address that leads to the master, and what ends with them."""
     with (
         redis_server() as master,
         redis_replica(master.port) as replica,
         proxy_to(master.port) as proxy,
         ExitStack() as stack,
     ):
+        yield master, replica, proxy, stack
+
+
+@contextmanager
+def promoted(wait: Wait = None) -> Iterator[Scene]:
+    with _behind_an_address() as (master, replica, proxy, stack):
 
         def strike() -> None:
             master.stop(signal.SIGKILL)
@@ -58,15 +65,8 @@ def promoted(wait: Wait = None) -> Iterator[Scene]:
 
 @contextmanager
 def demoted(wait: Wait = None) -> Iterator[Scene]:
-    with (
-        redis_server() as one,
-        redis_replica(one.port) as another,
-        proxy_to(one.port) as proxy,
-        ExitStack() as stack,
-    ):
-        pair = [
-            (each.port, stack.enter_context(redis.Redis(port=each.port))) for each in (one, another)
-        ]
+    with _behind_an_address() as (*servers, proxy, stack):
+        pair = [(each.port, stack.enter_context(redis.Redis(port=each.port))) for each in servers]
 
         def strike() -> None:
             (former, master), (port, replica) = pair
