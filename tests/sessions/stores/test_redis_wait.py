@@ -19,7 +19,7 @@ from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.testing import check_async_store, check_store
 from ctxlocal.web import App, session
 from tests.sessions.stores.conftest import cluster_client
-from tests.sessions.stores.proxy import proxy_to
+from tests.sessions.stores.proxy import Proxy, proxy_to
 from tests.sessions.stores.test_demotion import close
 from tests.support.patience import PATIENCE_S
 from tests.support.services import SLOTS, Server, redis_nodes, redis_replica, redis_server
@@ -310,13 +310,15 @@ class TestWait:
 @pytest.mark.slow
 @pytest.mark.redis
 class TestContract:
+    def url(self, proxy: Proxy) -> str:
+        return f"redis://127.0.0.1:{proxy.port}?socket_timeout={PATIENCE_S + 1}"
+
     def test_is_fulfilled(self, single: Pair) -> None:
         with redis.Redis(port=single.port) as admin, proxy_to(single.port) as proxy:
 
             def make() -> RedisStore:
                 admin.flushall()
-                url = f"redis://127.0.0.1:{proxy.port}?socket_timeout={PATIENCE_S + 1}"
-                return RedisStore.from_url(url, wait=LONG)
+                return RedisStore.from_url(self.url(proxy), wait=LONG)
 
             check_store(make, lose_reply=proxy.losing(b"EVALSHA"))
 
@@ -325,8 +327,7 @@ class TestContract:
 
             def make() -> AsyncRedisStore:
                 admin.flushall()
-                url = f"redis://127.0.0.1:{proxy.port}?socket_timeout={PATIENCE_S + 1}"
-                return AsyncRedisStore.from_url(url, wait=LONG)
+                return AsyncRedisStore.from_url(self.url(proxy), wait=LONG)
 
             check_async_store(make, lose_reply=proxy.losing(b"EVALSHA"))
 
