@@ -1,4 +1,4 @@
-"""Django with its session engines.
+"""Django with its session engines, and with ctxlocal's.
 
 Connections are kept open between requests, and SQLite writes ahead (WAL, ``synchronous=NORMAL``):
 faster than Django's defaults, and what ctxlocal's store does too.
@@ -19,6 +19,7 @@ from .place import Place
 from .visit import Visit
 
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+BACKENDS = "django.contrib.sessions.backends"
 MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
 
 _latest: list[Visit] = []
@@ -44,7 +45,7 @@ def app(place: Place, view: Visit, engine: str | None = None, cache: str = "defa
     settings.MIDDLEWARE = [] if engine is None else [SESSIONS]
     if view.can_flash:
         settings.MIDDLEWARE.append(MESSAGES)
-    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_ENGINE = engine
     settings.SESSION_CACHE_ALIAS = cache
     _latest[:] = [view]
     _response[:] = [load("django.http").HttpResponse]
@@ -53,22 +54,39 @@ def app(place: Place, view: Visit, engine: str | None = None, cache: str = "defa
 
 def signed(place: Place, view: Visit) -> Any:
     """Return Django with its signed cookie."""
-    return app(place, view, "signed_cookies")
+    return app(place, view, f"{BACKENDS}.signed_cookies")
 
 
 def sqlite(place: Place, view: Visit) -> Any:
     """Return Django with its session table in SQLite."""
-    return app(place, view, "db")
+    return app(place, view, f"{BACKENDS}.db")
 
 
 def memory(place: Place, view: Visit) -> Any:
     """Return Django with its cache in memory."""
-    return app(place, view, "cache")
+    return app(place, view, f"{BACKENDS}.cache")
 
 
 def redis(place: Place, view: Visit) -> Any:
     """Return Django with its cache in Redis."""
-    return app(place, view, "cache", "redis")
+    return app(place, view, f"{BACKENDS}.cache", "redis")
+
+
+def ctxlocal_sqlite(place: Place, view: Visit) -> Any:
+    """Return Django with ctxlocal's engine over a SQLite file."""
+    return _with_ctxlocal(place, view, place.sqlite_url)
+
+
+def ctxlocal_redis(place: Place, view: Visit) -> Any:
+    """Return Django with ctxlocal's engine over Redis."""
+    return _with_ctxlocal(place, view, place.redis_url)
+
+
+def _with_ctxlocal(place: Place, view: Visit, url: str) -> Any:
+    application = app(place, view, "ctxlocal.integrations.django.sessions")
+    load("django.conf").settings.CTXLOCAL = {"STORE": url}
+    load("ctxlocal.integrations.django.configuration").forget_sessions()
+    return application
 
 
 def _set_up(settings: Any, place: Place) -> None:

@@ -99,6 +99,37 @@ _STARLETTE = Framework(
     ("starlette",),
     is_async=True,
 )
+_FASTAPI = Framework(
+    "FastAPI",
+    _without(lambda sessions, visit: starlette_apps.fastapi(visit, sessions)),
+    starlette_apps.fastapi_visit,
+    ("fastapi",),
+    starlette_apps.fastapi_visit,
+    is_async=True,
+)
+
+
+def _integrated(
+    store: str, flask: Make, django: Make, sessions: Callable[[Place], Any], *needs: str
+) -> tuple[Row, ...]:
+    """Return the rows of a kind of session in the frameworks that people have."""
+    ways = (
+        (_FLASK, flask),
+        (_DJANGO, django),
+        (_FASTAPI, lambda place, visit: starlette_apps.fastapi(visit, sessions(place))),
+    )
+    return tuple(
+        Row(
+            "integrated",
+            f"ctxlocal in {framework.name}, {store}",
+            framework,
+            make,
+            needs,
+            is_ours=True,
+            is_timed=False,
+        )
+        for framework, make in ways
+    )
 
 
 def _ours(
@@ -197,5 +228,14 @@ ROWS: tuple[Row, ...] = (
         "psycopg",
         POSTGRESQL,
         is_timed=False,
+    ),
+    *_integrated("SQLite", flask_apps.ctxlocal_sqlite, django_apps.ctxlocal_sqlite, ours.sqlite),
+    *_integrated(
+        "Redis",
+        flask_apps.ctxlocal_redis,
+        django_apps.ctxlocal_redis,
+        ours.redis_async,
+        "redis",
+        REDIS,
     ),
 )

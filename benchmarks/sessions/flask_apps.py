@@ -1,4 +1,4 @@
-"""Flask with its own signed cookie, and with Flask-Session's stores."""
+"""Flask with its own signed cookie, with Flask-Session's stores, and with ctxlocal's."""
 
 from __future__ import annotations
 
@@ -54,6 +54,22 @@ def memory(place: Place, view: Visit) -> Any:
 def files(place: Place, view: Visit) -> Any:
     """Return Flask with Flask-Session over cachelib's files."""
     return _with_cachelib(view, load("cachelib").FileSystemCache(str(place.new_path())))
+
+
+def ctxlocal_sqlite(place: Place, view: Visit) -> Any:
+    """Return Flask whose session is ctxlocal's, in a SQLite file."""
+    return _with_ctxlocal(view, place.sqlite_url)
+
+
+def ctxlocal_redis(place: Place, view: Visit) -> Any:
+    """Return Flask whose session is ctxlocal's, in Redis."""
+    return _with_ctxlocal(view, place.redis_url)
+
+
+def _with_ctxlocal(view: Visit, url: str) -> Any:
+    application = app(view, KEY)
+    load("ctxlocal.integrations.flask").Sessions(application, store=url)
+    return application
 
 
 def _with_cachelib(view: Visit, cache: Any) -> Any:

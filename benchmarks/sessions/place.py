@@ -34,6 +34,11 @@ class Place:
         return self.directory / f"at-{next(NAMES)}"
 
     @property
+    def sqlite_url(self) -> str:
+        """The URL of a SQLite file that is not there yet."""
+        return f"sqlite:///{self.new_path()}"
+
+    @property
     def redis_url(self) -> str:
         """The server's URL."""
         return f"redis://127.0.0.1:{self.redis_port}/0"

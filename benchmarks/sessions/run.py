@@ -22,6 +22,7 @@ from .place import Place, Trips
 
 GROUPS = tuple(dict.fromkeys(row.group for row in ROWS if row.is_timed))
 TRIPS, LOST = "round-trips", "lost"
+FOLDERS = ("sessions", "sessions-lost")  # of what it costs, and of what is lost
 DISTRIBUTIONS = (
     "flask",
     "flask-session",
@@ -60,9 +61,10 @@ class Measurement(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Measure, write the results, and say which rows are missing."""
     arguments = _parser().parse_args(argv)
-    wanted = arguments.only or [*GROUPS, TRIPS, LOST]
+    wanted = arguments.only or [*GROUPS, TRIPS]
+    output = arguments.output or (RESULTS / FOLDERS[wanted == [LOST]] / results_name())
     document: dict[str, Any] = {
-        **about("sessions", sys.argv[1:] if argv is None else argv, arguments.output),
+        **about("sessions", sys.argv[1:] if argv is None else argv, output),
         "versions": versions(DISTRIBUTIONS),
         "rounds": arguments.rounds,
         "cost": {},
@@ -84,8 +86,8 @@ def main(argv: list[str] | None = None) -> int:
                     document["cost"][job.what] = result
                 else:
                     document[job.what] = result
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(document, indent=1) + "\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(document, indent=1) + "\n")
     for name, gap in document["left_out"].items():
         print(f"left out: {name} (no {gap})", file=sys.stderr)
     return 0
@@ -143,10 +145,14 @@ def _server_versions(servers: Servers) -> dict[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sessions", description=__doc__)
-    parser.add_argument("--output", type=Path, default=RESULTS / "sessions" / results_name())
+    parser.add_argument("--output", type=Path)
     choices = [*GROUPS, TRIPS, LOST]
     parser.add_argument(
-        "--only", action="append", choices=choices, metavar="PART", help=", ".join(choices)
+        "--only",
+        action="append",
+        choices=choices,
+        metavar="PART",
+        help=f"{', '.join(choices)} (default: all but {LOST})",
     )
     parser.add_argument(
         "--rounds", type=int, default=150, help="samples of each figure (default: 150)"

@@ -1,4 +1,4 @@
-"""Starlette with its own signed cookie, and with starsessions' stores."""
+"""Starlette with its own cookie, with starsessions' stores; FastAPI with ctxlocal's."""
 
 from __future__ import annotations
 
@@ -48,6 +48,32 @@ def redis(place: Place, view: Visit) -> Any:
     """Return Starlette with starsessions in Redis."""
     store = load("starsessions.stores.redis").RedisStore(connection=place.redis_async)
     return _with_starsessions(view, store)
+
+
+def fastapi(view: Visit, sessions: Any = None) -> Any:
+    """Return FastAPI with ctxlocal's sessions; None: without."""
+    application = load("fastapi").FastAPI(openapi_url=None)
+    plain_response = load("starlette.responses").PlainTextResponse
+    if sessions is not None:
+        middleware = load("ctxlocal.integrations.starlette").ContextMiddleware
+        application.add_middleware(middleware, sessions=sessions)
+
+    async def page(request: Any) -> Any:
+        async def find() -> Any:
+            return request.session
+
+        return plain_response(await view.in_task(request.url.path, find, request))
+
+    application.add_route("/{what:path}", page)
+    return application
+
+
+def fastapi_visit() -> Visit:
+    """Return the view for FastAPI with ctxlocal's sessions."""
+    return Visit(
+        lambda request, text: request.session.flash(text),
+        lambda request: len(request.session.get_flashed()),
+    )
 
 
 def _with_starsessions(view: Visit, store: Any) -> Any:
