@@ -7,20 +7,18 @@ conversation. ``/report`` tells what the ledger holds.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import itertools
 import json
 import logging
 import os
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import psutil
 
-from ... import flow, ident
+from ... import ident
 from ...sessions.cookie import Cookie
 from ...sessions.in_store.sessions import StoredSessions
 from ...sessions.stores.url import open_async_store, open_store
@@ -29,12 +27,11 @@ from ...web.app import App, Response, request
 from ...web.asgi import middleware as asgi_layer
 from . import SETTINGS
 from . import sabotage as broken
-from .conversation import CONVERSATIONS, PAUSE, READ, STREAMED, Children, Steps, Visit
+from .conversation import CONVERSATIONS, STREAMED, Steps, Visit
+from .drive import PIECE, converse, converse_async
 from .ledger import Ledger
 from .places import Places
 
-PAUSE_S = 0.001
-PIECE = 65536  # of a body that is read
 _TEXT = [("Content-Type", "text/plain")]
 
 
@@ -54,36 +51,6 @@ def _begin(path: str, query: str) -> tuple[Steps, bool]:
     """Return a conversation, and whether it is streamed."""
     name = path.rpartition("/")[2]
     return CONVERSATIONS[name](Visit(places, query, register)), name in STREAMED
-
-
-def _converse(steps: Steps, read: Callable[[], bytes]) -> Iterator[bytes]:
-    """Drive a conversation in a thread or greenlet; yield what it says."""
-    reply: Any = None
-    while True:
-        try:
-            step = steps.send(reply)
-        except StopIteration:
-            return
-        reply = None
-        if step is PAUSE:
-            time.sleep(PAUSE_S)
-        elif step is READ:
-            reply = read()
-        elif isinstance(step, Children):
-            threading.Thread(target=flow.bind(_live), args=(step.bound,)).start()
-            threading.Thread(target=_live, args=(step.free,)).start()
-        else:
-            yield step
-
-
-def _live(child: Callable[[], Iterator[object]]) -> None:
-    for _ in child():
-        time.sleep(PAUSE_S)
-
-
-async def _live_async(child: Callable[[], Iterator[object]]) -> None:
-    for _ in child():
-        await asyncio.sleep(PAUSE_S)
 
 
 def _reader(environ: Any) -> Callable[[], bytes]:
@@ -113,7 +80,7 @@ def _report() -> bytes:
 def _view(environ: Any, start_response: Any) -> Iterable[bytes]:
     steps, is_streamed = _begin(environ["PATH_INFO"], environ["QUERY_STRING"])
     start_response("200 OK", _TEXT)
-    said = _converse(steps, _reader(environ))
+    said = converse(steps, _reader(environ))
     return said if is_streamed else [b"".join(said)]
 
 
@@ -139,37 +106,27 @@ def _look_around(query: str) -> None:
 async def _async_view(scope: Any, receive: Any, send: Any) -> None:
     steps, is_streamed = _begin(scope["path"], scope["query_string"].decode())
     said = _AsyncAnswer(send, is_streamed)
-    reply: Any = None
+    async with aclosing(converse_async(steps, _async_reader(receive))) as pieces:
+        async for piece in pieces:
+            await said.say(piece)
+    await said.end()
+
+
+def _async_reader(receive: Any) -> Callable[[], Awaitable[bytes]]:
+    """Return what reads the next piece of a body, and not beyond its end."""
     has_more = True
-    while True:
-        try:
-            step = steps.send(reply)
-        except StopIteration:
-            return await said.end()
-        reply = None
-        if step is PAUSE:
-            await asyncio.sleep(PAUSE_S)
-        elif step is READ:
-            reply, has_more = await _read(receive) if has_more else (b"", False)
-        elif isinstance(step, Children):
-            for child in (flow.bind(_live_async)(step.bound), _live_async(step.free)):
-                task = asyncio.create_task(child)
-                _tasks.add(task)
-                task.add_done_callback(_tasks.discard)
-        else:
-            await said.say(step)
 
+    async def read() -> bytes:
+        nonlocal has_more
+        while has_more:
+            message = await receive()
+            has_more = message.get("more_body", False)
+            if message.get("body"):
+                piece: bytes = message["body"]
+                return piece
+        return b""
 
-async def _read(receive: Any) -> tuple[bytes, bool]:
-    """Return a piece of the request's body, and whether more of it follows."""
-    while True:
-        message = await receive()
-        has_more = message.get("more_body", False)
-        if message.get("body") or not has_more:
-            return message.get("body", b""), has_more
-
-
-_tasks: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
+    return read
 
 
 class _AsyncAnswer:
@@ -237,7 +194,7 @@ app = App("soak", sessions=_sessions)
 @app.route("/app/<name>", methods=["GET", "POST"])
 def _app_view(name: str) -> Response:
     steps, is_streamed = _begin(request.path, request.query_string.decode())
-    said = _converse(steps, lambda: request.stream.read(PIECE))
+    said = converse(steps, lambda: request.stream.read(PIECE))
     if not is_streamed:
         return Response(b"".join(said), mimetype="text/plain")
     first = next(said)  # the session is saved when the view returns
