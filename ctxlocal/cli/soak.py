@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..ident.named import NAMED
-from ..lab.servers.catalogue import BY_NAME, SERVERS
+from ..lab.servers.catalogue import BY_NAME
 from ..lab.soak.plan import PlannedRun, Size
 from ..lab.soak.stores import STORES, shown
 from .needed import refuse_missing
@@ -41,10 +41,8 @@ SABOTAGES = (
     "servers",
     multiple=True,
     metavar="NAME",
-    type=click.Choice([server.name for server in SERVERS]),
-    help="Only this server; can be given more than once: "
-    + ", ".join(server.name for server in SERVERS)
-    + ".",
+    type=click.Choice(list(BY_NAME)),
+    help="Only this server; can be given more than once: " + ", ".join(BY_NAME) + ".",
 )
 @click.option(
     "--strategy",
@@ -153,7 +151,7 @@ def make_plans(
     sabotage: str | None = None,
 ) -> list[PlannedRun]:
     """Return the runs that are asked for; nothing named means everything that isolates."""
-    chosen = [BY_NAME[name] for name in servers] or list(SERVERS)
+    chosen = [BY_NAME[name] for name in servers] or list(BY_NAME.values())
     wanted = list(dict.fromkeys(name for store in stores for name in _expand(store)))
     return [
         PlannedRun(server, strategy, store, sabotage)

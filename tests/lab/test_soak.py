@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 
 from ctxlocal.cli.commands import ctxlocal
 from ctxlocal.cli.soak import SABOTAGES
-from ctxlocal.lab.servers.catalogue import BY_NAME, SERVERS, Server
+from ctxlocal.lab.servers.catalogue import BY_NAME, FRAMEWORKS, Server
 from ctxlocal.lab.servers.process import ServerProblem, running
 from ctxlocal.lab.soak import client, conductor, stores
 from ctxlocal.lab.soak.client import Answer, Unanswered
@@ -71,7 +71,7 @@ def command(*arguments: str) -> Result:
 class TestServers:
     @pytest.mark.parametrize(
         ("server", "strategy"),
-        [(server.name, strategy) for server in SERVERS for strategy in server.strategies],
+        [(server.name, strategy) for server in BY_NAME.values() for strategy in server.strategies],
     )
     def test_requests_of_a_real_server_are_isolated(self, server: str, strategy: str) -> None:
         run = soak(server, strategy, "sqlite")
@@ -115,6 +115,22 @@ class TestSabotage:
         for sabotage, counted in self.CAUGHT_BY:
             if sabotage == mode:
                 assert getattr(run, counted) > 0, counted
+
+    @pytest.mark.parametrize(
+        ("mode", "counted"), [("shared-dict", "foreign_reads"), ("store-forgets", "lost_updates")]
+    )
+    @pytest.mark.parametrize("server", FRAMEWORKS, ids=lambda server: server.name)
+    def test_frameworks_are_soaked_through_what_is_broken(
+        self, server: Server, mode: str, counted: str
+    ) -> None:
+        assert getattr(soak(server, sabotage=mode), counted) > 0
+
+    @pytest.mark.parametrize("server", FRAMEWORKS, ids=lambda server: server.name)
+    def test_a_middleware_that_a_framework_does_not_have_cannot_be_broken(
+        self, server: Server
+    ) -> None:
+        run = soak(server, sabotage="frame-kept")
+        assert (run.outcome, run.requests) == ("not run", 0)
 
     def test_a_strategy_that_cannot_isolate_there_is_caught(self) -> None:
         run = soak("gevent.pywsgi", "thread")
@@ -408,22 +424,27 @@ class TestAudit:
         return visitor
 
     @pytest.mark.parametrize(
-        ("values", "flashes", "problems"),
+        ("values", "hits", "flashes", "problems"),
         [
-            ({"k1": "a", "hits": 1}, ["1"], []),
-            ({"k1": "a", "k2": "b", "hits": 2}, ["1", "2"], []),
-            ({"hits": 1}, ["1"], ["the key of 1 is missing"]),
-            ({"k1": "other", "hits": 1}, ["1"], ["the key of 1 is missing"]),
-            ({"k1": "a", "hits": 1}, [], ["the message of 1 is missing"]),
-            ({"k1": "a", "k3": "c", "hits": 1}, ["1"], ["3 failed, and was saved"]),
-            ({"k1": "a", "hits": 3}, ["1"], ["3 hits were counted, of 1 to 2"]),
-            ({"k1": "a"}, ["1"], ["0 hits were counted, of 1 to 2"]),
+            ({"k1": "a"}, 1, ["1"], []),
+            ({"k1": "a", "k2": "b"}, 2, ["1", "2"], []),
+            ({}, 1, ["1"], ["the key of 1 is missing"]),
+            ({"k1": "other"}, 1, ["1"], ["the key of 1 is missing"]),
+            ({"k1": "a"}, 1, [], ["the message of 1 is missing"]),
+            ({"k1": "a", "k3": "c"}, 1, ["1"], ["3 failed, and was saved"]),
+            ({"k1": "a"}, 3, ["1"], ["3 hits were counted, of 1 to 2"]),
+            ({"k1": "a"}, 0, ["1"], ["0 hits were counted, of 1 to 2"]),
         ],
     )
     def test_what_the_session_holds_is_compared_with_what_was_saved(
-        self, visitor: Visitor, values: Any, flashes: list[str], problems: list[str]
+        self,
+        visitor: Visitor,
+        values: Any,
+        hits: int | None,
+        flashes: list[str],
+        problems: list[str],
     ) -> None:
-        assert list(visitor._problems(values, flashes)) == problems
+        assert list(visitor._problems(values, hits, flashes)) == problems
 
 
 class TestClient:

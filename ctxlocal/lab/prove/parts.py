@@ -50,9 +50,11 @@ def matrix_part() -> ProofPart:
 
 
 def soak_part() -> ProofPart:
-    """Every installed server, under each strategy that isolates there, sessions in SQLite."""
+    """Every installed server, and framework, under each strategy that isolates; in SQLite."""
     plans = [
-        PlannedRun(server, strategy, STORE) for server in SERVERS for strategy in server.strategies
+        PlannedRun(server, strategy, STORE)
+        for server in BY_NAME.values()
+        for strategy in server.strategies
     ]
     return _soaking("soak", plans, f"ctxlocal soak --store {STORE} --requests {SOAKED}")
 
@@ -96,7 +98,7 @@ def _soaking(name: str, plans: Sequence[PlannedRun], command: str) -> ProofPart:
     def told(finished: list[Run], begun: float) -> dict[str, Any]:
         return SoakReport(finished, time.monotonic() - begun, settings).as_dict()
 
-    return ProofPart(name, sum(size.planned for plan in plans if not plan.server.why_not()), run)
+    return ProofPart(name, sum(size.planned for plan in plans if not plan.why_not()), run)
 
 
 def bench_part() -> ProofPart:

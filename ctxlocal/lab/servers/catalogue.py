@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal
 
@@ -20,6 +20,7 @@ class Server:
     :param kind: one of ``kinds``.
     :param command: what follows ``python -m``; ``{app}`` and ``{port}`` are filled in.
     :param needs: packages that have to be installed.
+    :param framework: what the soaked application is written with; None: with nothing but ctxlocal.
     """
 
     name: str
@@ -27,11 +28,14 @@ class Server:
     protocol: Protocol
     command: tuple[str, ...]
     needs: tuple[str, ...]
+    framework: str | None = None
 
     @property
     def strategies(self) -> tuple[str, ...]:
         """Those made to tell its requests apart, the default first."""
-        return KINDS[self.kind].strategies
+        made = KINDS[self.kind].strategies
+        # A framework runs a part of a request in child tasks and threads, which have other values.
+        return made if self.framework is None else tuple(name for name in made if name != "task")
 
     def arguments(self, application: str, port: int) -> list[str]:
         """Return the command that serves ``module:attribute`` on a port of 127.0.0.1."""
@@ -103,4 +107,18 @@ SERVERS = (
         ("hypercorn",),
     ),
 )
-BY_NAME = {server.name: server for server in SERVERS}
+
+
+def _inside(framework: str, name: str) -> Server:
+    """Return a server that serves the framework's application."""
+    server = next(server for server in SERVERS if server.name == name)
+    needs = (*server.needs, framework)
+    return replace(server, name=f"{framework}-{name}", needs=needs, framework=framework)
+
+
+# The applications that people have; the servers are soaked by themselves.
+FRAMEWORKS = (
+    _inside("flask", "gunicorn-gevent"),
+    _inside("fastapi", "uvicorn-asyncio-httptools"),
+)
+BY_NAME = {server.name: server for server in (*SERVERS, *FRAMEWORKS)}

@@ -26,6 +26,7 @@ SETTLE_SABOTAGED_S = 1.0  # where it is known that something does not end
 ASK_EVERY_S = 0.05
 GIVE_UP_ERRORS = 200  # in a run: there is nothing more to learn
 GIVE_UP_UNAVAILABLE = 20
+SAVE_FAILURES = ("flask",)  # it saves the session of a view that raised, too
 
 
 Advance = Callable[[PlannedRun, int], object]
@@ -57,7 +58,7 @@ async def _conduct(
     async with AsyncExitStack() as stack:
         urls: dict[str, str] = {}
         for plan in plans:
-            reason = plan.server.why_not() or why_not(plan.store)
+            reason = plan.why_not() or why_not(plan.store)
             if reason:
                 finished.append(_planned(plan, "not run", reason))
                 continue
@@ -92,6 +93,7 @@ class _Soak:
             "store": store_url,
             "sabotage": plan.sabotage,
             "protocol": plan.server.protocol,
+            "framework": plan.server.framework,
         }
         environment = {SETTINGS: json.dumps(settings), "CTXLOCAL_IDENT": plan.strategy}
         application = f"ctxlocal.lab.soak.target:{plan.server.protocol}"
@@ -155,7 +157,7 @@ class _Soak:
             async with gate:
                 if not self._is_enough():
                     name = f"v{number}"
-                    await Visitor(name, process.port, self._findings, self._answer).run()
+                    await self._visitor(name, process.port).run()
 
         tasks = [asyncio.create_task(visit(first + number)) for number in range(count)]
         try:
@@ -164,6 +166,10 @@ class _Soak:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _visitor(self, name: str, port: int) -> Visitor:
+        saves_failures = self._plan.server.framework in SAVE_FAILURES
+        return Visitor(name, port, self._findings, self._answer, saves_failures=saves_failures)
 
     def _answer(self) -> None:
         self._answered += 1

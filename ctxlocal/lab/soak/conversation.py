@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from ...web.context import session
+from .kept import Kept
 from .places import Places
 
 PAUSE: Final = object()
@@ -44,10 +44,15 @@ class Visit:
 
     :param query: ``n``, the number; ``secret``; and ``session`` if it uses the session.
     :param register: registers a teardown of the current request.
+    :param kept: its session.
     """
 
     def __init__(
-        self, places: Places, query: str, register: Callable[[Callable[..., object]], object]
+        self,
+        places: Places,
+        query: str,
+        register: Callable[[Callable[..., object]], object],
+        kept: Kept,
     ) -> None:
         fields = parse_qs(query)
         self.number = fields["n"][0]
@@ -55,6 +60,7 @@ class Visit:
         self._uses_session = "session" in fields
         self._places = places
         self._register = register
+        self.kept = kept
 
     def begin(self) -> None:
         """Look, expect the end, and put the secret everywhere."""
@@ -64,14 +70,14 @@ class Visit:
         self._places.write(self.secret)
         if self._uses_session:
             self._look_into_session()
-            session[f"k{self.number}"] = self.secret
-            session.incr("hits")
-            session.flash(self.number)
+            self.kept.put(f"k{self.number}", self.secret)
+            self.kept.count()
+            self.kept.flash(self.number)
 
     def _look_into_session(self) -> None:
         """Before anything is written: all that is there has to be this visitor's."""
         visitor = self.number.partition("-")[0]
-        for key in session:
+        for key in self.kept.names():
             if key != "hits" and key.partition("-")[0] != f"k{visitor}":
                 self._places.ledger.wrong(
                     "foreign_reads", f"{self.number} found {key!r} in its session"
@@ -86,7 +92,7 @@ class Visit:
         """Read everything back; the request has not ended yet."""
         self._places.ledger.expect_open(self.number)
         self._places.check(self.number, self.secret)
-        if self._uses_session and session[f"k{self.number}"] != self.secret:
+        if self._uses_session and self.kept.get(f"k{self.number}") != self.secret:
             self._places.ledger.wrong("foreign_reads", f"{self.number} read another's session")
 
     def bound_child(self) -> Iterator[object]:
@@ -173,9 +179,10 @@ def spawn(visit: Visit) -> Steps:
 
 def audit(visit: Visit) -> Steps:
     """Tell what the session holds, and end it."""
-    held = {key: session[key] for key in session}
-    told = {"values": held, "flashes": [text for _, text in session.get_flashed()]}
-    session.destroy()
+    kept = visit.kept
+    held = {key: kept.get(key) for key in kept.names() if key != "hits"}
+    told = {"values": held, "hits": kept.hits(), "flashes": kept.flashed()}
+    kept.end()
     yield json.dumps(told).encode()
 
 
@@ -188,4 +195,6 @@ CONVERSATIONS: dict[str, Callable[[Visit], Steps]] = {
     "spawn": spawn,
     "audit": audit,
 }
+Begin = Callable[[str, str, Kept], tuple[Steps, bool]]
+"""Returns the conversation for a path, a query and a session, and whether it is streamed."""
 STREAMED = ("stream", "break-off")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -33,6 +34,11 @@ def converse(steps: Steps, read: Callable[[], bytes]) -> Iterator[bytes]:
             threading.Thread(target=_live, args=(step.free,)).start()
         else:
             yield step
+
+
+def begun(said: Iterator[bytes]) -> Iterator[bytes]:
+    """Return what a conversation says, of which the first is said: a session is saved by then."""
+    return itertools.chain([next(said)], said)
 
 
 async def converse_async(

@@ -20,6 +20,13 @@ class PlannedRun(NamedTuple):
     store: str
     sabotage: str | None = None
 
+    def why_not(self) -> str:
+        """Why it cannot be run here; "" where it can."""
+        framework = self.server.framework
+        if framework is not None and self.sabotage == "frame-kept":
+            return f"frame-kept breaks the middleware around plain applications, not {framework}'s"
+        return self.server.why_not()
+
 
 @dataclass(frozen=True)
 class Size:

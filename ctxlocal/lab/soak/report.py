@@ -34,6 +34,10 @@ SERVER_LIBRARIES = (
     "httptools",
     "hypercorn",
     "redis",
+    "flask",
+    "django",
+    "starlette",
+    "fastapi",
 )
 TELLING_REQUESTS = 20_000  # fewer do not tell whether memory is flat: allocators warm up slowly
 WINDOWS = 3  # of the later samples

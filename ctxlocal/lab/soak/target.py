@@ -1,19 +1,19 @@
 """The application that is soaked: ``wsgi`` and ``asgi``, the same behind every server.
 
 Three layers: the outermost looks around before anything of ours has run; then the
-middleware, or an :class:`~ctxlocal.web.App` for paths below ``/app/``; inside, a
-conversation. ``/report`` tells what the ledger holds.
+middleware, or an :class:`~ctxlocal.web.App` for paths below ``/app/``, or a framework; inside,
+a conversation. ``/report`` tells what the ledger holds.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
+from importlib import import_module
 from typing import Any
 
 import psutil
@@ -28,7 +28,8 @@ from ...web.asgi import middleware as asgi_layer
 from . import SETTINGS
 from . import sabotage as broken
 from .conversation import CONVERSATIONS, STREAMED, Steps, Visit
-from .drive import PIECE, converse, converse_async
+from .drive import PIECE, begun, converse, converse_async
+from .kept import Kept, Ours
 from .ledger import Ledger
 from .places import Places
 
@@ -47,10 +48,10 @@ def _make_sessions(store_url: str, protocol: str, sabotage: str | None) -> Store
     return StoredSessions(store, cookie=cookie)
 
 
-def _begin(path: str, query: str) -> tuple[Steps, bool]:
+def _begin(path: str, query: str, kept: Kept = Ours()) -> tuple[Steps, bool]:  # noqa: B008
     """Return a conversation, and whether it is streamed."""
     name = path.rpartition("/")[2]
-    return CONVERSATIONS[name](Visit(places, query, register)), name in STREAMED
+    return CONVERSATIONS[name](Visit(places, query, register, kept)), name in STREAMED
 
 
 def _reader(environ: Any) -> Callable[[], bytes]:
@@ -92,11 +93,12 @@ def wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [*_TEXT, ("Content-Length", str(len(report)))])
         return [report]
     _look_around(environ["QUERY_STRING"])
-    return (app if path.startswith("/app/") else _wsgi_middle)(environ, start_response)
+    layer = app if path.startswith("/app/") else _wsgi_middle
+    return (framework or layer)(environ, start_response)
 
 
 def _look_around(query: str) -> None:
-    visit = Visit(places, query, register)
+    visit = Visit(places, query, register, Ours())
     places.look_around(visit.number, visit.secret)
 
 
@@ -163,7 +165,7 @@ async def asgi(scope: Any, receive: Any, send: Any) -> None:
         return await _AsyncAnswer(send, False).say(_report())
     _look_around(scope["query_string"].decode())
     layer = app.asgi if scope["path"].startswith("/app/") else _asgi_middle
-    await layer(scope, receive, send)
+    await (framework or layer)(scope, receive, send)
 
 
 async def _lifespan(receive: Any, send: Any) -> None:
@@ -189,13 +191,14 @@ if broken.keeps_frames(_sabotage):
     _wsgi_middle = broken.FrameKept(_view, _wsgi_middle)
     _asgi_middle = broken.AsyncFrameKept(_async_view, _asgi_middle)
 app = App("soak", sessions=_sessions)
+framework: Any = None
+if _settings.get("framework") is not None:
+    _module = import_module(f".frameworks.{_settings['framework']}", __package__)
+    framework = _module.make_app(_sessions, _begin)
 
 
 @app.route("/app/<name>", methods=["GET", "POST"])
 def _app_view(name: str) -> Response:
     steps, is_streamed = _begin(request.path, request.query_string.decode())
     said = converse(steps, lambda: request.stream.read(PIECE))
-    if not is_streamed:
-        return Response(b"".join(said), mimetype="text/plain")
-    first = next(said)  # the session is saved when the view returns
-    return Response(itertools.chain([first], said), mimetype="text/plain")
+    return Response(begun(said) if is_streamed else b"".join(said), mimetype="text/plain")

@@ -63,8 +63,8 @@ class Request:
         return bytes(POST_BYTES) if self.name == "post" else None
 
     @property
-    def is_saved(self) -> bool:
-        """Whether the session keeps what it writes."""
+    def is_answered(self) -> bool:
+        """Whether the view returns; else the answer is an error of status 500."""
         return self.name != "fail"
 
     def expected(self) -> bytes:
@@ -81,15 +81,23 @@ class Visitor:
 
     :param name: begins the numbers of its requests.
     :param answered: called after each request.
+    :param saves_failures: whether the application saves the session of a view that raised.
     """
 
     def __init__(
-        self, name: str, port: int, findings: ClientFindings, answered: Callable[[], object]
+        self,
+        name: str,
+        port: int,
+        findings: ClientFindings,
+        answered: Callable[[], object],
+        *,
+        saves_failures: bool = False,
     ) -> None:
         self._name = name
         self._port = port
         self._findings = findings
         self._answered = answered
+        self._saves_failures = saves_failures
         self._count = 0
         self._random = random.Random(name)  # which requests come is the same in each run
         self._cookie: str | None = None
@@ -207,17 +215,19 @@ class Visitor:
     def _went_unanswered(self, request: Request) -> None:
         self._findings.unanswered += 1
         self._answered()
-        (self._perhaps if request.is_saved else self._never)[request.number] = request.secret
+        is_saved = request.is_answered or self._saves_failures
+        (self._perhaps if is_saved else self._never)[request.number] = request.secret
 
     def _judge(self, request: Request, heard: Answer, is_partial: bool) -> None:
-        if heard.status != (200 if request.is_saved else 500):
+        if heard.status != (200 if request.is_answered else 500):
             self._perhaps[request.number] = request.secret
             text = f"{request.number} {request.name}: status {heard.status}"
             self._findings.unavailable += heard.status == 503
             return self._findings.wrong("errors", text)
         self._cookie = heard.cookie or self._cookie
-        if not request.is_saved:
-            self._never[request.number] = request.secret
+        if not request.is_answered:
+            kept = self._saved if self._saves_failures else self._never
+            kept[request.number] = request.secret
             return None
         self._saved[request.number] = request.secret
         expected = request.expected()
@@ -246,12 +256,13 @@ class Visitor:
             connection.hang_up()
         self._findings.requests += 1
         self._answered()
-        for problem in self._problems(told["values"], told["flashes"]):
+        for problem in self._problems(**told):
             self._findings.wrong("lost_updates", f"{self._name}: {problem}")
         return None
 
-    def _problems(self, values: dict[str, Any], flashes: list[str]) -> Iterator[str]:
-        hits = values.pop("hits", 0)
+    def _problems(
+        self, values: dict[str, Any], hits: int | None, flashes: list[str]
+    ) -> Iterator[str]:
         held = {key.removeprefix("k"): value for key, value in values.items()}
         for number, secret in self._saved.items():
             if held.get(number) != secret:
@@ -262,5 +273,5 @@ class Visitor:
             if number in held:
                 yield f"{number} failed, and was saved"
         most = len(self._saved) + len(self._perhaps)
-        if not len(self._saved) <= hits <= most:
+        if hits is not None and not len(self._saved) <= hits <= most:
             yield f"{hits} hits were counted, of {len(self._saved)} to {most}"
