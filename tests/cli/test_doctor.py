@@ -589,6 +589,27 @@ class TestApplications:
         _, report = self.examine(tmp_path, source.replace("sessions = ", "0 and "))
         assert report["facts"]["doubled_sessions"] == []
 
+    def test_flasks_and_djangos_sessions_that_are_ours_are_no_others(self, tmp_path: Path) -> None:
+        source = (
+            "import flask, flask_login, django.conf\n"
+            "from ctxlocal.integrations.flask import Sessions\n"
+            "app = flask.Flask('shop')\n"
+            "Sessions(app, store='memory:')\n"
+            "django.conf.settings.configure(\n"
+            "    MIDDLEWARE=['django.contrib.sessions.middleware.SessionMiddleware'],\n"
+            "    SESSION_ENGINE='ctxlocal.integrations.django.sessions',\n"
+            ")\n"
+        )
+        _, report = self.examine(tmp_path, source, "--server", "threads")
+        assert report["facts"]["doubled_sessions"] == []
+        around = (
+            "from ctxlocal.web.wsgi import ContextMiddleware\n"
+            "app.wsgi_app = ContextMiddleware(app.wsgi_app, sessions)\n"
+        )
+        _, report = self.examine(tmp_path, f"{MIDDLEWARE}{source}{around}", "--server", "threads")
+        (doubled,) = report["facts"]["doubled_sessions"]
+        assert "by ctxlocal.integrations.flask, and a ContextMiddleware" in doubled["text"]
+
     @pytest.mark.slow
     def test_scoped_sessions_of_sqlalchemy(self, tmp_path: Path) -> None:
         source = (

@@ -122,18 +122,36 @@ def _classes(added: Any) -> Iterator[type]:
 
 
 def _flask_beside() -> Iterator[Doubled]:
-    if not any(True for _ in _instances(_attribute("flask.app", "Flask"))):
+    applications = list(_instances(_attribute("flask.app", "Flask")))
+    theirs = [app for app in applications if not _is_integrated(app.session_interface)]
+    if len(theirs) < len(applications):
+        yield from _middleware_around_flask()
+    if not theirs:
         return
     yield Doubled(
         "flask.session is another session than ctxlocal's, in Flask's own cookie: templates, "
-        "flash() and extensions use that one. Import ctxlocal.web.session where ctxlocal's is "
-        "meant."
+        "flash() and extensions use that one. ctxlocal.integrations.flask.Sessions(app) makes it "
+        "ctxlocal's; else import ctxlocal.web.session where ctxlocal's is meant."
     )
     if "flask_login" in sys.modules:
         yield Doubled(
             "Flask-Login keeps the login in flask.session: list_sessions() and revoke_all() know "
-            "nothing of it. Set session.user at login_user(), and call session.destroy() at "
-            "logout_user()."
+            "nothing of it. ctxlocal.integrations.flask.Sessions(app) tells them; else set "
+            "session.user at login_user(), and call session.destroy() at logout_user()."
+        )
+
+
+def _is_integrated(interface: Any) -> bool:
+    return type(interface).__module__ == "ctxlocal.integrations.flask"
+
+
+def _middleware_around_flask() -> Iterator[Doubled]:
+    ours = _attribute("ctxlocal.web.wsgi", "ContextMiddleware")
+    if any(wrapper.sessions is not None for wrapper in _instances(ours)):
+        yield Doubled(
+            "flask.session is ctxlocal's, by ctxlocal.integrations.flask, and a ContextMiddleware "
+            "has sessions too: ctxlocal.web.session is another one, with another cookie. Give "
+            "the middleware no sessions."
         )
 
 
@@ -141,11 +159,14 @@ def _django_beside() -> Iterator[Doubled]:
     settings = _attribute("django.conf", "settings")
     if settings is None or not settings.configured:
         return
+    if settings.SESSION_ENGINE.startswith("ctxlocal."):
+        return
     if any("SessionMiddleware" in name for name in settings.MIDDLEWARE):
         yield Doubled(
             "Django's SessionMiddleware keeps sessions of its own: request.session is Django's, "
-            "and login() and logout() change that one alone. Call session.destroy() of ctxlocal's "
-            "at logout too."
+            "and login() and logout() change that one alone. SESSION_ENGINE = "
+            "'ctxlocal.integrations.django.sessions' makes it ctxlocal's; else call "
+            "session.destroy() of ctxlocal's at logout too."
         )
 
 
