@@ -26,6 +26,7 @@ from tests.support.services import free_port
 from tests.support.shop_process import command, environment, shop
 
 SERVERS = ("threads", "gevent", "asyncio")
+OWNERS = {"threads": "thread", "gevent": "greenlet", "asyncio": "thread"}  # of a `def` view
 
 
 @pytest.mark.slow
@@ -41,7 +42,7 @@ class TestProcess:
             response = kept_alive.getresponse()
             page = response.read().decode()
             assert response.status == 200
-            assert f"Sessions in memory, served by {server}." in page
+            assert f"Sessions in memory, served by {server}: {OWNERS[server]} " in page
             ended = demo.end(how)
             kept_alive.close()
         assert (ended.status, ended.errors) == (0, "")

@@ -178,6 +178,23 @@ def test_the_cart_is_its_visitors_alone(ada: Browser, other: Browser) -> None:
     assert other.in_cart == 1
 
 
+def test_a_cookie_loses_what_a_store_keeps_of_two_requests_at_once(
+    ada: Browser,
+) -> None:
+    ada.visit("at-once")
+    assert ada.texts("table") == []
+    for _ in range(2):  # the second time like the first
+        ada.click("#at-once")
+        assert ada.texts("tbody td:nth-child(3)") == ["kept", "kept"]
+        assert sorted(ada.texts("tbody td:nth-child(4)")) == ["kept", "lost"]
+        served = ada.texts("tbody td:nth-child(2)")
+        (server,) = ada.texts("footer")
+        kinds = {"threads": "thread", "gevent": "greenlet", "asyncio": "task"}
+        (kind,) = [kind for name, kind in kinds.items() if f"served by {name}:" in server]
+        assert all(name.startswith(f"{kind} ") for name in served)
+        assert len(set(served)) == 2
+
+
 def test_a_message_is_shown_once(ada: Browser) -> None:
     ada.visit("")
     ada.click("#add-clock")

@@ -19,6 +19,8 @@ from ...sessions.cookie import clear_site_data
 from ...sessions.in_store.sessions import StoredSessions
 from ...web.app import App, redirect, url_for
 from ...web.context import flash, get_flashed_messages, request, session
+from .at_once import AtOnce
+from .owner import owner_name
 
 
 class Product(NamedTuple):
@@ -130,6 +132,8 @@ def make_shop(sessions: StoredSessions[Any], server_name: str) -> App:
             flash(f"Signed out in {count} other place{'' if count == 1 else 's'}.")
         return redirect(url_for("places"), 303)
 
+    AtOnce(app, pages.render, is_async=server_name == "asyncio")
+
     @app.errorhandler(HTTPException)
     def error(problem: HTTPException) -> Any:
         page = pages.render("error.html", title=problem.name, text=problem.description)
@@ -149,6 +153,7 @@ class _Pages:
             get_flashed_messages=get_flashed_messages,
             store_name=store_name,
             server_name=server_name,
+            owner_name=owner_name,
         )
 
     def render(self, name: str, **values: Any) -> str:
