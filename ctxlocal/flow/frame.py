@@ -18,12 +18,13 @@ from ..ident.record import Values, running_greenlet, thread_token
 from ..ident.strategy import ContextIdent
 from ..ident.travel import storages, travelling_storage, travelling_strategies
 from ..local import Latch, exchanged
-from ..local.storage import clear_context
+from ..local.storage import Label, clear_context
 from .swap import swap_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from contextvars import ContextVar
     from typing import Any, ParamSpec, TypeVar
 
     from ..ident.strategy import Ident
@@ -109,6 +110,14 @@ class Frame:
         """
         self._closed = True
         self._finish()
+
+    def variables(self) -> dict[ContextVar[Any], Any]:
+        """Return the foreign context variables that are set in the frame, with their values.
+
+        For code that has to hand on to its caller what was set inside, as middleware does for
+        middleware. O(context variables).
+        """
+        return {var: value for var, value in self._context.items() if type(var.name) is not Label}
 
     @property
     def is_closed(self) -> bool:

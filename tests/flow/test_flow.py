@@ -952,6 +952,22 @@ def test_a_frame_that_runs_in_another_thread_is_busy(impl: ModuleType, default: 
     assert frame.run(getattr, local, "value") == "there"
 
 
+def test_what_was_set_in_a_frame_can_be_handed_on(impl: ModuleType, default: Any) -> None:
+    other: ContextVar[str] = ContextVar("other")
+    foreign.set("outside")
+    local = impl.Local(name="local")
+    frame = impl.flow.Frame()
+    assert frame.variables()[foreign] == "outside"
+    frame.run(foreign.set, "inside")
+    frame.run(other.set, "inside")
+    frame.run(setattr, local, "value", "of ours")
+    found = frame.variables()
+    assert (found[foreign], found[other], foreign.get()) == ("inside", "inside", "outside")
+    assert all(var.name != "ctxlocal" for var in found)
+    frame.close()
+    assert frame.variables() == {}
+
+
 def test_a_closed_frame_is_refused(impl: ModuleType, default: Any) -> None:
     frame = impl.flow.Frame()
     assert not frame.is_closed
