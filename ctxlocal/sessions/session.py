@@ -371,6 +371,16 @@ class Session(Fields):
         self.refresh()
 
     @property
+    def refusal(self) -> Exception | None:
+        """Why nothing in it can be changed, None if it can: its store is down, or it is a null one.
+
+        Of a session that the settings' ``when_down="anonymous"`` has made empty; a framework that
+        saves by itself lets it alone, and keeps the visitor's cookie.
+        """
+        self._read()
+        return self._refusal
+
+    @property
     def is_loaded(self) -> bool:
         """Whether its record was loaded, or looked for."""
         return self._fields is not None

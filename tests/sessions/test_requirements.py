@@ -1043,9 +1043,11 @@ def test_r31_anonymous_is_never_authenticated_and_refuses_changes(
     for change in changes:
         with pytest.raises((StoreUnavailableError, KeyError)):
             change(session)
+    assert isinstance(session.refusal, StoreUnavailableError)
     assert browser.save(session) == (True, ())
     down.down = set()
     assert browser.open().user == "alice"
+    assert browser.open().refusal is None
 
 
 def test_r31_a_page_that_only_reads_survives_a_failing_touch(
