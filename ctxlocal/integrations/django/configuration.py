@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from functools import cache
+from inspect import signature
 from typing import Any
 
-from django.conf import settings
+from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.core.signals import setting_changed
 
 from ...sessions import StoredSessions
@@ -15,6 +17,7 @@ from ...sessions.errors import SessionConfigError
 from ...sessions.lifetime import ABSOLUTE_TIMEOUT
 from .._messages import merged
 
+ENGINE = "ctxlocal.integrations.django.sessions"
 SETTING = "CTXLOCAL"
 MESSAGES = "_messages"  # the key of django.contrib.messages
 _making = threading.Lock()  # the first requests come together, and cache alone makes one for each
@@ -35,12 +38,7 @@ def get_sessions() -> StoredSessions[Any]:
 
 @cache
 def _make_sessions() -> StoredSessions[Any]:
-    given = getattr(settings, SETTING, None)
-    if not isinstance(given, dict) or not given.get("STORE"):
-        raise SessionConfigError(
-            SETTING, 'it is no dict with a store: {"STORE": "sqlite:////var/lib/shop/sessions.db"}'
-        )
-    options: dict[str, Any] = {name.lower(): value for name, value in given.items()}
+    options = _given()
     store = options.pop("store")
     if isinstance(store, str):
         from ...sessions.stores.url import open_store
@@ -52,12 +50,32 @@ def _make_sessions() -> StoredSessions[Any]:
         "absolute_timeout": max(ABSOLUTE_TIMEOUT, idle),
         "same_key": {MESSAGES: merge_messages},
     }
-    try:
-        made: StoredSessions[Any] = StoredSessions(store, **(defaults | options))
-    except TypeError as error:  # an argument that there is not
-        raise SessionConfigError(SETTING, str(error)) from None
+    made: StoredSessions[Any] = StoredSessions(store, **(defaults | options))
     made.open("")  # asks nothing, and refuses now a store that would have to be awaited
     return made
+
+
+def _given() -> dict[str, Any]:
+    """Return what the setting says, by the names of StoredSessions' arguments."""
+    given = getattr(settings, SETTING, None)
+    if not isinstance(given, dict) or not given.get("STORE"):
+        raise SessionConfigError(
+            SETTING, 'it is no dict with a store: {"STORE": "sqlite:////var/lib/shop/sessions.db"}'
+        )
+    known = {name.upper(): name for name in signature(StoredSessions).parameters}
+    del known["COOKIE"]  # which is Django's
+    if unknown := [name for name in given if name not in known]:
+        raise SessionConfigError(
+            SETTING, f"there is no {unknown[0]!r}; it may have {', '.join(sorted(known))}"
+        )
+    return {known[name]: value for name, value in given.items()}
+
+
+def refuse_no_store() -> None:
+    """Raise SessionConfigError where the project names our engine, and no store for it."""
+    is_to_be_read = settings.configured or ENVIRONMENT_VARIABLE in os.environ
+    if is_to_be_read and settings.SESSION_ENGINE == ENGINE:
+        _given()
 
 
 def merge_messages(key: str, loaded: Any, theirs: Any, mine: Any) -> Any:

@@ -18,7 +18,12 @@ from django.core.exceptions import BadRequest, PermissionDenied
 
 from ...sessions import Session
 from ...sessions.errors import SessionConflictError, SessionEndedError, SessionLimitError
+from ._supported import refuse_old_django
 from .configuration import get_sessions as get_sessions
+from .configuration import refuse_no_store
+
+refuse_old_django()
+refuse_no_store()  # Django imports this when it starts: no request has to find out
 
 EXPIRY = "_session_expiry"  # Django's key for what set_expiry() was told
 
@@ -47,7 +52,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         if _is_over(session):
             session.destroy()
             session.save()
-        if session._refusal is None:  # else the store is down, and the cookie is good
+        if session.refusal is None:  # else the store is down, and the cookie is good
             self._session_key = session.id
         return session
 
@@ -65,6 +70,16 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     _session = property(_get_session)
 
+    @property
+    def ctxlocal(self) -> Session:
+        """The session of ours, for what Django's has not: ``incr``, ``require_fresh`` and others.
+
+        ``get_sessions().revoke_all(user, except_current=request.session.ctxlocal)`` signs a user
+        out everywhere but here. It loads as ``request.session`` does: in an asynchronous view use
+        that first, awaited.
+        """
+        return self._get_session()
+
     # Saving.
 
     def save(self, must_create: bool = False) -> None:
@@ -75,7 +90,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         :raises BadRequest: another request changed the same keys, and ``SAME_KEY`` forbids that.
         """
         session = self._get_session()
-        if session._refusal is not None and not must_create:
+        if session.refusal is not None and not must_create:
             return  # it took no change, and SESSION_SAVE_EVERY_REQUEST is no error
         session.keep()
         try:

@@ -16,7 +16,9 @@ SETTINGS: dict[str, Any] = {
     "SESSION_ENGINE": "ctxlocal.integrations.django.sessions",
     "CTXLOCAL": {"STORE": "memory:"},
     "MESSAGE_STORAGE": "django.contrib.messages.storage.session.SessionStorage",
+    "STATIC_URL": "/static/",
     "INSTALLED_APPS": [
+        "django.contrib.admin",
         "django.contrib.auth",
         "django.contrib.contenttypes",
         "django.contrib.sessions",
@@ -31,8 +33,13 @@ SETTINGS: dict[str, Any] = {
     "TEMPLATES": [
         {
             "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
             "OPTIONS": {
-                "context_processors": ["django.contrib.messages.context_processors.messages"]
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
             },
         }
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,11 +17,12 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from ctxlocal.integrations.django.apps import check_settings
+from ctxlocal.integrations.django.checks import check_sessions
 from ctxlocal.integrations.django.configuration import (
     forget_sessions,
     get_sessions,
     merge_messages,
+    refuse_no_store,
 )
 from ctxlocal.integrations.django.sessions import SessionStore
 from ctxlocal.sessions.errors import SessionConfigError
@@ -200,6 +202,24 @@ class TestLogins:
         for browser in (client, other):
             assert text_of(browser, lambda request: request.user.is_anonymous) == "True"
 
+    def test_a_user_signs_out_elsewhere(self, client: Client, ada: Any, sessions: Any) -> None:
+        other = Client()
+        for browser in (client, other):
+            browser.force_login(ada)
+
+        def elsewhere(request: Any) -> Any:
+            return sessions.revoke_all(str(request.user.pk), request.session.ctxlocal)
+
+        assert text_of(client, elsewhere) == "1"
+        assert text_of(client, lambda request: request.user.is_anonymous) == "False"
+        assert text_of(other, lambda request: request.user.is_anonymous) == "True"
+
+    def test_what_ours_can_do_is_saved_with_djangos(self, client: Client) -> None:
+        def count(request: Any) -> Any:
+            return request.session.ctxlocal.incr("visits")
+
+        assert [text_of(client, count) for _ in range(2)] == ["1", "2"]
+
     def test_a_login_where_the_keys_of_another_were_deleted_holds(
         self, client: Client, ada: Any, sessions: Any
     ) -> None:
@@ -214,7 +234,7 @@ class TestLogins:
 
         visit(client, view)
         assert text_of(client, lambda request: request.user.username) == "bob"
-        assert text_of(client, lambda request: request.session._session.idle_timeout) == "100.0"
+        assert text_of(client, lambda request: request.session.ctxlocal.idle_timeout) == "100.0"
         assert sessions.list_sessions(str(ada.pk)) == []
         assert len(sessions.list_sessions(str(bob.pk))) == 1
 
@@ -227,7 +247,7 @@ class TestLogins:
         def view(request: Any) -> Any:
             request.session.get("a")
             request.session.create()
-            return request.session._session.idle_timeout
+            return request.session.ctxlocal.idle_timeout
 
         assert text_of(client, view) == "100.0"
         assert len(sessions.list_sessions(str(ada.pk))) == 2, "as with Django, the former stays"
@@ -357,7 +377,7 @@ class TestExpiry:
         store.save()
         again = SessionStore(store.session_key)
         assert again.get_expire_at_browser_close() is (value == 0)
-        assert again._session.idle_timeout == idle
+        assert again.ctxlocal.idle_timeout == idle
 
     def test_a_moment_ends_it(self) -> None:
         store = SessionStore()
@@ -380,7 +400,7 @@ class TestExpiry:
     def test_what_the_absolute_limit_forbids_is_cut_down_to_it(self, sessions: Any) -> None:
         store = SessionStore()
         asyncio.run(store.aset_expiry(timedelta(days=1000)))
-        assert store._session.idle_timeout == sessions.absolute_timeout
+        assert store.ctxlocal.idle_timeout == sessions.absolute_timeout
 
     def test_clearsessions_purges(self, sessions: Any) -> None:
         store = SessionStore()
@@ -425,26 +445,39 @@ class TestSettings:
         [
             (None, "CTXLOCAL: it is no dict with a store"),
             ({"MAX_SESSIONS": 3}, "CTXLOCAL: it is no dict with a store"),
-            ({"STORE": "memory:", "MOST": 3}, "unexpected keyword argument 'most'"),
+            ({"STORE": "memory:", "MOST": 3}, "there is no 'MOST'; it may have ABSOLUTE_TIMEOUT, "),
+            ({"STORE": "memory:", "max_sessions": 3}, "there is no 'max_sessions'"),
+            ({"STORE": "memory:", 3: 3}, "there is no 3"),
+            ({"STORE": "memory:", "COOKIE": None}, "there is no 'COOKIE'"),
             ({"STORE": "memory:", "MAX_SESSIONS": 0}, "max_sessions: 0 is not from 1 on"),
             ({"STORE": "nowhere"}, "url: "),
             ({"STORE": open_async_store("memory:")}, "is asynchronous, and WSGI cannot await it"),
         ],
     )
     def test_django_checks_them(self, given: Any, problem: str) -> None:
-        assert check_settings() == []
+        assert check_sessions() == []
         with override_settings(CTXLOCAL=given):
-            (found,) = check_settings()
+            (found,) = check_sessions()
             assert problem in str(found)
             with pytest.raises(SessionConfigError):
                 get_sessions()
 
+    def test_without_a_store_the_project_does_not_start(self) -> None:
+        """Django imports its engine when it starts, and not only to check it."""
+        from ctxlocal.integrations.django import sessions
+
+        with override_settings(CTXLOCAL={}):
+            with pytest.raises(SessionConfigError, match="no dict with a store"):
+                importlib.reload(sessions)
+            with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db"):
+                refuse_no_store()
+
     def test_a_cluster_that_is_down_is_no_mistake_of_theirs(self) -> None:
         with override_settings(CTXLOCAL={"STORE": "redis+cluster://127.0.0.1:1"}):
-            (found,) = check_settings()
+            (found,) = check_sessions()
         assert found.id == "ctxlocal.W002"
 
     def test_another_engine_beside_them_is_told(self) -> None:
         with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db"):
-            (found,) = check_settings()
+            (found,) = check_sessions()
             assert found.id == "ctxlocal.W001"
