@@ -33,16 +33,23 @@ class SessionStore(SessionBase):  # type: ignore[misc]
 
     _session_cache: Session
 
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._said: bool | None = None  # of modified; None: nothing, and what was changed counts
+
     @property
     def modified(self) -> bool:
-        """Whether it is to be stored: something was set, or has changed in a list or a dict."""
-        return self._is_modified or (
-            "_session_cache" in vars(self) and self._session_cache.modified
-        )
+        """Whether it is to be stored: something was set, or has changed in a list or a dict.
+
+        False can be set, to store nothing of what was changed so far, until something is set again.
+        """
+        if self._said is None:
+            return "_session_cache" in vars(self) and self._session_cache.modified
+        return self._said
 
     @modified.setter
     def modified(self, modified: bool) -> None:
-        self._is_modified = modified
+        self._said = modified
 
     # Loading.
 

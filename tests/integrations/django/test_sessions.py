@@ -75,6 +75,24 @@ class TestRequests:
 
         assert [text_of(client, show) for _ in range(2)] == ["saved", ""]
 
+    def test_what_is_said_not_to_be_modified_is_not_stored(self, client: Client) -> None:
+        visit(client, lambda request: request.session.update({"a": [1]}))
+
+        def view(request: Any) -> None:
+            request.session["a"].append(2)
+            request.session["b"] = 1
+            request.session.modified = False
+
+        visit(client, view)
+        assert dict(client.session.items()) == {"a": [1]}
+
+        def again(request: Any) -> None:
+            view(request)
+            request.session["c"] = 1
+
+        visit(client, again)
+        assert dict(client.session.items()) == {"a": [1, 2], "b": 1, "c": 1}
+
     def test_test_client_sees_and_sets_it(self, client: Client) -> None:
         session = client.session
         session["a"] = 1
