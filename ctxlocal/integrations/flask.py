@@ -57,6 +57,7 @@ ANSWERED = (
     StoreUnavailableError,
 )
 TAKEN_OVER = "ctxlocal.taken_over"  # in the environ of a request whose former session was
+IS_KEPT = "werkzeug.debug.preserve_context"  # in that of one in the `with` block of a test client
 FLASHES = "_flashes"  # Flask's key for its messages
 # Flask-Login's keys that a login sets.
 LOGIN = ("_user_id", "_fresh", "_id", "_remember", "_remember_seconds")
@@ -139,6 +140,8 @@ class _Interface(FlaskSessionInterface):
 
     def save_session(self, app: flask.Flask, session: Any, response: flask.Response) -> None:
         self._sessions.save(session).merge_into_response(response)
+        if IS_KEPT in flask.request.environ:
+            session.accessed = True  # a test may look first now: it misses no Vary
         if self._import_from is not None and flask.request.environ.get(TAKEN_OVER):
             _end_former(app, self._import_from, response)
 

@@ -99,7 +99,6 @@ class TestSession:
         answer = visit(app.test_client(), view)
         assert answer.headers.getlist("Vary") == joined
 
-    @pytest.mark.skipif(FLASK < (3, 1, 3), reason="Flask tells it since 3.1.3")
     def test_a_test_may_look_first_when_the_request_is_over(self, app: Any) -> None:
         with app.test_client() as client:
             visit(client, lambda: flask.session.update(a=1))
