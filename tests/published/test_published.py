@@ -6,19 +6,18 @@ and gevent's are installed with them. Each runs in a process of its own.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from tests.support.patience import PATIENCE_S
+
+from .sdist import missing, require, unpacked_tests
 
 HERE = Path(__file__).parent
 
@@ -63,35 +62,8 @@ GEVENT = {
 @pytest.fixture(scope="module")
 def werkzeug_tests(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of tests/test_local.py of the installed werkzeug."""
-    require("werkzeug")
-    requirement = f"werkzeug=={importlib.metadata.version('werkzeug')}"
     folder = tmp_path_factory.mktemp("sdist")
-    options = ["--quiet", "--no-deps", "--no-binary", "werkzeug", "--dest", str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options, requirement],
-        capture_output=True,
-        text=True,
-    )
-    found = list(folder.glob("*.tar.gz"))
-    if done.returncode or not found:
-        missing(f"the source distribution of {requirement} cannot be had:\n{done.stderr}")
-    with tarfile.open(found[0]) as archive:
-        name = next(name for name in archive.getnames() if name.endswith("/tests/test_local.py"))
-        member = archive.extractfile(name)
-        assert member is not None
-        return member.read().decode()
-
-
-def require(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        missing(f"{package} is not installed")
-
-
-def missing(what: str) -> NoReturn:
-    """Skip, with the reason; in CI nothing may be missing."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
+    return unpacked_tests("werkzeug", folder, "test_local.py").read_text()
 
 
 def run(arguments: list[str], differences: dict[str, str], folder: Path, ident: str | None) -> None:
