@@ -119,6 +119,7 @@ def _inside(framework: str, name: str) -> Server:
 # The applications that people have; the servers are soaked by themselves.
 FRAMEWORKS = (
     _inside("flask", "gunicorn-gevent"),
+    _inside("django", "gunicorn-gthread"),
     _inside("fastapi", "uvicorn-asyncio-httptools"),
 )
 BY_NAME = {server.name: server for server in (*SERVERS, *FRAMEWORKS)}

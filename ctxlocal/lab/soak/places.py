@@ -16,14 +16,26 @@ inside: ContextVar[str | None] = ContextVar("soak_inside", default=None)
 outside: ContextVar[str | None] = ContextVar("soak_outside", default=None)
 
 
+VARIABLE, OUTSIDE = "ContextVar", "variable of the server's"  # as the ledger calls them
+
+
 class Places:
     """A Local, a LocalStack, ``g`` and a plain context variable, with a secret in each.
 
     :param make_local: makes the Local; a soak may be sabotaged.
+    :param hides_variables: whether a request is to find no foreign context variable: Django's
+        middleware hands them through.
     """
 
-    def __init__(self, ledger: Ledger, make_local: Callable[[], Any] = Local) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        make_local: Callable[[], Any] = Local,
+        *,
+        hides_variables: bool = True,
+    ) -> None:
         self.ledger = ledger
+        self._hides_variables = hides_variables
         self._local = make_local()
         self._stack = LocalStack[str]()
 
@@ -39,7 +51,7 @@ class Places:
     def look_inside(self, visit: str) -> None:
         """At the start of a view: not even what the server has kept may be here."""
         self._note_stale(visit, "in its frame", self._left())
-        kept = [("variable of the server's", outside.get()), ("g", next(iter(g), None))]
+        kept = [(OUTSIDE, outside.get()), ("g", next(iter(g), None))]
         self._note_stale(visit, "in its frame", [pair for pair in kept if pair[1] is not None])
 
     def write(self, secret: str) -> None:
@@ -67,7 +79,7 @@ class Places:
 
     def check_own(self, visit: str, secret: str) -> None:
         """What :meth:`write_own` has written has to be there."""
-        for place, found in (("Local", self._secret()), ("ContextVar", inside.get())):
+        for place, found in (("Local", self._secret()), (VARIABLE, inside.get())):
             if found != secret:
                 self.ledger.wrong("foreign_reads", f"{visit} read {found!r} from its {place}")
 
@@ -77,17 +89,19 @@ class Places:
     def _held(self) -> Iterator[tuple[str, Any]]:
         yield "Local", self._secret()
         yield "LocalStack", self._stack.top
-        yield "ContextVar", inside.get()
+        yield VARIABLE, inside.get()
         yield "g", g.get("secret")
 
     def _left(self) -> list[tuple[str, Any]]:
         found = [
             ("Local", self._secret()),
             ("LocalStack", self._stack.top),
-            ("ContextVar", inside.get()),
+            (VARIABLE, inside.get()),
         ]
         return [pair for pair in found if pair[1] is not None]
 
     def _note_stale(self, visit: str, where: str, found: list[tuple[str, Any]]) -> None:
         for place, value in found:
+            if place in (VARIABLE, OUTSIDE) and not self._hides_variables:
+                continue
             self.ledger.wrong("stale_values", f"{visit} found {value!r} in its {place} {where}")

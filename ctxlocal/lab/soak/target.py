@@ -180,7 +180,11 @@ logging.getLogger("ctxlocal").setLevel(logging.CRITICAL)  # views that raise are
 _settings = json.loads(os.environ.get(SETTINGS, "{}"))
 _sabotage = _settings.get("sabotage")
 ledger = Ledger()
-places = Places(ledger, broken.local_maker(_sabotage))
+places = Places(
+    ledger,
+    broken.local_maker(_sabotage),
+    hides_variables=_settings.get("framework") != "django",
+)
 register = broken.registrar(_sabotage)
 _sessions = _make_sessions(
     _settings.get("store", "memory:"), _settings.get("protocol", "wsgi"), _sabotage
