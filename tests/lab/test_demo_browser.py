@@ -3,99 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.wait import WebDriverWait
 
 from ctxlocal.sessions.stores.url import open_store
-from tests.support.chromium import chromium, console
-from tests.support.patience import PATIENCE_S
+from tests.support.browser import Browser, browsers, fresh
 from tests.support.shop_process import Shop, shop
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-IS_COMPLETE = "return document.readyState === 'complete'"
-
-
-class Browser:
-    """A browser as its user has it: pages, links, buttons."""
-
-    def __init__(self, profile: Path) -> None:
-        self.driver = chromium(profile)
-        self.home = ""
-
-    def visit(self, path: str) -> None:
-        self.driver.get(self.home + path)
-
-    def click(self, selector: str) -> None:
-        """Click on what leads to another page, and wait until that is there in full."""
-        page = self.driver.find_element(By.TAG_NAME, "html")
-        self.driver.find_element(By.CSS_SELECTOR, selector).click()
-        wait = WebDriverWait(self.driver, PATIENCE_S, 0.01, ignored_exceptions=[WebDriverException])
-        wait.until(staleness_of(page))
-        wait.until(lambda driver: driver.execute_script(IS_COMPLETE))
-
-    def texts(self, selector: str) -> list[str]:
-        return [found.text for found in self.driver.find_elements(By.CSS_SELECTOR, selector)]
-
-    def sign_in(self, name: str, password: str | None = None, *, keep: bool = False) -> None:
-        self.visit("login")
-        self.driver.find_element(By.NAME, "name").send_keys(name)
-        self.driver.find_element(By.NAME, "password").send_keys(password or name)
-        if keep:
-            self.driver.find_element(By.NAME, "keep").click()
-        self.click("#login")
-
-    @property
-    def user(self) -> str | None:
-        """Who is signed in, as the page says."""
-        found = self.texts("#logout")
-        return found[0].removeprefix("Sign out ") if found else None
-
-    @property
-    def in_cart(self) -> int:
-        (count,) = self.texts("#cart-count")
-        return int(count)
-
-    @property
-    def flashed(self) -> list[str]:
-        return self.texts(".flash")
-
-    @property
-    def cookie(self) -> dict[str, Any] | None:
-        return self.driver.get_cookie("ctxlocal-session")
-
-    @property
-    def session_id(self) -> str:
-        assert self.cookie is not None
-        value: str = self.cookie["value"]
-        return value
-
-    def complaints(self) -> list[str]:
-        """What the console shows since the last call; INFO is the word on Clear-Site-Data."""
-        return [message for level, message in console(self.driver) if level != "INFO"]
-
 
 @pytest.fixture(scope="module")
 def chromiums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Browser]]:
-    """Two browsers with a fresh profile each, started when first asked for."""
-    started: list[Browser] = []
-
-    def get(number: int) -> Browser:
-        while len(started) <= number:
-            started.append(Browser(tmp_path_factory.mktemp("profile")))
-        return started[number]
-
-    try:
+    with browsers(lambda: tmp_path_factory.mktemp("profile")) as get:
         yield get
-    finally:
-        for browser in started:
-            browser.driver.quit()
 
 
 @pytest.fixture(
@@ -128,20 +49,12 @@ def _forget(url: str) -> None:
     store.close()
 
 
-def _fresh(browser: Browser, shop: Shop) -> Iterator[Browser]:
-    browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    browser.home = shop.url
-    browser.complaints()
-    yield browser
-    assert browser.complaints() == []
-
-
 @pytest.fixture
 def ada(running: tuple[Shop, str], chromiums: Callable[[int], Browser]) -> Iterator[Browser]:
     """A browser that has never been here."""
     demo, url = running
     _forget(url)
-    yield from _fresh(chromiums(0), demo)
+    yield from fresh(chromiums(0), demo.url)
 
 
 @pytest.fixture
@@ -149,7 +62,7 @@ def other(
     ada: Browser, running: tuple[Shop, str], chromiums: Callable[[int], Browser]
 ) -> Iterator[Browser]:
     """Another one."""
-    yield from _fresh(chromiums(1), running[0])
+    yield from fresh(chromiums(1), running[0].url)
 
 
 def test_r6_who_only_looks_gets_no_cookie(ada: Browser) -> None:
