@@ -25,6 +25,7 @@ __all__ = [
     "UnboundAttributeError",
     "UnboundError",
     "UnknownIdentError",
+    "WireError",
 ]
 
 
@@ -192,6 +193,19 @@ class FrameClosedError(CtxLocalError, RuntimeError):
 
     def __init__(self, message: str, *, frame: object) -> None:
         self.frame = frame
+        super().__init__(message)
+
+
+class WireError(CtxLocalError, ValueError):
+    """What was to leave the process cannot, or what came into it is nothing that could have left.
+
+    ``local`` is the name of the Local, ``name`` the attribute's; each None where it is not about
+    one. The message has no value.
+    """
+
+    def __init__(self, message: str, *, local: str | None = None, name: str | None = None) -> None:
+        self.local = local
+        self.name = name
         super().__init__(message)
 
 

@@ -3,6 +3,7 @@
 What travels: the context variables, and the values of each Local that follows the
 application's default or was made with ``carry=True``. A Local with a strategy of
 its own stays with its owner: the strategy "thread" is for values that must not leave a thread.
+Another process gets what ``export`` gives: the attributes that a Local names by ``wire=``.
 
 May import: ``errors``, ``ident``, ``local``.
 """
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from ..local import Local
     from .executor import ContextThreadPoolExecutor as ContextThreadPoolExecutor
+    from .wire import export as export
+    from .wire import imported as imported
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -30,6 +33,8 @@ __all__ = [
     "Frame",
     "Snapshot",
     "bind",
+    "export",
+    "imported",
     "scoped",
     "set_lost_scope_hook",
     "snapshot",
@@ -99,9 +104,11 @@ def _is_coroutine_function(function: Any) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name != "ContextThreadPoolExecutor":
+    if name == "ContextThreadPoolExecutor":
+        from . import executor as late  # concurrent.futures takes 10 ms
+    elif name in ("export", "imported"):
+        from . import wire as late  # type: ignore[no-redef]  # json takes 3 ms
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .executor import ContextThreadPoolExecutor  # concurrent.futures takes 10 ms
-
-    globals()[name] = ContextThreadPoolExecutor
-    return ContextThreadPoolExecutor
+    globals()[name] = getattr(late, name)
+    return globals()[name]

@@ -21,7 +21,7 @@ def find_signature(name: str) -> Callable[..., None]:
 
 class Local:
     def __init__(  # type: ignore[no-untyped-def]
-        self, context_var=None, /, *, ident=None, name=None, carry=False
+        self, context_var=None, /, *, ident=None, name=None, carry=False, wire=()
     ) -> None: ...
     def __init_subclass__(cls, *, ident=None, carry=False, **keywords) -> None: ...  # type: ignore[no-untyped-def]
     def __call__(self, name, *, unbound_message=None) -> None: ...  # type: ignore[no-untyped-def]

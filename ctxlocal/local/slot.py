@@ -15,7 +15,7 @@ from .storage import VarStorage, make_storage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 
     from ..ident import Ident, IdentLike
@@ -40,6 +40,7 @@ class Slot:
     """
 
     storage: Storage | None
+    wire: tuple[str, ...] = ()  # of a Local: what may leave the process; see wire.py
 
     def __init__(self, holder: object, name: str | None, storage: Storage | None) -> None:
         self.name = name
@@ -53,7 +54,10 @@ class Slot:
             self._bind(storage)
 
     def twin(self, holder: object) -> Slot:
-        """Return another slot of the same strategy and name, for another Local."""
+        """Return another slot of the same strategy and name, for another Local.
+
+        It has no wire: of two of that name, another process could not know which is meant.
+        """
         return Slot(holder, self.name, None if self.follows else self.bound().sibling())
 
     def unbind(self) -> None:
@@ -82,8 +86,12 @@ class Slot:
         self._holder = ref(holder)
         self._renew_holder()
 
+    def holder(self) -> Holder | None:
+        """Return the Local that is served; None before it is, and when it is gone."""
+        return None if self._holder is None else self._holder()
+
     def _renew_holder(self) -> None:
-        holder = None if self._holder is None else self._holder()
+        holder = self.holder()
         if holder is not None:
             holder._ctxlocal_renew()
 
@@ -130,13 +138,22 @@ def subject(holder: object, slot: str) -> str:
 
     :param slot: the attribute that holds the Slot; it is not there before ``__init__``.
     """
+    return called(holder, slot_of(holder, slot))
+
+
+def slot_of(holder: object, slot: str) -> Slot | None:
+    """Return the Slot that an attribute holds; None before ``__init__``."""
     try:
-        found: Slot | None = object.__getattribute__(holder, slot)
+        return object.__getattribute__(holder, slot)  # type: ignore[no-any-return]
     except AttributeError:
-        found = None
-    if found is None or found.name is None:
+        return None
+
+
+def called(holder: object, slot: Slot | None) -> str:
+    """Return the same, by the slot itself."""
+    if slot is None or slot.name is None:
         return f"{type(holder).__name__!r} object"
-    return found.label
+    return slot.label
 
 
 def make_slot(
@@ -146,6 +163,7 @@ def make_slot(
     ident: IdentLike | None,
     carry: bool,
     empty: type,
+    wire: Iterable[str] = (),
 ) -> Slot:
     """Return the slot that a Local's arguments mean.
 
@@ -156,10 +174,24 @@ def make_slot(
     :param carry: whether the values travel with snapshots and frames although
         ``ident`` is given.
     :param empty: what the user's ContextVar holds when it holds nothing.
+    :param wire: the names of what may leave the process.
     """
+    slot = Slot(holder, name, _chosen_storage(holder, name, var, ident, carry, empty))
+    if wire != ():
+        _set_wire(slot, wire, ident, carry)
+    return slot
+
+
+def _chosen_storage(
+    holder: object,
+    name: str | None,
+    var: ContextVar[Any] | None,
+    ident: IdentLike | None,
+    carry: bool,
+    empty: type,
+) -> Storage | None:
     if var is None:
-        storage = None if ident is None else make_storage(resolve(ident), carry)
-        return Slot(holder, name, storage)
+        return None if ident is None else make_storage(resolve(ident), carry)
     label = _label(holder, name)
     if not isinstance(var, ContextVar):
         raise TypeError(
@@ -171,4 +203,12 @@ def make_slot(
             f"{label} takes a ContextVar or an ident, not both: with a ContextVar the "
             "strategy is context."
         )
-    return Slot(holder, name, VarStorage(resolve("context"), var, empty))
+    return VarStorage(resolve("context"), var, empty)
+
+
+def _set_wire(slot: Slot, wire: Iterable[str], ident: IdentLike | None, carry: bool) -> None:
+    from .wire import checked_wire, remember  # which takes half a millisecond
+
+    slot.wire = checked_wire(slot.label, slot.name, wire, ident, carry)
+    if slot.wire:
+        remember(slot)

@@ -1263,7 +1263,8 @@ def test_copy_of_a_local_that_follows_the_default_follows_it_too(impl: ModuleTyp
 def test_pickling_is_refused_and_says_why(impl: ModuleType, protocol: int) -> None:
     text = (
         "cannot pickle 'Local' object: its values belong to the owners of this process. "
-        "Pickle dict(local) instead; copy.copy(local) makes another Local."
+        "Pickle dict(local) instead; copy.copy(local) makes another Local. "
+        "One that is a global of a module can be pickled, by reference."
     )
     with pytest.raises(TypeError, match=exactly(text)):
         pickle.dumps(impl.Local(), protocol)

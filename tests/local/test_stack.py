@@ -359,7 +359,8 @@ def test_copy_of_an_empty_stack_is_empty(impl: ModuleType, ident: Any) -> None:
 def test_pickling_is_refused_and_says_why(impl: ModuleType, protocol: int) -> None:
     text = (
         "cannot pickle 'LocalStack' object: its objects belong to the owners of this process. "
-        "copy.copy(stack) makes another stack."
+        "copy.copy(stack) makes another stack. "
+        "One that is a global of a module can be pickled, by reference."
     )
     with pytest.raises(TypeError, match=exactly(text)):
         pickle.dumps(impl.LocalStack(), protocol)

@@ -46,6 +46,8 @@ TOLD: list[tuple[errors.CtxLocalError, type[Exception], dict[str, Any]]] = [
         {"frame": 1, "greenlet": 2},
     ),
     (errors.FrameClosedError("closed", frame=1), RuntimeError, {"frame": 1}),
+    (errors.WireError("refused"), ValueError, {"local": None, "name": None}),
+    (errors.WireError("refused", local="l", name="n"), ValueError, {"local": "l", "name": "n"}),
 ]
 
 

@@ -59,6 +59,13 @@ def test_local() -> None:
         assert_type(scope, Local)
 
 
+def test_wire() -> None:
+    local = Local(name="typed", wire=("user",))
+    assert_type(flow.export(local, limit=100), dict[str, dict[str, Any]])
+    assert_type(flow.imported({}, local, limit=100), flow.Frame)
+    assert_type(flow.imported({}).run(double, 1), int)
+
+
 def test_stack() -> None:
     stack: LocalStack[Request] = LocalStack(name="requests", ident=lambda: 1)
     request = Request()

@@ -117,20 +117,23 @@ typedef struct {
     PyObject *ident;
     PyObject *name;
     PyObject *carry;
+    PyObject *wire; /* NULL where none is given */
 } Construction;
 
-/* Find out what is given to `__init__`, called `name`. -1 with an error. */
+/* Find out what is given to `__init__`, called `name`; of a LocalStack, which has no wire, in
+   `count` parameters, one less. -1 with an error. */
 static int
 parse_construction(const char *name, PyObject *self, PyObject *args, PyObject *keywords,
-                   Construction *made_with)
+                   Py_ssize_t count, Construction *made_with)
 {
     static const Parameter parameters[] = {{"context_var", POSITIONAL_ONLY, 0},
                                            {"ident", KEYWORD_ONLY, 0},
                                            {"name", KEYWORD_ONLY, 0},
-                                           {"carry", KEYWORD_ONLY, 0}};
-    PyObject *given[4];
+                                           {"carry", KEYWORD_ONLY, 0},
+                                           {"wire", KEYWORD_ONLY, 0}};
+    PyObject *given[5] = {NULL};
     PyObject *const *items = ((PyTupleObject *)args)->ob_item;
-    if (!parse(parameters, 4, items, PyTuple_GET_SIZE(args), keywords, given)) {
+    if (!parse(parameters, count, items, PyTuple_GET_SIZE(args), keywords, given)) {
         refuse_arguments(name, self, items, PyTuple_GET_SIZE(args), keywords);
         return -1;
     }
@@ -138,6 +141,7 @@ parse_construction(const char *name, PyObject *self, PyObject *args, PyObject *k
     made_with->ident = given[1] != NULL ? given[1] : Py_None;
     made_with->name = given[2] != NULL ? given[2] : Py_None;
     made_with->carry = given[3] != NULL ? given[3] : Py_False;
+    made_with->wire = given[4];
     return 0;
 }
 

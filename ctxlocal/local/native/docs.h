@@ -4,7 +4,7 @@
 #define CTXLOCAL_DOCS_H
 
 static const char DOC_Local[] =
-    "Local(context_var=None, /, *, ident=None, name=None, carry=False)\n"
+    "Local(context_var=None, /, *, ident=None, name=None, carry=False, wire=())\n"
     "--\n"
     "\n"
     "A namespace with values of its own for each owner.\n"
@@ -19,16 +19,22 @@ static const char DOC_Local[] =
     ":param name: names the Local in messages, also that of a missing attribute.\n"
     ":param carry: with an ``ident``: the values go along with snapshots and frames\n"
     "    all the same. Those of a Local that follows the default always do.\n"
+    ":param wire: names of attributes that may leave the process, by\n"
+    "    :func:`ctxlocal.flow.export`; all others never do. It takes a ``name``, by\n"
+    "    which another process knows the Local; a copy has no wire.\n"
     ":raises UnknownIdentError: no such strategy.\n"
     ":raises MissingDependencyError: the strategy's package is not installed.\n"
-    ":raises TypeError: a ContextVar and an ident.\n"
+    ":raises TypeError: a ContextVar and an ident, or a wire of something else than names.\n"
+    ":raises ValueError: a wire without a name, with what is no attribute's name, or of\n"
+    "    values that do not go along with frames.\n"
     "\n"
     "A subclass that defines ``__init__`` owns all arguments, and ``__init__`` runs\n"
     "anew with them in each new owner. Its strategy is a class keyword then:\n"
     "``class Conn(Local, ident=\"thread\")``.\n"
     "\n"
     "Getting is O(1); setting is O(1), in a Context amortised (small namespaces are\n"
-    "copied). Safe to use from any thread, greenlet and task at the same time.";
+    "copied). Safe to use from any thread, greenlet and task at the same time. One that is a\n"
+    "global of a module is pickled by reference, without its values.";
 
 static const char DOC_Local___init_subclass__[] =
     "__init_subclass__($type, *, ident=None, carry=False, **keywords)\n"
@@ -66,6 +72,12 @@ static const char DOC_Local___copy__[] =
     "\n"
     "Return another Local of the same strategy with the current owner's values.";
 
+static const char DOC_Local___deepcopy__[] =
+    "__deepcopy__($self, memo, /)\n"
+    "--\n"
+    "\n"
+    "";
+
 static const char DOC_Local___reduce_ex__[] =
     "__reduce_ex__($self, protocol)\n"
     "--\n"
@@ -80,7 +92,8 @@ static const char DOC_LocalStack[] =
     "\n"
     "Drop-in for ``werkzeug.local.LocalStack``, but that ``push`` returns None, so that\n"
     "it is O(1) at any depth. The parameters are those of :class:`~ctxlocal.Local`; a given\n"
-    "``context_var`` holds a list, which is copied for each change as werkzeug does.\n"
+    "``context_var`` holds a list, which is copied for each change as werkzeug does; there is no\n"
+    "``wire``. One that is a global of a module is pickled by reference, without its objects.\n"
     "\n"
     "Safe to use from any thread, greenlet and task at the same time. Only an owner that\n"
     "several threads have in common (a callable strategy may name one) needs a lock of\n"
@@ -131,6 +144,12 @@ static const char DOC_LocalStack___copy__[] =
     "--\n"
     "\n"
     "Return another stack of the same strategy with the current owner's objects.";
+
+static const char DOC_LocalStack___deepcopy__[] =
+    "__deepcopy__($self, memo, /)\n"
+    "--\n"
+    "\n"
+    "";
 
 static const char DOC_LocalStack___reduce_ex__[] =
     "__reduce_ex__($self, protocol)\n"

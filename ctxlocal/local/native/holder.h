@@ -698,24 +698,47 @@ holder_called(Holder *self, PyObject **called)
     return *called == NULL ? -1 : 0;
 }
 
-/* The same as the beginning of a message. */
+/* Let Python say what pickle keeps; `arguments` are those of an `__init__` for each owner. */
 static PyObject *
-holder_subject(Holder *self)
+holder_reduced(Holder *self, PyObject *arguments)
 {
-    PyObject *called;
-    int is_named = holder_called(self, &called);
-    if (is_named != 0) {
-        return called;
+    PyObject *reduced = HELPER(self->state, reduced);
+    if (reduced == NULL) {
+        return NULL;
     }
-    PyObject *subject = PyUnicode_FromFormat("%R object", called);
-    Py_DECREF(called);
-    return subject;
+    Py_INCREF(reduced);
+    PyObject *slot = Py_NewRef(self->slot == NULL ? Py_None : self->slot);
+    PyObject *result = PyObject_CallFunctionObjArgs(reduced, self, slot, arguments, NULL);
+    Py_DECREF(reduced);
+    Py_DECREF(slot);
+    return result;
 }
 
-/* make_slot(holder, name, var, ident, carry, empty); `name` may be NULL. */
+/* __deepcopy__: there is no copy of the values of all owners. */
+static PyObject *
+holder_deepcopy(PyObject *op, PyObject *Py_UNUSED(memo))
+{
+    Holder *self = (Holder *)op;
+    PyObject *refused = HELPER(self->state, refused);
+    if (refused == NULL) {
+        return NULL;
+    }
+    Py_INCREF(refused);
+    PyObject *slot = Py_NewRef(self->slot == NULL ? Py_None : self->slot);
+    PyObject *error = PyObject_CallFunctionObjArgs(refused, self, slot, NULL);
+    Py_DECREF(refused);
+    Py_DECREF(slot);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+/* make_slot(holder, name, var, ident, carry, empty, wire); `name` and `wire` may be NULL. */
 static int
 holder_make_slot(Holder *self, PyObject *name, PyObject *var, PyObject *ident, PyObject *carry,
-                 PyTypeObject *empty)
+                 PyTypeObject *empty, PyObject *wire)
 {
     PyObject *make_slot = HELPER(self->state, make_slot);
     if (make_slot == NULL) {
@@ -723,7 +746,7 @@ holder_make_slot(Holder *self, PyObject *name, PyObject *var, PyObject *ident, P
     }
     Py_INCREF(make_slot);
     PyObject *slot = PyObject_CallFunctionObjArgs(make_slot, self, name == NULL ? Py_None : name,
-                                                  var, ident, carry, empty, NULL);
+                                                  var, ident, carry, empty, wire, NULL);
     Py_DECREF(make_slot);
     if (slot == NULL) {
         return -1;

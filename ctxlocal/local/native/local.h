@@ -658,14 +658,11 @@ local_call(PyObject *op, PyObject *args, PyObject *kwargs)
 static PyObject *
 local_reduce(PyObject *op, PyObject *Py_UNUSED(protocol))
 {
-    PyObject *subject = holder_subject((Holder *)op);
-    if (subject != NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "cannot pickle %S: its values belong to the owners of this process. "
-                     "Pickle dict(local) instead; copy.copy(local) makes another Local.", subject);
-    }
-    Py_XDECREF(subject);
-    return NULL;
+    Local *self = (Local *)op;
+    PyObject *arguments = Py_NewRef(self->arguments == NULL ? Py_None : self->arguments);
+    PyObject *result = holder_reduced((Holder *)self, arguments);
+    Py_DECREF(arguments);
+    return result;
 }
 
 static PyObject *
@@ -831,7 +828,7 @@ static int
 local_make_slot(Local *self, PyObject *options)
 {
     return holder_make_slot((Holder *)self, NULL, Py_None, PyTuple_GET_ITEM(options, 0),
-                            PyTuple_GET_ITEM(options, 1), &PyDict_Type);
+                            PyTuple_GET_ITEM(options, 1), &PyDict_Type, NULL);
 }
 
 static int local_init(PyObject *op, PyObject *args, PyObject *kwargs);
@@ -881,10 +878,11 @@ local_init(PyObject *op, PyObject *args, PyObject *kwargs)
     Local *self = (Local *)op;
     PyTypeObject *type = Py_TYPE(self);
     Construction with;
-    if (parse_construction("Local.__init__", op, args, kwargs, &with) < 0) {
+    if (parse_construction("Local.__init__", op, args, kwargs, 5, &with) < 0) {
         return -1;
     }
-    int is_plain = with.var == Py_None && with.ident == Py_None && with.name == Py_None;
+    int is_plain = with.var == Py_None && with.ident == Py_None && with.name == Py_None &&
+        (with.wire == NULL || (PyTuple_Check(with.wire) && PyTuple_GET_SIZE(with.wire) == 0));
     if (self->slot != NULL && self->arguments == NULL && type->tp_new != local_new && is_plain &&
         with.carry == Py_False) {
         return 0; /* its __new__ is done, and may have set attributes */
@@ -919,7 +917,7 @@ local_init(PyObject *op, PyObject *args, PyObject *kwargs)
         with.carry = carries ? with.carry : PyTuple_GET_ITEM(options, 1);
     }
     int result = holder_make_slot((Holder *)self, with.name, with.var, with.ident, with.carry,
-                                  &PyDict_Type);
+                                  &PyDict_Type, with.wire);
     Py_XDECREF(options);
     return result;
 }
@@ -1014,6 +1012,7 @@ static PyMethodDef local_methods[] = {
     {"__dir__", local_dir, METH_NOARGS, DOC_Local___dir__},
     {"__release_local__", holder_release_method, METH_NOARGS, DOC_Local___release_local__},
     {"__copy__", local_copy, METH_NOARGS, DOC_Local___copy__},
+    {"__deepcopy__", holder_deepcopy, METH_O, DOC_Local___deepcopy__},
     {"__reduce_ex__", local_reduce, METH_O, DOC_Local___reduce_ex__},
     {"_ctxlocal_now", local_now, METH_O, NULL},
     {"_ctxlocal_renew", holder_renew, METH_NOARGS, NULL},

@@ -18,7 +18,10 @@ from ctxlocal.local.pure.stack import LocalStack
 
 # C name: the object, and the signature as CPython reads it from a docstring.
 DOCS: dict[str, tuple[Any, str | None]] = {
-    "Local": (Local, "Local(context_var=None, /, *, ident=None, name=None, carry=False)"),
+    "Local": (
+        Local,
+        "Local(context_var=None, /, *, ident=None, name=None, carry=False, wire=())",
+    ),
     "Local___init_subclass__": (
         vars(Local)["__init_subclass__"].__func__,
         "__init_subclass__($type, *, ident=None, carry=False, **keywords)",
@@ -28,6 +31,7 @@ DOCS: dict[str, tuple[Any, str | None]] = {
     "Local___dir__": (Local.__dir__, "__dir__($self)"),
     "Local___release_local__": (Local.__release_local__, "__release_local__($self)"),
     "Local___copy__": (Local.__copy__, "__copy__($self)"),
+    "Local___deepcopy__": (Local.__deepcopy__, "__deepcopy__($self, memo, /)"),
     "Local___reduce_ex__": (Local.__reduce_ex__, "__reduce_ex__($self, protocol)"),
     "LocalStack": (
         LocalStack,
@@ -43,6 +47,7 @@ DOCS: dict[str, tuple[Any, str | None]] = {
     "LocalStack_top": (LocalStack.top, None),
     "LocalStack___release_local__": (LocalStack.__release_local__, "__release_local__($self)"),
     "LocalStack___copy__": (LocalStack.__copy__, "__copy__($self)"),
+    "LocalStack___deepcopy__": (LocalStack.__deepcopy__, "__deepcopy__($self, memo, /)"),
     "LocalStack___reduce_ex__": (LocalStack.__reduce_ex__, "__reduce_ex__($self, protocol)"),
     "BaseProxy": (BaseProxy, "BaseProxy(local, name=None, *, unbound_message=None)"),
     "LocalProxy": (LocalProxy, "LocalProxy(local, name=None, *, unbound_message=None)"),

@@ -326,14 +326,7 @@ stack_call(PyObject *op, PyObject *args, PyObject *kwargs)
 static PyObject *
 stack_reduce(PyObject *op, PyObject *Py_UNUSED(protocol))
 {
-    PyObject *subject = holder_subject((Holder *)op);
-    if (subject != NULL) {
-        PyErr_Format(PyExc_TypeError,
-                     "cannot pickle %S: its objects belong to the owners of this process. "
-                     "copy.copy(stack) makes another stack.", subject);
-        Py_DECREF(subject);
-    }
-    return NULL;
+    return holder_reduced((Holder *)op, Py_None);
 }
 
 /* Fill `other`, an empty pile, with all that `pile` reads as: it is another stack's, and must
@@ -433,11 +426,11 @@ static int
 stack_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     Construction with;
-    if (parse_construction("LocalStack.__init__", op, args, kwargs, &with) < 0) {
+    if (parse_construction("LocalStack.__init__", op, args, kwargs, 4, &with) < 0) {
         return -1;
     }
     return holder_make_slot((Holder *)op, with.name, with.var, with.ident, with.carry,
-                            &PyList_Type);
+                            &PyList_Type, NULL);
 }
 
 static int
@@ -481,6 +474,7 @@ static PyMethodDef stack_methods[] = {
      METH_VARARGS | METH_KEYWORDS | METH_COEXIST, DOC_LocalStack___call__},
     {"__release_local__", holder_release_method, METH_NOARGS, DOC_LocalStack___release_local__},
     {"__copy__", stack_copy, METH_NOARGS, DOC_LocalStack___copy__},
+    {"__deepcopy__", holder_deepcopy, METH_O, DOC_LocalStack___deepcopy__},
     {"__reduce_ex__", stack_reduce, METH_O, DOC_LocalStack___reduce_ex__},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {"_ctxlocal_get", stack_get_all, METH_NOARGS, NULL},

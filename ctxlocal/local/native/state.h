@@ -51,6 +51,8 @@ typedef struct greenlet_api greenlet_api;
 /* Python functions and classes that C code calls, by module and name. */
 #define HELPERS(X)                                                       \
     X(make_slot, "ctxlocal.local.slot", "make_slot")                     \
+    X(reduced, "ctxlocal.local.reference", "reduced")                    \
+    X(refused, "ctxlocal.local.reference", "refused")                    \
     X(ValuesView, "ctxlocal.local.values_view", "ValuesView")                \
     X(Pushed, "ctxlocal.local.scope", "Pushed")                          \
     X(partial, "functools", "partial")                                   \

@@ -44,17 +44,24 @@ def hidden_class_for(cls: Any, root: type, is_open: bool, namespace: dict[str, A
     :param root: the class that every Local class is derived from.
     :param namespace: what hidden classes have and a Local class cannot, such as ``__dict__``.
     """
-    if "_ctxlocal_hidden" not in cls.__dict__:
+    if not cls.__dict__.get("_ctxlocal_hidden"):
         changing = tuple(vars(each) for each in cls.__mro__ if each not in root.__mro__)
         own = {"_ctxlocal_names": set(), "_ctxlocal_changing": changing}
         hidden_class = _derive(cls, (_Quiet, cls), {**namespace, **own})
         open_class = _derive(cls, (hidden_class,), {**namespace, "__getattr__": _fallback(cls)})
         # Of a hidden class too, so that type(local)() is of the class.
-        cls._ctxlocal_hidden = hidden_class._ctxlocal_hidden = open_class._ctxlocal_hidden = (
-            hidden_class,
-            open_class,
-        )
+        both = _Both((hidden_class, open_class))
+        cls._ctxlocal_hidden = hidden_class._ctxlocal_hidden = open_class._ctxlocal_hidden = both
     return cls._ctxlocal_hidden[is_open]
+
+
+class _Both(tuple[Any, ...] if TYPE_CHECKING else tuple):  # type: ignore[misc]
+    """A class's two hidden classes; none in a copy of the class, which cloudpickle makes."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Both, ()
 
 
 class _OfClass:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ident.record import SEEN, Seen
-from ..slot import make_slot, subject
+from ..slot import make_slot, slot_of, subject
 from .attribute import (
     WatchedCells,
     add_property,
@@ -23,7 +23,7 @@ from .hook import make_proxy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextvars import ContextVar
     from typing import Any
 
@@ -47,16 +47,22 @@ class Local:
     :param name: names the Local in messages, also that of a missing attribute.
     :param carry: with an ``ident``: the values go along with snapshots and frames
         all the same. Those of a Local that follows the default always do.
+    :param wire: names of attributes that may leave the process, by
+        :func:`ctxlocal.flow.export`; all others never do. It takes a ``name``, by
+        which another process knows the Local; a copy has no wire.
     :raises UnknownIdentError: no such strategy.
     :raises MissingDependencyError: the strategy's package is not installed.
-    :raises TypeError: a ContextVar and an ident.
+    :raises TypeError: a ContextVar and an ident, or a wire of something else than names.
+    :raises ValueError: a wire without a name, with what is no attribute's name, or of
+        values that do not go along with frames.
 
     A subclass that defines ``__init__`` owns all arguments, and ``__init__`` runs
     anew with them in each new owner. Its strategy is a class keyword then:
     ``class Conn(Local, ident="thread")``.
 
     Getting is O(1); setting is O(1), in a Context amortised (small namespaces are
-    copied). Safe to use from any thread, greenlet and task at the same time.
+    copied). Safe to use from any thread, greenlet and task at the same time. One that is a
+    global of a module is pickled by reference, without its values.
     """
 
     __module__ = "ctxlocal"  # as pickles and tracebacks should name it, whichever twin it is
@@ -107,8 +113,9 @@ class Local:
         ident: IdentLike | None = None,
         name: str | None = None,
         carry: bool = False,
+        wire: Iterable[str] = (),
     ) -> None:
-        arguments = (context_var, ident, name, carry)
+        arguments = (context_var, ident, name, carry, wire)
         if self._ctxlocal_init is not None:
             if arguments != _NO_ARGUMENTS:
                 raise _has_init(type(self).__name__)
@@ -118,7 +125,7 @@ class Local:
             elif ident is None:
                 ident, carried = type(self)._ctxlocal_options
                 carry = carry or carried
-            _install(self, make_slot(self, name, context_var, ident, carry, dict))
+            _install(self, make_slot(self, name, context_var, ident, carry, dict, wire))
 
     if TYPE_CHECKING:
 
@@ -188,14 +195,18 @@ class Local:
             setattr(other, name, value)
         return other
 
+    def __deepcopy__(self, memo: Any, /) -> Any:
+        from ..reference import refused
+
+        raise refused(self, slot_of(self, "_ctxlocal_slot"))
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError(
-            f"cannot pickle {subject(self, '_ctxlocal_slot')}: its values belong to the owners of "
-            "this process. Pickle dict(local) instead; copy.copy(local) makes another Local."
-        )
+        from ..reference import reduced  # a millisecond, paid for by those who pickle
+
+        return reduced(self, slot_of(self, "_ctxlocal_slot"), self._ctxlocal_init)
 
 
-_NO_ARGUMENTS = (None, None, None, False)
+_NO_ARGUMENTS = (None, None, None, False, ())
 
 
 def _has_init(kind: str) -> TypeError:

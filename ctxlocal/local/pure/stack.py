@@ -6,7 +6,7 @@ from ..._generic import Generic, T
 from ...ident.record import SEEN
 from ...ident.thread_object import THREAD_KEEPS_CONTEXT, release_context
 from ..scope import Pushed
-from ..slot import make_slot, subject
+from ..slot import make_slot, slot_of
 from .hook import make_proxy
 
 TYPE_CHECKING = False
@@ -26,7 +26,8 @@ class LocalStack(Generic[T]):
 
     Drop-in for ``werkzeug.local.LocalStack``, but that ``push`` returns None, so that
     it is O(1) at any depth. The parameters are those of :class:`~ctxlocal.Local`; a given
-    ``context_var`` holds a list, which is copied for each change as werkzeug does.
+    ``context_var`` holds a list, which is copied for each change as werkzeug does; there is no
+    ``wire``. One that is a global of a module is pickled by reference, without its objects.
 
     Safe to use from any thread, greenlet and task at the same time. Only an owner that
     several threads have in common (a callable strategy may name one) needs a lock of
@@ -142,11 +143,15 @@ class LocalStack(Generic[T]):
             other._slot.set(node)
         return other
 
+    def __deepcopy__(self, memo: Any, /) -> Any:
+        from ..reference import refused
+
+        raise refused(self, slot_of(self, "_slot"))
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError(
-            f"cannot pickle {subject(self, '_slot')}: its objects belong to the owners of this "
-            "process. copy.copy(stack) makes another stack."
-        )
+        from ..reference import reduced  # a millisecond, paid for by those who pickle
+
+        return reduced(self, slot_of(self, "_slot"), None)
 
 
 def _install(stack: LocalStack[Any], slot: Slot, is_list: bool) -> None:
