@@ -31,6 +31,7 @@ NEEDS = [
         *("integrations.opentelemetry", "opentelemetry-api", "opentelemetry"),
         "ctxlocal.integrations.opentelemetry",
     ),
+    ("integrations.celery", "celery", "celery", "ctxlocal.integrations.celery"),
 ]
 IMPORTED = {"opentelemetry-api": "opentelemetry"}  # what is installed by another name
 USE = """

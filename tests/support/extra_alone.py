@@ -93,6 +93,24 @@ def opentelemetry() -> None:
     _load_watched(store_hook())
 
 
+def celery() -> None:
+    from celery import Celery
+
+    from ctxlocal import Local, scoped
+    from ctxlocal.integrations.celery import install
+
+    visitor = Local(name="visitor", wire=("tenant",))
+    app = Celery("shop", broker="memory://")
+    install(app, carry=[visitor])
+
+    @app.task  # type: ignore[untyped-decorator]
+    def look() -> dict[str, Any]:
+        return dict(visitor)
+
+    with scoped(visitor, tenant="acme", password="secret"):
+        assert look.apply().get() == {"tenant": "acme"}
+
+
 def cli() -> None:
     _run("doctor", "--server", "threads")
     _run("matrix", "--only", "thread")
@@ -183,8 +201,8 @@ def _run(*arguments: str) -> None:
 EXTRAS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
-        *(sessions, web, crypto, redis, sql, prometheus, opentelemetry, cli, demo, prove),
-        *(servers, gevent, eventlet, bench),
+        *(sessions, web, crypto, redis, sql, prometheus, opentelemetry, celery, cli),
+        *(demo, prove, servers, gevent, eventlet, bench),
     )
 }
 
