@@ -7,11 +7,23 @@ from collections.abc import MutableMapping
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    Dict: TypeAlias = dict[str, Any]
+else:
+
+    class Dict(MutableMapping, dict):
+        """A dict whose methods all come down to the few of a mapping."""
+
+        __slots__ = ()
 
 
-class ValuesView(MutableMapping):  # type: ignore[type-arg]  # a subscript would cost at run time
+class ValuesView(Dict):
     """The current owner's values, always as they are now; a write is a write to the Local.
+
+    It is a dict for those who look past its methods, as :func:`inspect.getattr_static` does, by
+    which protocols are checked and names completed: they find the values of when it was made, and
+    what was written to it since.
 
     :param items: returns all (name, value) pairs.
     :param find: returns the value of a name, or raises KeyError.
@@ -32,6 +44,7 @@ class ValuesView(MutableMapping):  # type: ignore[type-arg]  # a subscript would
         self._find = find
         self._store = store
         self._remove = remove
+        dict.update(self, items())
 
     def __getitem__(self, name: str) -> Any:
         return self._find(name)
@@ -39,17 +52,30 @@ class ValuesView(MutableMapping):  # type: ignore[type-arg]  # a subscript would
     def __setitem__(self, name: str, value: Any) -> None:
         if not isinstance(name, str):
             raise TypeError(f"attribute name must be string, not {type(name).__name__!r}")
-        self._store(name if type(name) is str else str.__str__(name), value)
+        name = name if type(name) is str else str.__str__(name)
+        self._store(name, value)
+        dict.__setitem__(self, name, value)
 
     def __delitem__(self, name: str) -> None:
         self._find(name)  # a KeyError where there is none
         self._remove(name)
+        dict.pop(self, name, None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.copy())
 
     def __len__(self) -> int:
         return len(self.copy())
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
 
     def __repr__(self) -> str:
         return repr(self.copy())

@@ -4,7 +4,9 @@ import abc
 import copy
 import dataclasses
 import gc
+import inspect
 import itertools
+import json
 import pickle
 import re
 import sys
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytest
 
@@ -27,6 +29,16 @@ from ..support.twins import IMPLEMENTATIONS
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Eventlet is deprecated")
 
 SHARED = ("context",)  # the strategies whose __dict__ is a view
+
+
+@runtime_checkable
+class HasUser(Protocol):
+    user: str
+
+
+@runtime_checkable
+class HasRole(Protocol):
+    role: str
 
 
 def exactly(text: str) -> str:
@@ -336,6 +348,31 @@ def test_dict_writes_through(impl: ModuleType, ident: Any) -> None:
     assert values.copy() == {"d": 4, "e": 5}
     values.clear()
     assert list(local) == []
+
+
+def test_those_who_look_past_attribute_access_find_the_values(impl: ModuleType, ident: Any) -> None:
+    local = impl.Local(ident=ident, name="app")
+    local.user = "ada"
+    inspect.getattr_static(local, "user")  # as debuggers, and completion at a prompt
+    with pytest.raises(AttributeError):
+        inspect.getattr_static(local, "role")
+    assert isinstance(local, HasUser)  # which asks it from Python 3.12 on
+    assert not isinstance(local, HasRole)
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_dict_of_shared_values_has_the_operators_of_a_dict(impl: ModuleType, shared: str) -> None:
+    local = impl.Local(ident=shared)
+    values = local.__dict__
+    local.a = 1
+    assert isinstance(values, dict)
+    assert (values | {"b": 2}, {"a": 0, "b": 2} | values) == ({"a": 1, "b": 2}, {"a": 1, "b": 2})
+    values |= {"c": 3}
+    assert local.c == 3
+    assert {**values} == dict(values) == {"a": 1, "c": 3}
+    assert json.dumps(local.__dict__) == '{"a": 1, "c": 3}'
+    del values["a"]
+    assert json.dumps(values) == '{"c": 3}'
 
 
 def test_dict_raises_key_error_for_a_missing_name(impl: ModuleType, ident: Any) -> None:

@@ -1289,6 +1289,11 @@ def small_uses(strategy: Any) -> dict[str, tuple[Callable[[], Any], Callable[[An
             stack.push([each])
         return stack
 
+    def bound_with_pairs() -> Any:
+        made = bound()
+        _ = [(each, each) for each in range(9)]  # and freed, where the next pairs are taken from
+        return made  # for without one CPython 3.11 crashes, as dict.items() is iterated
+
     def unused() -> Any:
         return M.Local(ident=strategy)
 
@@ -1316,7 +1321,7 @@ def small_uses(strategy: Any) -> dict[str, tuple[Callable[[], Any], Callable[[An
         "dict": (bound, lambda local: local.__dict__.update(z=5)),
         "copy": (bound, copy.copy),
         "release": (bound, M.release_local),
-        "scope": (bound, lambda local: scoped(local, x=3, z=4).__enter__()),
+        "scope": (bound_with_pairs, lambda local: scoped(local, x=3, z=4).__enter__()),
         "push": (deep, lambda stack: [stack.push([each]) for each in range(10)]),
         "push in a copy": (deep, lambda stack: copy_context().run(stack.push, 5)),
         "pop in a copy": (
