@@ -13,9 +13,11 @@ _NAMES: Final = {
     "CtxLocalError": "errors",
     "LocalManager": "local.manager",
     "UnboundError": "errors",
+    "load_ipython_extension": "integrations.ipython",
     "proxy": "local",
     "release_local": "local.manager",
     "scoped": "flow",
+    "unload_ipython_extension": "integrations.ipython",
 }
 
 

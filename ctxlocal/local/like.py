@@ -66,8 +66,9 @@ def proxy_function(make_class: Callable[[Iterable[str], dict[str, Any]], Any]) -
         """Make a proxy with exactly the special methods of ``like``, typed as ``like``.
 
         So ``callable(p)``, ``isinstance(p, Awaitable)`` or ``Iterable`` tell the truth, also
-        while it is unbound. With a Mapping or Sequence type it works in ``match``, with a
-        dataclass in :func:`dataclasses.asdict`. The other parameters are LocalProxy's.
+        while it is unbound; then ``dir(p)`` has the names of ``like``, for completion at a prompt.
+        With a Mapping or Sequence type it works in ``match``, with a dataclass in
+        :func:`dataclasses.asdict`. The other parameters are LocalProxy's.
 
         :param like: the class of what will be bound; ``dict[str, int]`` counts as ``dict``.
         :raises TypeError: ``like`` is no class.
@@ -80,6 +81,7 @@ def proxy_function(make_class: Callable[[Iterable[str], dict[str, Any]], Any]) -
         if not isinstance(kind, type):
             raise TypeError(f"like has to be a class, not {like!r}.")
         cls = make_class(*_description(kind))
+        cls.__dir__ = _dir_like(kind, cls.__dir__)
         _register_collection(cls, kind)
         stand_in: T = cls(local, name, unbound_message=unbound_message)
         return stand_in
@@ -103,6 +105,13 @@ def _description(kind: Any) -> tuple[list[str], dict[str, Any]]:
     if kind.__hash__ is None:
         namespace["__hash__"] = None
     return [name for name in OPTIONAL if _has_method(kind, name)], namespace
+
+
+def _dir_like(kind: type, names: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    def __dir__(self: Any) -> list[str]:
+        return names(self) or dir(kind)  # there are none where nothing is bound
+
+    return __dir__
 
 
 def _has_method(kind: type, name: str) -> bool:

@@ -43,6 +43,10 @@ class _LikeDict(dict[str, Any]):
     error shows this class's name, so the name says what to write.
     """
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Let IPython show what ``repr`` does: of any other dict it shows the values."""
+        printer.text(repr(self))
+
 
 _LikeDict.__name__ = _LikeDict.__qualname__ = "Session (write session.to_dict())"
 

@@ -19,6 +19,7 @@ WITHOUT_PYTHON = {
     *("benchmarks.md", "caveats.md", "design.md", "evidence.md", "explanation.md"),
     *("free-threaded.md", "promises.md", "reference.md", "requirements.md"),
     "sessions-benchmarks.md",
+    "ipython.md",  # its cells: tests/integrations/test_ipython.py
 }
 
 # The servers that blocks name, and the suite's own that take their places: mark, fixture, URL.

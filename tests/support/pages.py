@@ -17,7 +17,7 @@ from symtable import SymbolTable, symtable
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SHOWN = {"ini", "sql", "toml"}  # for other programs, which are not here
+SHOWN = {"ini", "ipython", "sql", "toml"}  # for other programs, some with tests of their own
 LANGUAGES = {"python", "sh", *SHOWN}
 ALONE = "block.py"
 
