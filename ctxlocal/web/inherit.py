@@ -2,7 +2,8 @@
 
 It sees none that ``inherit`` does not name: a server's worker, or a connection, keeps what it
 set for the request before. A variable that is hidden so is logged once, for it may have been
-meant to be seen: a tracing span, a correlation id, the settings of ``decimal``.
+meant to be seen: a correlation id, the settings of ``decimal``. OpenTelemetry's current context,
+with the span and the baggage, is seen inside without being named.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ class Inheritance:
 
     def frame(self) -> Frame:
         """Return the frame of a request that is served from here."""
+        frame = self._frame()
+        tracing = sys.modules.get("opentelemetry.context")  # whichever runtime it has
+        if tracing is not None and (current := tracing.get_current()):
+            frame.run(tracing.attach, current)
+        return frame
+
+    def _frame(self) -> Frame:
         if self._all:
             return _with_decimals_of_its_own(Frame())
         outside = copy_context()
@@ -84,8 +92,13 @@ class Inheritance:
 
 def _is_noise(var: ContextVar[Any], value: object) -> bool:
     """Whether hiding ``var`` matters to nobody: ours, a library's own, or one with its default."""
-    is_plumbing = type(var.name) is Label or var.name in _PLUMBING
+    is_plumbing = type(var.name) is Label or var.name in _PLUMBING or _is_tracing(value)
     return is_plumbing or (_is_decimal(value) and _is_default(value))
+
+
+def _is_tracing(value: object) -> bool:
+    """Whether it is OpenTelemetry's context, which is seen inside."""
+    return type(value).__module__ == "opentelemetry.context.context"
 
 
 def _variables(inherit: Any) -> tuple[ContextVar[Any], ...]:

@@ -32,6 +32,10 @@ NEEDS = [
         "ctxlocal.integrations.opentelemetry",
     ),
     ("integrations.celery", "celery", "celery", "ctxlocal.integrations.celery"),
+    (
+        *("integrations.opentelemetry_context", "opentelemetry-api", "opentelemetry"),
+        "ctxlocal.integrations.opentelemetry_context",
+    ),
 ]
 IMPORTED = {"opentelemetry-api": "opentelemetry"}  # what is installed by another name
 USE = """
