@@ -16,10 +16,11 @@ from pathlib import Path
 
 from ctxlocal.lab.figures import MISSING, number
 
-from . import concurrency, scaled, soaked
+from . import concurrency, flask_requests, scaled, soaked
 from .chaos import tables as chaos
 from .chaos.tables import read_chaos
 from .concurrency import read_crowds
+from .flask_requests import read_requests
 from .goals import GOALS, Goal, figure
 from .scale import tables as scale
 from .scale.tables import read_growth
@@ -38,6 +39,7 @@ FILES = (
     "docs/promises.md",
     "docs/scale.md",
     "docs/servers.md",
+    "docs/werkzeug.md",
 )
 BLOCK = re.compile(r"(<!-- benchmarks:begin (\S+) -->\n).*?(<!-- benchmarks:end \2 -->)", re.DOTALL)
 # The Pythons whose figures are shown; the goals show all.
@@ -203,6 +205,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_threads = read_scaling(results / "scaling")
     of_soaks = read_soaks(results / "soak")
     of_chaos = read_chaos(results / "chaos")
+    of_flask = read_requests(results / "flask")
     return {
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
         **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
@@ -212,6 +215,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
         **{name: partial(block, of_threads) for name, block in scaled.BLOCKS.items()},
         **{name: partial(block, of_soaks) for name, block in soaked.BLOCKS.items()},
         **{name: partial(block, of_chaos) for name, block in chaos.BLOCKS.items()},
+        **{name: partial(block, of_flask) for name, block in flask_requests.BLOCKS.items()},
     }
 
 

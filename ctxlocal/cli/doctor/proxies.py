@@ -41,7 +41,9 @@ def context_proxies() -> tuple[str, ...]:
 def _holders() -> dict[type, str]:
     werkzeug = sys.modules.get("werkzeug.local")
     theirs = {getattr(werkzeug, name, None): held for name, held in _WERKZEUGS.items()}
-    return {**_OURS, **{cls: held for cls, held in theirs.items() if cls is not None}}
+    # Ours may stand in their place: ctxlocal.integrations.werkzeug.
+    others = {cls: held for cls, held in theirs.items() if cls and not issubclass(cls, (*_OURS,))}
+    return {**_OURS, **others}
 
 
 def _variable(thing: Any, holders: dict[type, str]) -> ContextVar[Any] | None:
