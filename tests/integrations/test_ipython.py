@@ -86,6 +86,9 @@ def test_what_a_cell_changes_is_so_in_the_next(run_cells: Cells) -> None:
     assert without == "<Local 'local'>"
 
 
+@pytest.mark.parametrize(
+    "twin", ["native"], indirect=True
+)  # the stricter one: it has no properties
 def test_completion_offers_what_is_there(run_python: Callable[..., str]) -> None:
     code = f"""
     {SHELL}
