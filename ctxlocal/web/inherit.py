@@ -53,8 +53,9 @@ class Inheritance:
     def frame(self) -> Frame:
         """Return the frame of a request that is served from here."""
         frame = self._frame()
-        tracing = sys.modules.get("opentelemetry.context")  # whichever runtime it has
-        if tracing is not None and (current := tracing.get_current()):
+        tracing: Any = sys.modules.get("opentelemetry.context")  # whichever runtime it has
+        # Its last name: another thread may be importing it.
+        if hasattr(tracing, "detach") and (current := tracing.get_current()):
             frame.run(tracing.attach, current)
         return frame
 

@@ -32,7 +32,7 @@ SHELL = """
     def complete(text):
         with provisionalcompleter():
             found = shell.Completer.completions(text, len(text))
-            return [completion.text.lstrip(".") for completion in found]
+            return [completion.text.rpartition(".")[2] for completion in found]
 """
 
 Cells = Callable[..., list[Any]]
