@@ -129,7 +129,7 @@ class _Serving:
 
     def _hold_open(self, response: Any) -> Any:
         """End the context, or let that be done by the response whose body is still to be made."""
-        if not getattr(response, "streaming", False):
+        if not response.streaming:
             self._frame.close()
             return response
         if getattr(response, "file_to_stream", None) is None:  # else the server may send the file

@@ -20,6 +20,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.urls import get_urlconf, set_urlconf
 
 from ctxlocal import Local, ident, unwrap
 from ctxlocal.errors import UnboundError
@@ -30,6 +31,7 @@ from ctxlocal.sessions import StoredSessions
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.web import has_request_context, on_teardown, session
 from ctxlocal.web import request as web_request
+from ctxlocal.web.asgi import ContextMiddleware as ASGIMiddleware
 from ctxlocal.web.wsgi import ContextMiddleware as WSGIMiddleware
 
 from .conftest import SETTINGS
@@ -318,6 +320,15 @@ class TestStreams:
         asyncio.run(serve("/awaited", hangs_up))
         assert told == [("cancelled", "/awaited"), ("teardown", asyncio.CancelledError)]
 
+    def test_what_is_set_at_its_end_is_handed_on(self) -> None:
+        """As Django, which forgets the request's URLs then."""
+        views["page"] = self.view([])
+        variable.set("outside")
+        body = WSGIHandler()(environ_of("/response"), start)
+        set_urlconf("of the next request")
+        body.close()
+        assert (get_urlconf(), variable.get()) == (None, "outside")
+
     def test_a_file_is_still_the_servers_to_send(self) -> None:
         told: list[Any] = []
 
@@ -337,14 +348,15 @@ class TestStreams:
         assert told == [None]
 
 
-async def body_of(path: str) -> bytes:
+async def body_of(path: str, application: Any = None) -> bytes:
     async def stays() -> Any:
         await asyncio.Event().wait()
 
-    return b"".join(message.get("body", b"") for message in await serve(path, stays))
+    sent = await serve(path, stays, application)
+    return b"".join(message.get("body", b"") for message in sent)
 
 
-async def serve(path: str, then: Callable[[], Any]) -> list[Any]:
+async def serve(path: str, then: Callable[[], Any], application: Any = None) -> list[Any]:
     """Serve a request as an ASGI server; ``then`` is what comes after its body."""
     sent: list[Any] = []
     messages = [{"type": "http.request", "body": b""}]
@@ -356,7 +368,7 @@ async def serve(path: str, then: Callable[[], Any]) -> list[Any]:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"testserver")]}
-    await ASGIHandler()(scope, receive, send)
+    await (application or ASGIHandler())(scope, receive, send)
     return sent
 
 
@@ -408,8 +420,9 @@ class TestErrors:
 class TestProxies:
     def test_outside_of_a_request_they_say_where_there_is_one(self) -> None:
         for proxy, name in ((request, "request"), (user, "user")):
-            with pytest.raises(UnboundError, match=f"no request here, which '{name}' needs: ctx"):
+            with pytest.raises(UnboundError, match=f"which '{name}' needs: ctx") as raised:
                 unwrap(proxy)
+            assert raised.value.proxy == name
 
     def test_without_users_it_says_what_gives_them(self) -> None:
         view = ContextMiddleware(lambda given: HttpResponse(str(user)))
@@ -429,6 +442,11 @@ class TestProxies:
         views["page"] = lambda given: session.setdefault("a", 1)
         around = WSGIMiddleware(WSGIHandler(), StoredSessions(MemoryStore()))
         assert b"".join(around(environ_of("/"), start)) == b"1"
+
+    def test_so_it_is_under_asgi(self) -> None:
+        views["page"] = lambda given: session.setdefault("a", 1)
+        around = ASGIMiddleware(ASGIHandler(), StoredSessions(MemoryStore()))
+        assert asyncio.run(body_of("/", around)) == b"1"
 
     def test_importing_them_needs_no_settings(self) -> None:
         program = (
