@@ -30,6 +30,9 @@ SERVERS = {
 
 PROGRAMS = [program for page in PAGES for program in programs_of(page)]
 
+# Sentry's package, imported by others where it is there, looks for eventlet, which warns of itself.
+WARNINGS = ("-W", "error", "-W", "ignore:::sentry_sdk.utils")
+
 
 def marks_of(program: Program) -> list[pytest.MarkDecorator]:
     text = program.files[program.run]
@@ -42,7 +45,7 @@ def run(program: Program, folder: Path) -> str:
         return f"{program.place}: nothing makes {', '.join(unmade)}"
     save(program.files, folder)
     done = subprocess.run(
-        [sys.executable, "-W", "error", *program.arguments()],
+        [sys.executable, *WARNINGS, *program.arguments()],
         cwd=folder,
         capture_output=True,
         text=True,
