@@ -122,6 +122,7 @@ def test_flow() -> None:
     frame.callback(double, 1)
     frame.close()
     assert_type(frame.is_closed, bool)
+    assert_type(frame.variables(), dict[ContextVar[Any], Any])
     with flow.ContextThreadPoolExecutor(1) as pool:
         assert_type(pool.submit(double, 1).result(), int)
     hook: Callable[[errors.ScopeLostError], None] = print

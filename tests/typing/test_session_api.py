@@ -100,6 +100,7 @@ def test_session() -> None:
         assert_type(session, Session)
         assert_type(session.get("key"), Any | None)
         assert_type(session.user, str | None)
+        assert_type(session.refusal, Exception | None)
         assert_type(session.incr("n"), int)
         assert_type(session.get_flashed(), list[tuple[str, str]])
         assert_type(request.method, str)

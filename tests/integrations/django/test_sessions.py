@@ -142,6 +142,9 @@ class TestRequests:
     def test_of_messages_in_another_form_the_last_ones_win(self) -> None:
         assert merge_messages("_messages", None, ["theirs"], ["mine"]) == ["mine"]
 
+    def test_of_messages_that_both_have_shown_nothing_is_left(self) -> None:
+        assert merge_messages("_messages", '["shown"]', None, None) is None
+
     def test_a_session_that_ended_meanwhile_stores_nothing(
         self, client: Client, sessions: Any
     ) -> None:
