@@ -80,8 +80,11 @@ class ContextMiddleware(Application):
 
     def process_exception(self, request: Any, exception: Exception) -> None:
         """Let teardowns know what a view raised; the response to it is Django's."""
-        if has_request_context():
-            current_request_context().error = exception
+        if not has_request_context():  # Django asks in a thread, which not every strategy follows
+            return
+        context = current_request_context()
+        if context.request is request:
+            context.error = exception
 
 
 class _Serving:

@@ -392,6 +392,18 @@ class TestErrors:
         assert answer.status_code == 500
         assert [str(error) for error in told] == ["no such page"]
 
+    def test_what_another_request_raised_is_not(self) -> None:
+        """As is asked in a thread where a request is served, under strategies that stay there."""
+        told: list[Any] = []
+        middleware = ContextMiddleware(lambda given: HttpResponse())
+
+        def view(given: Any) -> str:
+            on_teardown(told.append)
+            middleware.process_exception(RequestFactory().get("/"), LookupError())
+            return "sent"
+
+        assert (text_of(view), told) == ("sent", [None])
+
     def test_what_no_response_can_be_made_of_ends_the_context(self) -> None:
         told: list[Any] = []
 
