@@ -361,7 +361,9 @@ def span_id() -> int:
     return trace.get_current_span().get_span_context().span_id
 
 
-def test_a_span_of_opentelemetry_is_current_inside(kind: str, tracer: Any) -> None:
+def test_a_span_of_opentelemetry_is_current_inside(
+    kind: str, tracer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     token = otel_context.attach(otel_context.Context())
     tracing = [var for var in copy_context() if var.name == "current_context"]
     otel_context.detach(token)
@@ -374,9 +376,11 @@ def test_a_span_of_opentelemetry_is_current_inside(kind: str, tracer: Any) -> No
 
     with tracer.start_as_current_span("server") as span:
         mine = span.get_span_context().span_id
-        assert served(kind, look, tracing)() == [mine]
-        assert served(kind, look, True)() == [mine]
+        for inherit in (False, True, tracing):
+            assert served(kind, look, inherit)() == [mine]
         assert span_id() == mine
+    assert served(kind, look, False)() == [0]
+    assert "current_context" not in "".join(said(caplog))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="warnings know Contexts since Python 3.14")
