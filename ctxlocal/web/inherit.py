@@ -52,16 +52,12 @@ class Inheritance:
 
     def frame(self) -> Frame:
         """Return the frame of a request that is served from here."""
-        frame = self._frame()
-        tracing: Any = sys.modules.get("opentelemetry.context")  # whichever runtime it has
-        # Its last name: another thread may be importing it.
-        if hasattr(tracing, "detach") and (current := tracing.get_current()):
-            frame.run(tracing.attach, current)
+        frame = _with_decimals_of_its_own(Frame()) if self._all else self._fresh_frame()
+        if "opentelemetry.context" in sys.modules:
+            _let_tracing_in(frame)
         return frame
 
-    def _frame(self) -> Frame:
-        if self._all:
-            return _with_decimals_of_its_own(Frame())
+    def _fresh_frame(self) -> Frame:
         outside = copy_context()
         frame = fresh_frame()
         if outside and not self._known.issuperset(outside):
@@ -95,6 +91,14 @@ def _is_noise(var: ContextVar[Any], value: object) -> bool:
     """Whether hiding ``var`` matters to nobody: ours, a library's own, or one with its default."""
     is_plumbing = type(var.name) is Label or var.name in _PLUMBING or _is_tracing(value)
     return is_plumbing or (_is_decimal(value) and _is_default(value))
+
+
+def _let_tracing_in(frame: Frame) -> None:
+    """Make OpenTelemetry's current context current in the frame, whichever runtime it has."""
+    tracing = sys.modules["opentelemetry.context"]
+    # Its last name: another thread may be importing it.
+    if hasattr(tracing, "detach") and (current := tracing.get_current()):
+        frame.run(tracing.attach, current)
 
 
 def _is_tracing(value: object) -> bool:
