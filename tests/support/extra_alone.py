@@ -87,9 +87,18 @@ def prometheus() -> None:
 
 
 def opentelemetry() -> None:
-    """Without an SDK nothing is recorded, and nothing goes wrong."""
+    """Without an SDK nothing is recorded, and nothing goes wrong; the runtime is found."""
+    import os
+
+    os.environ["OTEL_PYTHON_CONTEXT"] = "ctxlocal"  # else it is only said that it failed to load
+    from opentelemetry import context
+
     from ctxlocal.integrations.opentelemetry import store_hook
 
+    token = context.attach(context.Context({"key": "value"}))
+    assert type(token).__module__ == "ctxlocal.integrations.opentelemetry_context"
+    assert context.get_value("key") == "value"
+    context.detach(token)
     _load_watched(store_hook())
 
 
