@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import suppress
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
@@ -1254,6 +1254,50 @@ def test_copied_context_has_a_snapshot_of_many_names(impl: ModuleType) -> None:
 
 
 # Copies, pickles, references
+
+
+def leave_dead_values(impl: ModuleType) -> None:
+    """Let the values of some Locals die, whose memory others may be given."""
+    locals = [impl.Local() for _ in range(8)]
+
+    def use() -> None:
+        for local in locals:
+            for number in range(10):
+                setattr(local, f"name_{number}", number)
+
+    Context().run(use)
+
+
+def test_what_a_snapshot_copies_is_in_one_place(impl: ModuleType) -> None:
+    local = impl.Local(ident="thread", carry=True)
+    local.user = "ann"
+    vars(local)  # from now on a real dict holds the values
+
+    def change() -> None:
+        local.user = "bob"
+        local.user = "eve"
+        assert (local.user, list(local), vars(local)) == ("eve", [("user", "eve")], {"user": "eve"})
+
+    leave_dead_values(impl)
+    impl.flow.snapshot().run(change)
+
+
+def test_what_a_context_copies_of_many_names_is_in_one_place(impl: ModuleType) -> None:
+    local = impl.Local()
+    names = [f"name_{number}" for number in range(1100)]  # more than have a place of their own
+
+    def change() -> None:
+        local.name_0 = "first"
+        local.name_0 = "second"
+        assert (local.name_0, dict(local)["name_0"]) == ("second", "second")
+
+    def use() -> None:
+        for name in names:
+            setattr(local, name, None)
+        leave_dead_values(impl)
+        copy_context().run(change)
+
+    Context().run(use)
 
 
 def test_copy_is_another_local_with_the_current_values(impl: ModuleType, ident: Any) -> None:

@@ -95,14 +95,33 @@ namespace_room(Local *home, Py_ssize_t index)
     return index + 1 > room ? index + 1 : room;
 }
 
+/* Drop all values. They may run Python code that comes back here. */
+static void
+namespace_empty(Namespace *self)
+{
+    Entry *entries = self->entries;
+    Py_ssize_t size = self->size;
+    PyObject *dict = self->dict;
+    self->entries = NULL;
+    self->size = self->used = 0;
+    self->dict = NULL;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        Py_XDECREF(entries[i].value);
+    }
+    PyMem_Free(entries);
+    Py_XDECREF(dict);
+}
+
 static int
 namespace_take_over(Namespace *self, Namespace *other)
 {
     if (other->dict != NULL) {
         PyObject *dict = Py_NewRef(other->dict);
-        self->dict = PyDict_Copy(dict);
+        PyObject *copy = PyDict_Copy(dict);
         Py_DECREF(dict);
-        return self->dict == NULL ? -1 : 0;
+        namespace_empty(self); /* a reused one has room, in which the fast ways would write */
+        self->dict = copy;
+        return copy == NULL ? -1 : 0;
     }
     if (namespace_reserve(self, other->size) < 0) { /* a reused namespace may have more room */
         return -1;
@@ -179,23 +198,6 @@ namespace_as_dict(Namespace *self)
     }
     PyMem_Free(sorted);
     return dict;
-}
-
-/* Drop all values. They may run Python code that comes back here. */
-static void
-namespace_empty(Namespace *self)
-{
-    Entry *entries = self->entries;
-    Py_ssize_t size = self->size;
-    PyObject *dict = self->dict;
-    self->entries = NULL;
-    self->size = self->used = 0;
-    self->dict = NULL;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        Py_XDECREF(entries[i].value);
-    }
-    PyMem_Free(entries);
-    Py_XDECREF(dict);
 }
 
 /* Change into a dict. The caller has a reference to the namespace. */
