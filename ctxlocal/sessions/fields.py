@@ -284,6 +284,12 @@ class Fields(MutableMapping[str, Any]):
         self.update(other)
         return self
 
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last key and return it with its value, as a dict does."""
+        for key in reversed(self):
+            return key, self.pop(key)
+        raise KeyError("popitem(): the session is empty")
+
     def __reversed__(self) -> Iterator[str]:
         return reversed(self._keys())
 

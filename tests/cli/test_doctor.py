@@ -382,8 +382,8 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.routing import Mount
 from ctxlocal.web.asgi import ContextMiddleware
 
-def with_ours(application, sessions=sessions):
-    application.add_middleware(ContextMiddleware, sessions=sessions)
+def with_ours(application, sessions=sessions, ours=ContextMiddleware):
+    application.add_middleware(ours, sessions=sessions)
     return application
 
 def with_theirs(theirs=SessionMiddleware):
@@ -551,6 +551,7 @@ class TestApplications:
             "with_ours(Starlette(routes=[Mount('/shop', app=with_theirs())]))",
             "ContextMiddleware(Starlette(routes=[Mount('/shop', app=with_theirs())]), sessions)",
             "with_ours(with_theirs(type('Renamed', (SessionMiddleware,), {})))",
+            "with_ours(with_theirs(), ours=type('Renamed', (ContextMiddleware,), {}))",
         ],
     )
     def test_another_session_middleware_anywhere_inside(

@@ -95,7 +95,7 @@ def _inside_ours() -> Iterator[type]:
         added = application.user_middleware  # the outermost first; none is made yet
         for at, middleware in enumerate(added):
             given = (*middleware.args, middleware.kwargs.get("sessions"))
-            if middleware.cls is ours and given != (None,):
+            if ours in getattr(middleware.cls, "__mro__", ()) and given != (None,):
                 yield from _classes(added[at + 1 :])
                 yield from _inside(application.router)
 
