@@ -38,6 +38,7 @@ from ..sessions.interface import SessionHeaders
 from ..sessions.lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT
 from ..web import asgi, current_app, has_request_context
 from ..web import request as _request
+from ._anyio_threads import carry_into_threads
 from ._starlette_cookie import FormerCookie
 
 if TYPE_CHECKING:
@@ -61,11 +62,22 @@ class ContextMiddleware(asgi.ContextMiddleware):
     ``state``, ``path_params`` and ``session``; but the body is the endpoint's to read: here it
     raises RuntimeError.
 
+    What the request runs in threads, by ``anyio.to_thread.run_sync`` as Starlette and FastAPI do,
+    has its values under each strategy, and what is set there is set in the request's task: an
+    endpoint sees what its ``def`` dependencies have set. The first one made replaces that function;
+    see :mod:`._anyio_threads`.
+
     With ``sessions`` it refuses to stand beside other session middleware: of the same application
     when that starts, of one around it at each request.
     """
 
     _is_checked = False
+
+    def __init__(
+        self, app: Any, sessions: SessionInterface | None = None, *, inherit: Inherit = False
+    ) -> None:
+        super().__init__(app, sessions, inherit=inherit)
+        carry_into_threads(_is_served)
 
     def create_request(self, environ: Any) -> HTTPConnection:
         """Return the connection of an ASGI scope."""
@@ -100,6 +112,11 @@ class ContextMiddleware(asgi.ContextMiddleware):
                     f"{cookie.name!r} is that of a middleware around this one, too: the two would "
                     "replace each other's. Take one out, or give it another name or path",
                 )
+
+
+def _is_served() -> bool:
+    app: Any = current_app
+    return has_request_context() and isinstance(unwrap(app), ContextMiddleware)
 
 
 def _refuse_beside(app: Any) -> None:

@@ -73,7 +73,7 @@ def _outside(kind: str, wanted: str, stack: LocalStack[Any]) -> UnboundError:
     owner = strategy.describe()
     return UnboundError(
         f"Working outside of {kind} context: {wanted} needs one, and there is none in {owner} "
-        f"(identity strategy {strategy.name!r}). {_remedy(kind)}",
+        f"(identity strategy {strategy.name!r}). {_OF_TASKS.get(strategy.name, '')}{_remedy(kind)}",
         proxy=wanted,
         ident=strategy.name,
         owner=owner,
@@ -105,6 +105,10 @@ _REMEDY_INSIDE = {
         ", or enter RequestContext(app.wsgi_app, request.environ) of ctxlocal.web.context as well",
     ),
     "quart": _remedy_inside("Quart", "asgi_app"),
+}
+_OF_TASKS = {
+    "task": "Each task has values of its own, and frameworks run parts of a request in others, as "
+    "what stands behind Starlette's BaseHTTPMiddleware: the strategy 'context' serves these. "
 }
 _REMEDY = {
     "request": "In a thread, greenlet or job that a request starts, wrap the function in "

@@ -37,8 +37,10 @@ class Browser:
         async def send(message: Any) -> None:
             sent.append(message)
 
+        requests = iter([{"type": "http.request", "body": b""}])
+
         async def receive() -> Any:
-            return {"type": "http.request", "body": b""}
+            return next(requests, None) or await asyncio.Event().wait()  # it does not hang up
 
         await self.app(self.scope(path, method), receive, send)
         headers = [(name.decode().lower(), value.decode()) for name, value in sent[0]["headers"]]
@@ -52,7 +54,7 @@ class Browser:
         path, _, query = path.partition("?")
         return {
             "type": kind,
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
             "method": method,
             "scheme": "https" if kind == "http" else "wss",

@@ -132,14 +132,21 @@ def test_the_session_is_a_mapping_in_every_respect(app: App) -> None:
                 pytest.fail("a mapping pattern has to match")
 
 
+OF_TASKS = (
+    "Each task has values of its own, and frameworks run parts of a request in others, as what "
+    "stands behind Starlette's BaseHTTPMiddleware: the strategy 'context' serves these. "
+)
+
+
 def test_outside_of_a_request_the_message_says_what_to_do(strategy: str) -> None:
     owner = ident.get_default().describe()
     for name, proxy in (("request", request), ("session", session)):
         message = (
             f"Working outside of request context: {name} needs one, and there is none in {owner} "
-            f"(identity strategy {strategy!r}). In a thread, greenlet or job that a request "
-            "starts, wrap the function in copy_current_request_context(); in a test or script use "
-            "`with app.test_request_context():`; around an application that is no App put the "
+            f"(identity strategy {strategy!r}). {OF_TASKS * (strategy == 'task')}In a thread, "
+            "greenlet or job that a request starts, wrap the function in "
+            "copy_current_request_context(); in a test or script use `with "
+            "app.test_request_context():`; around an application that is no App put the "
             "ContextMiddleware of ctxlocal.web.wsgi or ctxlocal.web.asgi."
         )
         with pytest.raises(UnboundError, match=whole(message)) as caught:
@@ -156,8 +163,8 @@ def test_outside_of_an_application_too(strategy: str) -> None:
     for name, proxy in (("g", g), ("current_app", current_app)):
         message = (
             f"Working outside of application context: {name} needs one, and there is none in "
-            f"{owner} (identity strategy {strategy!r}). Use `with app.app_context():`, or carry it "
-            "there with ctxlocal.flow.bind()."
+            f"{owner} (identity strategy {strategy!r}). {OF_TASKS * (strategy == 'task')}Use `with "
+            "app.app_context():`, or carry it there with ctxlocal.flow.bind()."
         )
         with pytest.raises(UnboundError, match=whole(message)):
             proxy.anything  # type: ignore[union-attr] # noqa: B018
