@@ -341,6 +341,15 @@ class Session(Fields):
         return not self._read()
 
     @property
+    def began(self) -> float | None:
+        """When it began, or the user logged in: ``absolute_timeout`` counts from then on.
+
+        In seconds since the epoch; None before it is stored first.
+        """
+        self._read()
+        return _seconds(self._own(BORN))
+
+    @property
     def accessed(self) -> bool:
         """Whether it was read or written, in any way; this itself is none.
 

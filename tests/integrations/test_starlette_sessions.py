@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from ctxlocal import ident
 from ctxlocal.integrations.starlette import ContextMiddleware, SessionMiddleware, sessions_of
 from ctxlocal.sessions import Cookie, Session, SignedCookieSessions, StoredSessions
 from ctxlocal.sessions.errors import SessionConfigError, StoreUnavailableError
@@ -63,6 +64,12 @@ def browser(request: pytest.FixtureRequest) -> Browser:
     return Browser(make_app(store=request.param))
 
 
+@pytest.fixture(params=["context", "task"])
+def strategy(request: pytest.FixtureRequest) -> None:
+    ident.set_default(request.param)
+
+
+@pytest.mark.usefixtures("strategy")
 class TestSession:
     def test_it_is_there_in_the_next_request(self, browser: Browser) -> None:
         assert browser.get("/show").json() == {}
@@ -184,6 +191,7 @@ class TestCookie:
         assert browser.get("/show").json() == {}
 
 
+@pytest.mark.usefixtures("strategy")
 class TestStore:
     def test_a_login_can_be_ended_elsewhere(self) -> None:
         store = MemoryStore()
@@ -214,20 +222,17 @@ class TestStore:
         assert browser.get("/show").json() == {}
 
     def test_overlapping_requests_lose_nothing(self) -> None:
+        both_are_in = asyncio.Event()
+        arrived: list[str] = []
+
         async def page(request: Request) -> JSONResponse:
             key = request.path_params["key"]
             request.session[key] = 1
-            await meet()
-            return JSONResponse({})
-
-        arrived: list[asyncio.Event] = []
-
-        async def meet() -> None:
-            arrived.append(asyncio.Event())
+            arrived.append(key)
             if len(arrived) == 2:
-                for event in arrived:
-                    event.set()
-            await arrived[0].wait()
+                both_are_in.set()
+            await both_are_in.wait()
+            return JSONResponse({})
 
         app = make_app(store="memory:")
         app.router.routes.insert(0, Route("/overlap/{key}", page))
@@ -239,6 +244,29 @@ class TestStore:
 
         asyncio.run(ask_both())
         assert set(browser.get("/show").json()) == {"a", "b", "c"}
+
+    def test_a_hang_up_keeps_nothing(self) -> None:
+        has_begun = asyncio.Event()
+
+        async def page(request: Request) -> JSONResponse:
+            request.session["half"] = "done"
+            has_begun.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        app = make_app(store="memory:")
+        app.router.routes.insert(0, Route("/slow", page))
+        browser = Browser(app)
+        browser.get("/put:a:1")
+
+        async def hang_up() -> None:
+            asking = asyncio.create_task(browser.ask("/slow"))
+            await has_begun.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+
+        asyncio.run(hang_up())
+        assert browser.get("/show").json() == {"a": "1"}
 
 
 class TestImport:

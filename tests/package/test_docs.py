@@ -30,8 +30,15 @@ SERVERS = {
 
 PROGRAMS = [program for page in PAGES for program in programs_of(page)]
 
-# Sentry's package, imported by others where it is there, looks for eventlet, which warns of itself.
-WARNINGS = ("-W", "error", "-W", "ignore:::sentry_sdk.utils")
+# Sentry's package, imported by others where it is there, looks for eventlet, which warns of itself;
+# then what Pyramid imports, and Sanic itself from 3.14 on.
+WARNINGS = (
+    *("-W", "error", "-W", "ignore:::sentry_sdk.utils"),
+    *("-W", "ignore:pkg_resources is deprecated as an API"),
+    *("-W", "ignore:Deprecated call to `pkg_resources:DeprecationWarning"),
+    *("-W", "ignore:'cgi' is deprecated:DeprecationWarning"),
+    *("-W", "ignore:'return' in a 'finally' block:SyntaxWarning"),
+)
 
 
 def marks_of(program: Program) -> list[pytest.MarkDecorator]:

@@ -52,11 +52,12 @@ class Browser:
     def scope(self, path: str, method: str = "GET", kind: str = "http") -> dict[str, Any]:
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         path, _, query = path.partition("?")
+        method_of_it = {"method": method} if kind == "http" else {}
         return {
+            **method_of_it,
             "type": kind,
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
-            "method": method,
             "scheme": "https" if kind == "http" else "wss",
             "path": path,
             "raw_path": path.encode(),
