@@ -115,10 +115,11 @@ def follow(follower: Follower) -> None:
 def current(ident: IdentLike | None = None) -> Hashable:
     """Return a hashable identity of the current owner.
 
-    Unique among all owners, living or ended, and keeps no value alive; usable as
-    SQLAlchemy's ``scopefunc``. In the context strategy one object for each living
-    Context, and a copied Context has another one: two tasks never share it. Of an owner that
-    is known by equality it is one that equals every other one of it, and holds that owner.
+    Unique among all owners, living or ended, and keeps no value alive; it is one object, which
+    goes when its owner ends, so that a weak reference to it can tell. In the context strategy one
+    for each living Context, and a copied Context has another one: two tasks never share it. Of an
+    owner that is known by equality a new one each time, which equals every other one of it, and
+    holds that owner.
 
     :param ident: as in :func:`resolve`; None means the default.
     """

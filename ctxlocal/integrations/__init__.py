@@ -6,7 +6,8 @@ own sessions ones of ours, and all but ``flask`` and ``pyramid`` have their requ
 session store; ``logging`` puts what a Local holds into logs, ``request_id`` the name of the request
 into a Local; ``celery`` lets Locals' values go along with tasks; ``werkzeug`` puts ctxlocal in the
 place of ``werkzeug.local``; ``opentelemetry_context`` keeps the current span, ``ipython`` what a
-cell has set. They use the public API alone: what they do can be done for any other library.
+cell has set; ``sqlalchemy`` gives each owner a session of a database. They use the public API
+alone: what they do can be done for any other library.
 
 May import: ``ctxlocal``, ``errors``, ``flow``, ``ident``, ``local``, ``sessions``, ``web``.
 """

@@ -257,8 +257,13 @@ def copy_current_request_context(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with context.copy():
-            return await function(*args, **kwargs)  # type: ignore[misc]
+        copied = context.copy()
+        copied.async_teardowns = []
+        with copied:
+            try:
+                return await function(*args, **kwargs)  # type: ignore[misc]
+            finally:
+                await copied.await_teardowns(sys.exc_info()[1])
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -8,10 +8,13 @@ and the code that serves it runs ``push``, the application and ``pop`` inside on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .._run_all import run_all
+from ..flow import bind
 from ..local import Latch, LocalStack
 from .call import call_now
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 Teardown: TypeAlias = Callable[[BaseException | None], object]
+AsyncTeardown: TypeAlias = Callable[[BaseException | None], Awaitable[object]]
 
 
 class Application:
@@ -135,6 +139,8 @@ class AppContext(_Context):
 
     __slots__ = ("g",)
 
+    async_teardowns: None = None  # a request's alone are awaited
+
     def __init__(self, app: Application) -> None:
         self.app = app
         self.g = Globals()
@@ -187,7 +193,8 @@ class RequestContext(_Context):
     opens none. ``call(function, *args, **kwargs)`` returns an awaitable of what an
     application's function, synchronous or not, returns: it is how one flow serves WSGI,
     where it never suspends, and ASGI. ``error`` is what went wrong so far, also if there is
-    a response for it; the teardowns are given it.
+    a response for it; the teardowns are given it. ``async_teardowns`` is a list where whoever
+    serves the request calls :meth:`await_teardowns` at its end, else None.
     """
 
     __slots__ = (
@@ -195,6 +202,7 @@ class RequestContext(_Context):
         "_is_kept",
         "_teardowns",
         "after_functions",
+        "async_teardowns",
         "call",
         "environ",
         "error",
@@ -214,6 +222,7 @@ class RequestContext(_Context):
         self.session: Session | None = None
         self.flashes: list[tuple[str, str]] | None = None
         self.after_functions: list[Callable[[Any], Any]] = []
+        self.async_teardowns: list[AsyncTeardown] | None = None
         self._teardowns: list[Teardown] = []
         self._app_context = AppContext(app)
         self._place = Latch()
@@ -325,6 +334,32 @@ class RequestContext(_Context):
         """Call ``function(error)`` when the context is popped; the last one registered first."""
         self._teardowns.append(function)
 
+    def on_teardown_async(self, function: AsyncTeardown) -> None:
+        """Await ``function(error)`` when the request ends; before the teardowns that are called.
+
+        The last one registered first, also if the request is cancelled. What it raises is logged.
+
+        :raises RuntimeError: nobody awaits the request's end: ``async_teardowns`` is None.
+        """
+        if self.async_teardowns is None:
+            raise RuntimeError(
+                f"{self!r} is served synchronously, so that nothing can await {function!r} when it "
+                "ends. Use on_teardown(), or serve the application by ASGI."
+            )
+        self.async_teardowns.append(function)
+
+    async def await_teardowns(self, error: BaseException | None) -> None:
+        """Await all that waits for the request's end, though the running task be cancelled.
+
+        For those who serve requests, before :meth:`pop`; in the request's frame. Nothing is
+        awaited after an error that ends a coroutine, or the process, at once.
+        """
+        ends_at_once = isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit))
+        if self.async_teardowns and not ends_at_once:
+            from .._async_library import library  # which imports asyncio
+
+            await library().apart(partial(bind(_await_each), self.async_teardowns, error))
+
     def copy(self) -> RequestContext:
         """Return another context of the same request and session, for another owner.
 
@@ -334,6 +369,14 @@ class RequestContext(_Context):
         other.session = self.session
         other.flashes = self.flashes
         return other
+
+
+async def _await_each(teardowns: list[AsyncTeardown], error: BaseException | None) -> None:
+    while teardowns:
+        try:
+            await teardowns.pop()(error)
+        except Exception:  # the response is made by now
+            logging.getLogger("ctxlocal.web").exception("An asynchronous teardown failed")
 
 
 app_stack: LocalStack[AppContext] = LocalStack(name="application contexts")

@@ -619,7 +619,7 @@ class TestApplications:
             "session = scoped_session(sessionmaker())\n"
         )
         (error,) = self.errors_in(tmp_path, source, "--server", "asyncio")
-        assert "Give it scopefunc=ctxlocal.web.context.current_request_context." in error
+        assert "Make it by scoped() of ctxlocal.integrations.sqlalchemy." in error
         assert self.errors_in(tmp_path, source, "--server", "threads") == []
         patched = f"import gevent.monkey; gevent.monkey.patch_all()\n{source}"
         assert self.errors_in(tmp_path, patched) == []
@@ -629,3 +629,10 @@ class TestApplications:
             status, report = self.examine(tmp_path, advised, "--server", "asyncio")
             assert status == 0
             assert any("until remove() is called" in found["text"] for found in report["findings"])
+        ours = source.replace("scoped_session(", "scoped(").replace(
+            "import scoped_session,", "import"
+        )
+        ours = f"from ctxlocal.integrations.sqlalchemy import scoped\n{ours}"
+        status, report = self.examine(tmp_path, ours, "--server", "asyncio")
+        assert [one["scope"] for one in report["facts"]["scoped_sessions"]] == ["integrated"]
+        assert not any("remove()" in found["text"] for found in report["findings"])

@@ -24,6 +24,10 @@ NEEDS = [
     ("sessions.stores.sql", "sqlalchemy", "sql", "The SQL session store"),
     ("sessions.stores.sqlite", "msgspec", "sessions", "ctxlocal.sessions"),
     (
+        *("integrations.sqlalchemy", "sqlalchemy", "sql"),
+        "ctxlocal.integrations.sqlalchemy",
+    ),
+    (
         *("integrations.prometheus", "prometheus_client", "prometheus"),
         "ctxlocal.integrations.prometheus",
     ),

@@ -11,10 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
+from sqlalchemy.orm import Session as SQLSession
+from sqlalchemy.orm import scoped_session, sessionmaker
 from typing_extensions import assert_type
 
 from ctxlocal.integrations import prometheus
 from ctxlocal.integrations.opentelemetry import store_hook
+from ctxlocal.integrations.sqlalchemy import async_scoped, scoped
 from ctxlocal.sessions import EncryptedCookieSessions, Session, SessionInfo, StoredSessions
 from ctxlocal.sessions.session import Results
 from ctxlocal.sessions.stores import plugins, register_store
@@ -181,6 +185,11 @@ def test_app() -> None:
         assert job(1) == "1"
     with app.test_client() as client:
         assert_type(client, TestClient)
+
+
+def test_sessions_of_sqlalchemy() -> None:
+    assert_type(scoped(sessionmaker()), scoped_session[SQLSession])
+    assert_type(async_scoped(async_sessionmaker()), async_scoped_session[AsyncSession])
 
 
 def test_what_is_inherited() -> None:

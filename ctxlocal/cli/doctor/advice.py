@@ -189,14 +189,15 @@ def _on_scoped_sessions(facts: Facts, server: str) -> Iterator[Finding]:
         yield Finding(
             "error",
             "A SQLAlchemy scoped_session finds its session by the thread, which concurrent "
-            f"requests share under {server}. Give it "
-            "scopefunc=ctxlocal.web.context.current_request_context.",
+            f"requests share under {server}. Make it by scoped() of "
+            "ctxlocal.integrations.sqlalchemy.",
         )
     if "ctxlocal" in scopes:
         yield Finding(
             "note",
             "A SQLAlchemy scoped_session keeps each owner's session, and its connection, until "
-            "remove() is called: at the end of each request (ctxlocal.web.on_teardown).",
+            "remove() is called. One that is made by scoped() of ctxlocal.integrations.sqlalchemy "
+            "does so itself.",
         )
 
 

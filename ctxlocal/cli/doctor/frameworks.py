@@ -34,7 +34,10 @@ class Doubled:
 
 @dataclass(frozen=True)
 class ScopedSession:
-    """A scoped_session of SQLAlchemy; ``scope``: "threads", "greenlets", "ctxlocal", "callable"."""
+    """A scoped_session of SQLAlchemy, and how it finds its owner.
+
+    ``scope``: "threads", "greenlets", "ctxlocal", "callable"; "integrated": it is ours.
+    """
 
     scope: str
 
@@ -70,8 +73,10 @@ def _scope(registry: Any, function: Any) -> str:
     if function is None:  # over threading.local: gevent's and eventlet's, if they have patched it
         patched = type(registry.registry).__module__ != "_thread"
         return "greenlets" if patched else "threads"
-    package = (getattr(function, "__module__", None) or "").partition(".")[0]
-    return "ctxlocal" if package == "ctxlocal" else "callable"
+    module = getattr(function, "__module__", None) or ""
+    if module == "ctxlocal.integrations.sqlalchemy":
+        return "integrated"
+    return "ctxlocal" if module.partition(".")[0] == "ctxlocal" else "callable"
 
 
 def _starlette_inside() -> Iterator[Doubled]:

@@ -8,12 +8,13 @@ middleware around.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -108,11 +109,15 @@ class _Serving:
 
     async def respond_async(self) -> Any:
         before = self._frame.variables()
+        self._context.async_teardowns = []
         try:
             response = await self._frame.drive(self._begin_async())
             self._hand_on(before)
+            if not getattr(response, "streaming", False):
+                await self._await_teardowns(self._context.error)
             return self._hold_open(response)
         except BaseException as error:
+            await self._await_teardowns(error)
             self._fail(error)
             raise
 
@@ -123,6 +128,10 @@ class _Serving:
     async def _begin_async(self) -> Any:
         self._context.push()
         return await self._get_response(self._context.request)
+
+    async def _await_teardowns(self, error: BaseException | None) -> None:
+        if self._context.async_teardowns and not self._frame.is_closed:
+            await self._frame.drive(self._context.await_teardowns(error))
 
     def _hand_on(self, before: dict[ContextVar[Any], Any]) -> None:
         """Set here the context variables that were set in the frame."""
@@ -153,19 +162,25 @@ class _Serving:
             yield part
 
     async def _steps_async(self, body: Any) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                part = await self._frame.drive(body.__anext__())
-            except StopAsyncIteration:
-                return
-            except BaseException as error:
-                self._context.error = error
-                raise
-            yield part
+        try:
+            while True:
+                try:
+                    part = await self._frame.drive(body.__anext__())
+                except StopAsyncIteration:
+                    return
+                except BaseException as error:
+                    self._context.error = error
+                    raise
+                yield part
+        finally:
+            await self._await_teardowns(self._context.error)
 
     def _close(self, close: Callable[[], None]) -> None:
         if self._frame.is_closed:  # again, which Django does not mind
             return close()
+        if self._context.async_teardowns and asyncio._get_running_loop() is None:
+            # Its body was not sent to the end. Django closes it in a thread whose loop can be had.
+            async_to_sync(self._await_teardowns)(self._context.error)
         before = self._frame.variables()
         try:
             self._frame.run(close)

@@ -147,6 +147,7 @@ class _Request:
         self._ends.append(lambda error: _close(body))
         context = self._app.request_context(environ)
         context.call = self._caller
+        context.async_teardowns = []
         if problem is not None:
             request: Any = context.request
             request.routing_exception = problem
@@ -179,10 +180,15 @@ class _Request:
 
     async def _push(self, context: RequestContext) -> None:
         self._ends.append(lambda error: self._pop(context, error))
+        self._ends.append(lambda error: self._await_teardowns(context, error))
         if signals.appcontext_pushed.receivers:
             await self._call(context.push)
         else:  # no function of the application is called
             context.push()
+
+    async def _await_teardowns(self, context: RequestContext, error: BaseException | None) -> None:
+        if self._call is not call_now:  # else no loop is left
+            await self._caller.away(context.await_teardowns(error))
 
     async def _pop(self, context: RequestContext, error: BaseException | None) -> None:
         if self._is_torn_down(context):

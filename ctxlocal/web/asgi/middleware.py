@@ -90,14 +90,16 @@ class ContextMiddleware(Middleware[ASGIApplication]):
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
             return _serve_in(AppContext(self), self.app, scope, receive, send)
+        context = RequestContext(self, scope)
+        context.async_teardowns = []
         if self.sessions is None:
-            return _serve_in(RequestContext(self, scope), self.app, scope, receive, send)
-        return self._serve_with_session(self.sessions, scope, receive, send)
+            return _serve_in(context, self.app, scope, receive, send)
+        return self._serve_with_session(self.sessions, context, receive, send)
 
     async def _serve_with_session(
-        self, sessions: SessionInterface, scope: Scope, receive: Receive, send: Send
+        self, sessions: SessionInterface, context: RequestContext, receive: Receive, send: Send
     ) -> None:
-        context = RequestContext(self, scope)
+        scope = context.environ
         response = _Response(sessions, scope, send, self._lost)
         try:
             context.session = response.open(await sessions.open_async(cookies_of(scope)))
@@ -125,8 +127,12 @@ async def _serve_in(
         error = failure
         raise
     finally:
-        end(context, error)
-        del error  # or it would be in a cycle with its own traceback
+        try:
+            if context.async_teardowns:
+                await context.await_teardowns(error)
+        finally:
+            end(context, error)
+            del error  # or it would be in a cycle with its own traceback
 
 
 def end(context: AppContext | RequestContext, error: BaseException | None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -32,6 +32,7 @@ from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.web import has_request_context, on_teardown, session
 from ctxlocal.web import request as web_request
 from ctxlocal.web.asgi import ContextMiddleware as ASGIMiddleware
+from ctxlocal.web.context import current_request_context
 from ctxlocal.web.wsgi import ContextMiddleware as WSGIMiddleware
 
 from .conftest import SETTINGS
@@ -71,6 +72,64 @@ def environ_of(path: str) -> dict[str, Any]:
 def start(status: str, headers: Any, failure: Any = None) -> Callable[[bytes], object]:
     """What a WSGI server gives an application."""
     return io.BytesIO().write
+
+
+class TestAsyncTeardowns:
+    @pytest.mark.parametrize("outcome", ["done", "failed", "streamed", "not streamed to its end"])
+    def test_they_are_awaited_within_the_request(self, outcome: str) -> None:
+        seen: list[object] = []
+
+        async def teardown(error: object) -> None:
+            await asyncio.sleep(0)
+            seen.append(request.path)
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"a"
+            assert seen == []
+            yield b"b"
+
+        async def view(given: Any) -> Any:
+            current_request_context().on_teardown_async(teardown)
+            if outcome == "failed":
+                raise LookupError
+            return StreamingHttpResponse(parts()) if "streamed" in outcome else HttpResponse("")
+
+        async def main() -> None:
+            views["page"] = view
+            client = AsyncClient(raise_request_exception=False)
+            response: Any = await client.get("/awaited")
+            if "streamed" in outcome:
+                body = response.streaming_content
+                assert await body.__anext__() == b"a"
+                if outcome == "streamed":
+                    assert [part async for part in body] == [b"b"]
+                await sync_to_async(response.close)()  # as Django's handler does
+
+        asyncio.run(main())
+        assert seen == ["/awaited"]
+
+    def test_a_cancelled_request_awaits_them(self) -> None:
+        seen: list[object] = []
+        waiting = asyncio.Event()
+
+        async def teardown(error: object) -> None:
+            await asyncio.sleep(0)
+            seen.append(type(error))
+
+        async def view(given: Any) -> Any:
+            current_request_context().on_teardown_async(teardown)
+            waiting.set()
+            await asyncio.Event().wait()
+
+        async def main() -> None:
+            task = asyncio.create_task(ContextMiddleware(view)(RequestFactory().get("/")))
+            await waiting.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(main())
+        assert seen == [asyncio.CancelledError]
 
 
 class TestRequests:
