@@ -4,9 +4,11 @@
 own sessions ones of ours, and all but ``flask`` and ``pyramid`` have their request at hand;
 ``fastapi`` has dependencies; ``prometheus`` and ``opentelemetry`` watch a
 session store; ``logging`` puts what a Local holds into logs, ``request_id`` the name of the request
-into a Local; ``celery`` lets Locals' values go along with tasks; ``werkzeug`` puts ctxlocal in the
-place of ``werkzeug.local``; ``opentelemetry_context`` keeps the current span, ``ipython`` what a
-cell has set; ``sqlalchemy`` gives each owner a session of a database. They use the public API
+into a Local; ``celery``, ``dramatiq``, ``rq``, ``huey`` and ``grpc`` let Locals' values go along
+with jobs and calls; ``werkzeug`` puts ctxlocal in the place of ``werkzeug.local``;
+``opentelemetry_context`` keeps the current span, ``ipython`` what a cell has set; ``sqlalchemy``
+gives each owner a session of a database. They use the public API alone: what they do can be done
+for any other library.
 alone: what they do can be done for any other library.
 
 May import: ``ctxlocal``, ``errors``, ``flow``, ``ident``, ``local``, ``sessions``, ``web``.
