@@ -181,7 +181,7 @@ class _Copying:
         if self._left < 0:
             raise ValueError("it is too large.")
         if type(value) in (list, dict):
-            if depth == MAX_DEPTH:
+            if depth >= MAX_DEPTH:
                 raise ValueError(f"it has more than {MAX_DEPTH} lists or dicts within one another.")
             if type(value) is list:
                 return [self.copied(each, depth + 1) for each in value]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from ctxlocal import flow
 from ctxlocal.local import reference
 
 from ..support.patience import PATIENCE_S
@@ -162,6 +163,38 @@ def test_one_is_made_where_main_is_another_and_goes_back_as_the_same(
     back, same = made.__reduce_ex__(4)
     main.of_main = local
     assert back(*same) is local
+
+
+def test_one_that_is_made_anew_has_the_strategy_of_the_original(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch, ident: Any
+) -> None:
+    main: Any = sys.modules["__main__"]
+    for carry in (False, True):
+        local = impl.Local(ident=ident, carry=carry)
+        monkeypatch.setattr(main, "of_main", local, raising=False)
+        function, arguments = local.__reduce_ex__(4)
+        monkeypatch.delattr(main, "of_main")
+        made = function(*arguments)
+        made.user = 1
+        local.user = 1
+        stays, also = (flow.Frame().run(hasattr, each, "user") for each in (made, local))
+        assert stays is also
+
+
+def test_a_stack_is_made_anew_past_an_init_of_its_class(
+    impl: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Named(impl.LocalStack):  # type: ignore[misc, name-defined]
+        def __init__(self, kind: str) -> None:
+            super().__init__(name=f"stack of {kind}")
+
+    main: Any = sys.modules["__main__"]
+    monkeypatch.setattr(main, "of_main", Named("frames"), raising=False)
+    function, arguments = main.of_main.__reduce_ex__(4)
+    monkeypatch.delattr(main, "of_main")
+    made = function(*arguments)
+    made.push(1)
+    assert (type(made), repr(made), made.top) == (Named, "<Named 'stack of frames'>", 1)
 
 
 @pytest.mark.parametrize("kind", ["of a variable", "of an object"])
