@@ -32,6 +32,16 @@ FLASK = {
     "test_flashes": "sets session.modified to False, which is an error that says so",
 }
 
+LOWER_CASE = "wants the attributes of the cookie in lower case, which browsers do not mind"
+STARLETTE = {
+    "test_partitioned_session[asyncio-True]": LOWER_CASE,
+    "test_partitioned_session[trio-True]": LOWER_CASE,
+    "test_session_cookie_subpath": LOWER_CASE,
+    "test_domain_cookie": LOWER_CASE,
+    "test_session_expires": "wants a max_age below 0, which is an error at the start",
+    "test_session_zero_max_age": "wants a max_age of 0, which is an error at the start",
+}
+
 
 @pytest.fixture(scope="module")
 def djangos_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,3 +61,16 @@ def test_flasks_tests_pass(tmp_path: Path) -> None:
     (folder / "pytest.ini").write_text("[pytest]\n")  # not Flask's configuration
     chosen = ["-k", "session or flash", "-p", "flask_sessions", "tests"]
     run(["-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen], FLASK, folder, None)
+
+
+@pytest.mark.slow
+def test_starlettes_tests_pass(tmp_path: Path) -> None:
+    folder = unpacked_tests("starlette", tmp_path).parent
+    (folder / "pytest.ini").write_text("[pytest]\n")  # not Starlette's configuration
+    tests = folder / "tests" / "middleware" / "test_session.py"
+    text = tests.read_text()
+    for name in ("request.session", "session"):  # a session of ours is no JSON by itself
+        text = text.replace(f'{{"session": {name}}}', f'{{"session": dict({name})}}')
+    tests.write_text(text)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "anyio", "-p", "starlette_sessions"]
+    run(["-m", "pytest", *options, str(tests)], STARLETTE, folder, None)
