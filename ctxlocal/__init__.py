@@ -6,6 +6,7 @@ The folders, from the lowest to the highest; the first lines of each say what it
 ``ident``        who owns a value: the strategies, and the application's default
 ``local``        Local, LocalStack, LocalProxy, LocalManager, in two twins
 ``flow``         carrying state to another owner: scoped, snapshot, bind, Frame
+``trace``        the debugger: who holds a value, and where it was set
 ``sessions``     what a visitor's requests have in common, in a store or in a cookie
 ``web``          a request, its contexts and its session, under WSGI and ASGI; App
 ``integrations`` ready connections to other libraries: Prometheus, OpenTelemetry
@@ -19,6 +20,7 @@ four alone, and stays below 2 ms.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .local import IMPLEMENTATION as IMPLEMENTATION
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import flow as flow
     from . import ident as ident
+    from . import trace as trace
     from .errors import CtxLocalError as CtxLocalError
     from .errors import UnboundError as UnboundError
     from .flow import scoped as scoped
@@ -64,6 +67,7 @@ __all__ = [
     "proxy",
     "release_local",
     "scoped",
+    "trace",
     "unwrap",
 ]
 
@@ -77,3 +81,8 @@ if getattr(sys, "get_lazy_imports", str)() == "all":
     from ._whole import load_whole
 
     load_whole(__name__)
+
+if os.environ.get("CTXLOCAL_TRACE", "0") not in ("", "0"):
+    from .trace import enable
+
+    enable()

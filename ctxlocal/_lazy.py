@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-_MODULES: Final = ("errors", "flow", "ident")
+_MODULES: Final = ("errors", "flow", "ident", "trace")
 _NAMES: Final = {
     "CtxLocalError": "errors",
     "LocalManager": "local.manager",

@@ -8,13 +8,33 @@ from .slot import subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import ContextVar
     from typing import Any
 
 
+def _nothing_known(slot: Any, name: str | None) -> str:
+    """Add nothing to a message."""
+    return ""
+
+
+_explain: Callable[[Any, str | None], str] = _nothing_known
+
+
+def set_explanation(explain: Callable[[Any, str | None], str] | None) -> None:
+    """Set what adds to a message why a slot has nothing here; None: nothing does, as at first."""
+    global _explain
+    _explain = explain or _nothing_known
+
+
+def explanation(slot: Any, name: str | None) -> str:
+    """Return what is known of why a slot has nothing here: lines that follow a message, or ""."""
+    return _explain(slot, name)
+
+
 def unbound(slot: Any, name: str | None, message: str | None, remedy: str) -> UnboundError:
     """Return the error where a Local or LocalStack has nothing; ``remedy`` says what to do."""
-    return _error(message, slot.label, name, slot.strategy(), remedy)
+    return _error(message, slot.label, name, slot.strategy(), remedy, explanation(slot, name))
 
 
 def unbound_var(var: ContextVar[Any], name: str | None, message: str | None) -> UnboundError:
@@ -62,14 +82,16 @@ def no_place(source: object, result: object) -> TypeError:
 
 
 def _error(
-    message: str | None, source: str, name: str | None, strategy: Any, remedy: str
+    message: str | None, source: str, name: str | None, strategy: Any, remedy: str, why: str = ""
 ) -> UnboundError:
     proxy = f"LocalProxy of {source}" if name is None else f"LocalProxy {name!r} of {source}"
     owner = strategy.describe()
+    text = message or (
+        f"{proxy} is not bound in {owner} (identity strategy {strategy.name!r}). "
+        f"{remedy} there first, or carry it there with ctxlocal.flow.bind()."
+    )
     return UnboundError(
-        message
-        or f"{proxy} is not bound in {owner} (identity strategy {strategy.name!r}). "
-        f"{remedy} there first, or carry it there with ctxlocal.flow.bind().",
+        text + why,
         proxy=proxy,
         ident=strategy.name,
         owner=owner,

@@ -15,6 +15,7 @@ from .. import flow
 from .._run_all import run_all
 from ..errors import UnboundError
 from ..local import LocalProxy, LocalStack, proxy, unwrap
+from ..local.unbound import explanation
 from .call import call_now, is_async
 from .contexts import AppContext, Application, Globals, RequestContext, app_stack, request_stack
 
@@ -73,7 +74,8 @@ def _outside(kind: str, wanted: str, stack: LocalStack[Any]) -> UnboundError:
     owner = strategy.describe()
     return UnboundError(
         f"Working outside of {kind} context: {wanted} needs one, and there is none in {owner} "
-        f"(identity strategy {strategy.name!r}). {_OF_TASKS.get(strategy.name, '')}{_remedy(kind)}",
+        f"(identity strategy {strategy.name!r}). {_OF_TASKS.get(strategy.name, '')}{_remedy(kind)}"
+        f"{explanation(stack._slot, None)}",
         proxy=wanted,
         ident=strategy.name,
         owner=owner,

@@ -151,6 +151,7 @@ DOCUMENTED = (
     "ctxlocal",
     "ctxlocal.ident",
     "ctxlocal.flow",
+    "ctxlocal.trace",
     "ctxlocal.errors",
     "ctxlocal.web",
     "ctxlocal.web.context",

@@ -585,6 +585,31 @@ local_setattro(PyObject *op, PyObject *name, PyObject *value)
 
 /* The methods */
 
+/* For trace, which puts its own in the place of the two slots: CPython lets nobody call a slot
+   that was replaced. */
+static PyObject *
+local_assign(PyObject *op, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2) {
+        PyErr_Format(PyExc_TypeError, "__setattr__ takes a name and a value, not %zd arguments",
+                     count);
+        return NULL;
+    }
+    if (!is_str(args[0]) || local_setattro(op, args[0], args[1]) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+local_unassign(PyObject *op, PyObject *name)
+{
+    if (!is_str(name) || local_setattro(op, name, NULL) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 local_dir(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -1014,6 +1039,8 @@ static PyMethodDef local_methods[] = {
     {"__copy__", local_copy, METH_NOARGS, DOC_Local___copy__},
     {"__deepcopy__", holder_deepcopy, METH_O, DOC_Local___deepcopy__},
     {"__reduce_ex__", local_reduce, METH_O, DOC_Local___reduce_ex__},
+    {"_ctxlocal_assign", (PyCFunction)(void (*)(void))local_assign, METH_FASTCALL, NULL},
+    {"_ctxlocal_unassign", local_unassign, METH_O, NULL},
     {"_ctxlocal_now", local_now, METH_O, NULL},
     {"_ctxlocal_renew", holder_renew, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

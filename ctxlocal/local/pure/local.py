@@ -155,6 +155,10 @@ class Local:
         else:
             _remove(self, name)
 
+    # For trace, which puts its own in their place.
+    _ctxlocal_assign = __setattr__
+    _ctxlocal_unassign = __delattr__
+
     def __dir__(self) -> list[str]:
         return sorted({*dir(self.__class__), *(name for name, _ in _items(self))})
 
