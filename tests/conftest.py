@@ -24,7 +24,7 @@ from .support.free_threaded import FILES, FREE_THREADED, is_left_out
 from .support.patience import PATIENCE_S
 from .support.twins import IMPLEMENTATIONS
 
-pytest_plugins = ["tests.support.services"]
+pytest_plugins = ["tests.support.services", "pytester"]
 
 _WANT = re.compile("could not import|is not installed")  # as importorskip says it, and as we do
 

@@ -213,6 +213,24 @@ class Snapshot:
                 place, at = storage.place()
                 _put_back(place, at, since._cells.get(key), self._cells.get(key))
 
+    def restore(self) -> None:
+        """Give the Locals that travel, in the current owner, the captured values and no others.
+
+        Other context variables stay as they are. For what is done in between and must leave
+        nothing where no frame can stand around it, as a test between its fixtures. Again is
+        harmless, and gives the same. O(values).
+        """
+        for var in {*copy_context(), *self._context}:
+            value = self._context.get(var)
+            if type(var.name) is Label and var.get() is not value:
+                var.set(value)
+        now, then = _carried(), self._cells
+        for key in {*now, *then}:
+            if (storage := travelling_storage(key)) is not None:  # None: the Local is gone
+                place, at = storage.place()
+                _put_back(place, at, now.get(key), then.get(key))
+        exchanged()
+
     def _copied(self) -> Values:
         values = Values()
         _copy(self._cells, values)
@@ -224,7 +242,11 @@ def _copy(source: dict[int, Any], target: Values) -> None:
     for key in list(source):  # not of items(): a collection that their making begins may remove one
         if (value := source.get(key)) is None:
             continue
-        target[key] = value.copy() if hasattr(value, "copy") else value  # a stack has no copy
+        target[key] = _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
 def _carried() -> Values:
@@ -243,7 +265,7 @@ def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
         place.pop(at, None)
     elif type(after) is not dict:
         if after is not before:
-            place[at] = after
+            place[at] = _copied(after)  # the snapshot stays as it is, whatever is set here later
     else:
         before, namespace = before or {}, place.setdefault(at, {})
         for name in before.keys() - after.keys():

@@ -7,9 +7,10 @@ session store; ``logging`` puts what a Local holds into logs, ``request_id`` the
 into a Local; ``celery``, ``dramatiq``, ``rq``, ``huey`` and ``grpc`` let Locals' values go along
 with jobs and calls; ``werkzeug`` puts ctxlocal in the place of ``werkzeug.local``;
 ``opentelemetry_context`` keeps the current span, ``ipython`` what a cell has set; ``sqlalchemy``
-gives each owner a session of a database. They use the public API alone: what they do can be done
-for any other library.
-alone: what they do can be done for any other library.
+gives each owner a session of a database; ``pytest`` gives each test fresh Locals, and finds the
+test that leaves a value. They use the public API alone: what they do can be done for any other
+library.
 
-May import: ``ctxlocal``, ``errors``, ``flow``, ``ident``, ``local``, ``sessions``, ``web``.
+May import: ``ctxlocal``, ``errors``, ``flow``, ``ident``, ``local``, ``sessions``, ``trace``,
+``web``.
 """

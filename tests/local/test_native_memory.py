@@ -1203,6 +1203,9 @@ def use_refused_arguments(strategy: Any) -> None:
             lambda: copy.deepcopy(stack),
             lambda: local._ctxlocal_now(5),
         ),
+        *(lambda: local._ctxlocal_assign("x", [1]), lambda: local._ctxlocal_unassign("x")),
+        *(lambda: local._ctxlocal_assign(5, [1]), lambda: local._ctxlocal_unassign([5])),
+        *(lambda: local._ctxlocal_assign([1]), lambda: local._ctxlocal_unassign("y" * 40)),
         *(
             lambda: getattr(local, "x" * 40),
             lambda: delattr(local, "x"),

@@ -32,7 +32,7 @@ from .trial import Verdict, try_mutant
 _NOT_MUTATED = ("cli/", "lab/", "testing/", "__main__.py", "local/signature.py", "local/native/")
 _SECOND_LOOK = 5  # times the budget, for a mutant that survives
 PARTS = ("core", "web", "session", "integrations")
-_CORE = ("errors.py", "ident/", "local/", "flow/", "_")
+_CORE = ("errors.py", "ident/", "local/", "flow/", "trace/", "_")
 
 
 def main() -> int:
