@@ -48,14 +48,14 @@ class Frame:
     O(context variables) to make; a step costs about one microsecond.
     """
 
-    __slots__ = ("__weakref__", "_cells", "_closed", "_context", "_inside", "_teardowns")
+    __slots__ = ("__weakref__", "_closed", "_context", "_inside", "_teardowns", "_values")
 
     def __init__(self) -> None:
-        self._hold(clear_context(copy_context()), Values())
+        self._hold(clear_context(copy_context()))
 
-    def _hold(self, context: Context, values: Values) -> None:
+    def _hold(self, context: Context, values: Values | None = None) -> None:
         self._context = context
-        self._cells = values
+        self._values = values  # None: nothing was carried in it yet
         self._closed = False
         self._teardowns: list[Callable[[], object]] = []
         self._inside = Latch()  # taken while a step or the callbacks run, and when all is over
@@ -70,7 +70,7 @@ class Frame:
         if self._closed or not self._inside.take():
             raise self._refusal()
         try:
-            return call_in(self._context, self._cells, function, args, kwargs)
+            return self._call(function, args, kwargs)
         finally:
             self._inside.release()
             if self._closed:
@@ -139,13 +139,21 @@ class Frame:
             return
         try:
             if self._teardowns:
-                call_in(self._context, self._cells, run_all, (self._teardowns,), {})
+                self._call(run_all, (self._teardowns,), {})
         finally:
             if self._teardowns:  # another greenlet has the thread: none ran, close() may try again
                 self._inside.release()
             else:
-                self._cells.clear()
+                if self._values is not None:
+                    self._values.clear()
                 self._context = Context()
+
+    def _call(self, function: Callable[..., R], args: Any, kwargs: Any) -> R:
+        if not (owners := _travelling()):
+            return self._context.run(function, *args, **kwargs)
+        if self._values is None:
+            self._values = Values()
+        return call_in(self._context, self._values, owners, function, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x}>"
@@ -154,7 +162,7 @@ class Frame:
 def fresh_frame() -> Frame:
     """Return a frame in whose Context there is nothing at all, foreign variables neither."""
     frame = Frame.__new__(Frame)
-    frame._hold(Context(), Values())
+    frame._hold(Context())
     return frame
 
 
@@ -178,11 +186,11 @@ async def drive_call(frame: Frame, function: Callable[..., Awaitable[R]], /, *ar
 class Snapshot:
     """The values that travel, as they were when it was made; see :func:`ctxlocal.flow.snapshot`."""
 
-    __slots__ = ("__weakref__", "_cells", "_context")
+    __slots__ = ("__weakref__", "_context", "_values")
 
     def __init__(self) -> None:
         self._context = copy_context()
-        self._cells = _carried()
+        self._values = _carried()
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``function`` with the captured values in place, and return what it returns.
@@ -190,7 +198,10 @@ class Snapshot:
         Each call starts from a copy: re-entrant, and usable from many threads,
         greenlets and tasks at once. What ``function`` sets is gone afterwards.
         """
-        return call_in(self._context.copy(), self._copied(), function, args, kwargs)
+        context = self._context.copy()
+        if not (owners := _travelling()):
+            return context.run(function, *args, **kwargs)
+        return call_in(context, self._copied() or Values(), owners, function, args, kwargs)
 
     def frame(self) -> Frame:
         """Return a frame that starts with the captured values."""
@@ -208,10 +219,7 @@ class Snapshot:
         for var, value in self._context.items():
             if since._context.get(var, self) is not value:
                 var.set(value)
-        for key in {*since._cells, *self._cells}:
-            if (storage := travelling_storage(key)) is not None:  # None: the Local is gone
-                place, at = storage.place()
-                _put_back(place, at, since._cells.get(key), self._cells.get(key))
+        _put_all_back(since._values, self._values)
 
     def restore(self) -> None:
         """Give the Locals that travel, in the current owner, the captured values and no others.
@@ -224,16 +232,14 @@ class Snapshot:
             value = self._context.get(var)
             if type(var.name) is Label and var.get() is not value:
                 var.set(value)
-        now, then = _carried(), self._cells
-        for key in {*now, *then}:
-            if (storage := travelling_storage(key)) is not None:  # None: the Local is gone
-                place, at = storage.place()
-                _put_back(place, at, now.get(key), then.get(key))
+        _put_all_back(_carried(), self._values)
         exchanged()
 
-    def _copied(self) -> Values:
+    def _copied(self) -> Values | None:
+        if self._values is None:
+            return None
         values = Values()
-        _copy(self._cells, values)
+        _copy(self._values, values)
         return values
 
 
@@ -249,15 +255,26 @@ def _copied(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
-def _carried() -> Values:
-    """Return a copy of the values that the current owners carry."""
+def _carried() -> Values | None:
+    """Return a copy of the values that the current owners carry; None where nothing travels."""
+    if not (owners := _travelling()):
+        return None
     values = Values()
-    for ident, owner in _travelling():
+    for ident, owner in owners:
         if (record := ident.existing_record(owner)) is not None:
             _copy(record.carried, values)
         elif ident.knows_by_equality(owner):
             _copy(ident.travel.values_by_equality(owner), values)
     return values
+
+
+def _put_all_back(before: Values | None, after: Values | None) -> None:
+    """Set in the current owners what differs between two maps; None is an empty one."""
+    for key in {*(before or ()), *(after or ())}:
+        if (storage := travelling_storage(key)) is not None:  # None: the Local is gone
+            place, at = storage.place()
+            former = None if before is None else before.get(key)
+            _put_back(place, at, former, None if after is None else after.get(key))
 
 
 def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
@@ -288,12 +305,14 @@ def _travelling() -> list[tuple[Ident, object]]:
 
 
 def call_in(
-    context: Context, values: Values, function: Callable[..., R], args: Any, kwargs: Any
+    context: Context,
+    values: Values,
+    owners: list[tuple[Ident, object]],
+    function: Callable[..., R],
+    args: Any,
+    kwargs: Any,
 ) -> R:
-    """Call ``function`` in ``context``, with ``values`` exchanged for what the owner carries."""
-    owners = _travelling()
-    if not owners:
-        return context.run(function, *args, **kwargs)
+    """Call ``function`` in ``context``, with ``values`` exchanged for what the owners carry."""
     swaps = [swap_for(ident, owner) for ident, owner in owners]
     return context.run(_call_with, swaps, values, function, args, kwargs)
 
