@@ -146,6 +146,8 @@ class Frame:
             else:
                 if self._values is not None:
                     self._values.clear()
+                # A traceback that somebody keeps may refer to the Context.
+                clear_context(self._context)
                 self._context = Context()
 
     def _call(self, function: Callable[..., R], args: Any, kwargs: Any) -> R:

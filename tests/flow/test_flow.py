@@ -1037,6 +1037,24 @@ def test_callbacks_run_in_the_frame_last_first_even_if_some_raise(
     assert not hasattr(local, "value")
 
 
+def test_a_kept_traceback_keeps_no_value_of_a_closed_frame(impl: ModuleType, default: Any) -> None:
+    local, frame = impl.Local(), impl.flow.Frame()
+    travelling = impl.Local(ident="thread", carry=True)  # so that there is something to exchange
+    travelling.value = None
+    values = []
+
+    def fail() -> None:
+        local.value = {*()}
+        values.append(weakref.ref(local.value))
+        raise LookupError
+
+    with pytest.raises(LookupError) as kept:
+        frame.run(fail)
+    frame.close()
+    assert [value() for value in values] == [None]
+    assert kept.value.__traceback__ is not None
+
+
 def test_close_while_a_step_runs_waits_for_its_end(impl: ModuleType, default: Any) -> None:
     local, frame = impl.Local(), impl.flow.Frame()
     seen: list[Any] = []
