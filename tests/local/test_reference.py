@@ -26,6 +26,12 @@ from ..support.twins import IMPLEMENTATIONS
 THIS = sys.modules[__name__]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no stand-in outlive its test: what one of a callable carries, every frame exchanges."""
+    monkeypatch.setattr(reference, "_stand_ins", {})
+
+
 @pytest.fixture
 def make_global(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
     """Make an object a global of this module for the length of a test."""
