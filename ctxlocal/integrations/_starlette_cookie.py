@@ -50,11 +50,13 @@ class FormerCookie:
         fields = [value for name, value in sent[0]["headers"] if name.lower() == b"set-cookie"]
         return Found(values, fields[0].decode("latin-1"))
 
+    def is_of(self, cookie: Cookie) -> bool:
+        """Whether it is in the place of this cookie."""
+        return self._place == (cookie.name, cookie.path, cookie.domain)
+
     def is_replaced_by(self, cookie: Cookie, lines: tuple[str, ...]) -> bool:
         """Whether these Set-Cookie fields put another value in its place."""
-        return self._place == (cookie.name, cookie.path, cookie.domain) and any(
-            line.startswith(f"{cookie.name}=") for line in lines
-        )
+        return self.is_of(cookie) and any(line.startswith(f"{cookie.name}=") for line in lines)
 
 
 async def _take(scope: Any, receive: Any, send: Any) -> None:

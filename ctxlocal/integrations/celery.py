@@ -148,7 +148,8 @@ def _header_of(request: Any) -> Any:
     """Return what the message's header says, in whichever protocol it came."""
     if HEADER in request:
         return request[HEADER]
-    return (request.get("headers") or {}).get(HEADER)
+    headers = request.get("headers")
+    return headers.get(HEADER) if isinstance(headers, dict) else None
 
 
 def _run(carried: Carried, header: Any, task: Any, function: Any, uuid: Any = "applied") -> Any:

@@ -66,6 +66,12 @@ class Carry(Middleware):
         frame = self._carried.frame(header, f"message {message.message_id!r}")
         _job.set(_Job(frame, header))
 
+    def before_ack(self, broker: Any, message: Any) -> None:
+        """Forget the message, which is done."""
+        _job.set(None)
+
+    before_nack = before_ack
+
     def after_declare_actor(self, broker: Any, actor: Any) -> None:
         """Let the actor's function run in the Frame of the message that it is called for."""
         if isinstance(actor, str):  # Dramatiq 1 has the name here, where the actor was there before

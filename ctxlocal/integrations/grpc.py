@@ -241,7 +241,9 @@ def _stream_async(function: Call, make_frame: Callable[[], Frame]) -> Call:
                     return
                 yield response
         finally:
-            await frame.drive(responses.aclose())
-            frame.close()
+            try:
+                await frame.drive(responses.aclose())
+            finally:
+                frame.close()
 
     return stream

@@ -40,8 +40,15 @@ def install(huey: Any, *, carry: Iterable[Local]) -> None:
     def enqueue_carrying(task: Any) -> Any:
         header = carried.header()
         if header is not None:
-            for each in _tasks_of(task):
-                each.kwargs.setdefault(HEADER, header)  # what is enqueued again keeps what it has
+            given = [each for each in _tasks_of(task) if HEADER not in each.kwargs]
+            kept = [(each, each.kwargs) for each in given]
+            for each in given:
+                each.kwargs = {**each.kwargs, HEADER: header}
+            try:
+                return enqueue(task)
+            finally:
+                for each, kwargs in kept:
+                    each.kwargs = kwargs
         return enqueue(task)
 
     def frame(task: Any) -> None:

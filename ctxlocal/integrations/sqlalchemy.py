@@ -224,7 +224,7 @@ class _Place:
 
     def is_here(self) -> bool:
         """Whether the running owner is the one that it was made for."""
-        return self._token() == ident.current()
+        return self.owner.pid == os.getpid() and self._token() == ident.current()
 
 
 def _end(sessions: _Sessions, owner: _Owner, others: list[finalize[Any, Any]]) -> None:

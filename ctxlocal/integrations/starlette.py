@@ -218,8 +218,9 @@ class _Lasting:
         if self.former is not None and (found := await self.former.find(cookies)):
             # Ours is asked only then: to ask it is a use of it.
             with suppress(StoreUnavailableError):  # the endpoint is told, if it uses the session
-                if session.new:
+                if is_new := session.new:
                     _fill(session, found.values)
+                if is_new or not self.former.is_of(self.cookie):  # or ours would be deleted
                     _former_deletion.set(found.deletion)
         return session
 

@@ -259,6 +259,12 @@ def test_the_header_of_the_former_protocol_is_found_too(shop: Shop) -> None:
     assert shop.seen == [{"tenant": "acme"}]
 
 
+@pytest.mark.parametrize("headers", [["tampered"], "tampered", 7, True])
+def test_a_task_runs_though_its_headers_are_none(shop: Shop, headers: object) -> None:
+    trace(shop.look, "7", (), {}, {"headers": headers, "delivery_info": {}})
+    assert shop.seen == [{}]
+
+
 def test_a_value_that_is_no_json_is_the_publishers_error(shop: Shop, visitor: Local) -> None:
     with scoped(visitor, tenant=b"acme"):
         for publish in (shop.look.delay, shop.look.apply):

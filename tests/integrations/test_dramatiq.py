@@ -10,7 +10,15 @@ from typing import Any
 import dramatiq
 import pytest
 from dramatiq.brokers.stub import StubBroker
-from dramatiq.middleware import AsyncIO, Callbacks, Middleware, Pipelines, Retries, SkipMessage
+from dramatiq.middleware import (
+    AsyncIO,
+    Callbacks,
+    Middleware,
+    MiddlewareError,
+    Pipelines,
+    Retries,
+    SkipMessage,
+)
 
 from ctxlocal import Local, ident, scoped
 from ctxlocal.errors import WireError
@@ -81,6 +89,26 @@ def test_the_senders_values_are_there_and_nothing_is_left(
     finish(broker)
     assert seen == [("ada", False), ("bob", False), (None, False)]
     assert not hasattr(sender, "left")
+
+
+def test_a_message_that_is_put_off_has_not_the_values_of_the_one_before(
+    broker: StubBroker, look: Any, seen: list[Any]
+) -> None:
+    class Busy(Middleware):
+        is_busy = True
+
+        def before_process_message(self, broker: Any, message: Any) -> None:
+            if "later" in message.args and self.is_busy:
+                self.is_busy = False
+                raise MiddlewareError("busy")
+
+    broker.add_middleware(Busy(), before=Carry)  # so that no Frame is made the first time
+    with scoped(sender, user="ada"):
+        look.send()
+    finish(broker)
+    look.send("later")
+    finish(broker)
+    assert seen == [("ada", False), (None, False)]
 
 
 def test_so_it_is_in_a_coroutine(broker: StubBroker, seen: list[Any]) -> None:

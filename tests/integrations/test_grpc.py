@@ -15,12 +15,13 @@ import grpc
 import grpc.aio
 import pytest
 
-from ctxlocal import Local, ident, scoped
+from ctxlocal import Local, flow, ident, scoped
 from ctxlocal.errors import WireError
 from ctxlocal.integrations.grpc import (
     AsyncServerInterceptor,
     ClientInterceptor,
     ServerInterceptor,
+    _stream_async,
     client_interceptors,
 )
 from tests.support.patience import PATIENCE_S
@@ -29,6 +30,26 @@ caller = Local(name="caller of gRPC", wire=("user", "items"))
 STRATEGIES = ["context", "thread"]
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 TAMPERED = [("{", "it is no JSON"), ('{"caller of gRPC":{"is_admin":1}}', "lets no 'is_admin' in")]
+
+
+def test_a_stream_whose_cleanup_fails_has_ended_all_the_same() -> None:
+    frame, ended = flow.Frame(), []
+    frame.callback(ended.append, "frame")
+
+    async def body(request: object, context: object) -> AsyncIterator[bytes]:
+        try:
+            yield b"first"
+        finally:
+            raise LookupError
+
+    async def give_up() -> None:
+        stream = _stream_async(body, lambda: frame)(None, None)
+        await stream.__anext__()
+        with pytest.raises(LookupError):
+            await stream.aclose()
+
+    asyncio.run(give_up())
+    assert ended == ["frame"]
 
 
 def look() -> bytes:

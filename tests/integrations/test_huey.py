@@ -73,6 +73,13 @@ class TestConsumer:
                 assert get(task(1, a=2)) == [user, False, 1, "a"]
         assert get(task()) == [None, False]
 
+    def test_a_signature_that_several_enqueue_has_the_values_of_each(self, consumed: Any) -> None:
+        signature = consumed.task()(look).s()
+        for user in ("ada", "bob"):
+            with scoped(sender, user=user):
+                assert get(consumed.enqueue(signature)) == [user, False]
+        assert get(consumed.enqueue(signature)) == [None, False]
+
     def test_a_retry_has_the_same_values(self, consumed: Any) -> None:
         seen: list[Any] = []
         done = threading.Event()

@@ -386,6 +386,17 @@ class TestOwners:
         in_thread(work)
         assert len(database.registry.registry) == 1
 
+    def test_a_forked_child_has_one_of_its_own(
+        self, engine: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        database = scoped(sessionmaker(engine))
+        parents = database()
+        with monkeypatch.context() as forked:
+            forked.setattr(os, "getpid", lambda: 0)
+            assert database() is not parents
+            database.remove()
+        parents.close()
+
     def test_a_failing_close_is_logged_and_harms_nobody(
         self, engine: Any, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -324,6 +324,15 @@ class TestImport:
         visitor.cookies |= self.visitor(None, **former).cookies
         assert visitor.get("/show").json() == {"mine": "1"}
 
+    def test_who_has_logged_out_is_not_logged_in_by_what_came_meanwhile(self) -> None:
+        former = {**FORMER, "session_cookie": "former", "path": "/"}
+        visitor = Browser(make_app(import_from=former))
+        visitor.get("/put:mine:1")
+        visitor.cookies |= self.visitor(None, **former).cookies  # of a server that is still old
+        visitor.get("/show")
+        visitor.get("/clear")
+        assert visitor.get("/show").json() == {}
+
     @pytest.mark.parametrize("secret", ["another", "short"], ids=["forged", "expired"])
     def test_what_starlette_would_refuse_is_refused(self, secret: str) -> None:
         options = {"secret_key": secret, "max_age": -1 if secret == "short" else 60}
