@@ -41,7 +41,8 @@ class InstalledTooLateError(CtxLocalError, RuntimeError):
         super().__init__(
             f"werkzeug's locals are in use already, in {', '.join(taken)}, and stay. Call "
             "ctxlocal.integrations.werkzeug.install() before Flask, Quart and whatever imports "
-            "from werkzeug.local: first thing in the application's main module."
+            "from werkzeug.local: first thing in the application's main module, and not under the "
+            "command flask, which imports Flask first."
         )
 
 

@@ -180,7 +180,8 @@ def test_too_late_it_says_who_has_the_locals(
         f"True {taken}",
         f"werkzeug's locals are in use already, in {taken}, and stay. Call "
         "ctxlocal.integrations.werkzeug.install() before Flask, Quart and whatever imports from "
-        "werkzeug.local: first thing in the application's main module.",
+        "werkzeug.local: first thing in the application's main module, and not under the command "
+        "flask, which imports Flask first.",
         "werkzeug.local",
     ]
 

@@ -60,7 +60,9 @@ def _given() -> dict[str, Any]:
     given = getattr(settings, SETTING, None)
     if not isinstance(given, dict) or not given.get("STORE"):
         raise SessionConfigError(
-            SETTING, 'it is no dict with a store: {"STORE": "sqlite:////var/lib/shop/sessions.db"}'
+            SETTING,
+            'it is not set to a dict with a store; write CTXLOCAL = {"STORE": URL}, with a URL '
+            "as redis://localhost/0 or sqlite:////var/lib/shop/sessions.db",
         )
     known = {name.upper(): name for name in signature(StoredSessions).parameters}
     del known["COOKIE"]  # which is Django's

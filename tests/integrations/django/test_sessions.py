@@ -464,8 +464,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("given", "problem"),
         [
-            (None, "CTXLOCAL: it is no dict with a store"),
-            ({"MAX_SESSIONS": 3}, "CTXLOCAL: it is no dict with a store"),
+            (None, "CTXLOCAL: it is not set to a dict with a store"),
+            ({"MAX_SESSIONS": 3}, "CTXLOCAL: it is not set to a dict with a store"),
             ({"STORE": "memory:", "MOST": 3}, "there is no 'MOST'; it may have ABSOLUTE_TIMEOUT, "),
             ({"STORE": "memory:", "max_sessions": 3}, "there is no 'max_sessions'"),
             ({"STORE": "memory:", 3: 3}, "there is no 3"),
@@ -488,7 +488,7 @@ class TestSettings:
         from ctxlocal.integrations.django import sessions
 
         with override_settings(CTXLOCAL={}):
-            with pytest.raises(SessionConfigError, match="no dict with a store"):
+            with pytest.raises(SessionConfigError, match="not set to a dict with a store"):
                 importlib.reload(sessions)
             with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db"):
                 refuse_no_store()
