@@ -11,6 +11,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 __all__ = [
     "CtxLocalError",
@@ -30,7 +31,28 @@ __all__ = [
 
 
 class CtxLocalError(Exception):
-    """The root of all errors of this package."""
+    """The root of all errors of this package.
+
+    One may be pickled, as a pool of processes does: it comes back with its text, and with its
+    attributes but for objects of the process that it was raised in, which are None then.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by a call of the class, as other exceptions are: a text is no argument of ours.
+        told = {
+            name: value if isinstance(value, _PLAIN) else None for name, value in vars(self).items()
+        }
+        return _remade, (type(self), self.args, told)
+
+
+_PLAIN = (str, int, float, tuple, list)  # a list has the notes
+
+
+def _remade(kind: type[CtxLocalError], args: tuple[Any, ...], told: dict[str, Any]) -> Any:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(told)
+    return error
 
 
 class UnknownIdentError(CtxLocalError, ValueError):

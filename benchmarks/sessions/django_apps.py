@@ -83,10 +83,10 @@ def ctxlocal_redis(place: Place, view: Visit) -> Any:
 
 
 def _with_ctxlocal(place: Place, view: Visit, url: str) -> Any:
-    application = app(place, view, "ctxlocal.integrations.django.sessions")
+    app(place, view)  # sets up what is not yet; the engine asks for its store when it is imported
     load("django.conf").settings.CTXLOCAL = {"STORE": url}
     load("ctxlocal.integrations.django.configuration").forget_sessions()
-    return application
+    return app(place, view, "ctxlocal.integrations.django.sessions")
 
 
 def _set_up(settings: Any, place: Place) -> None:
