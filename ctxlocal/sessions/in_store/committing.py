@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .held import Held
     from .session import StoredSession
 
-MOST_MERGES = 16  # attempts to merge keys that others go on changing
+# Attempts to merge keys that others go on changing: each that fails is another request's success,
+# so that many requests at once all come to an end.
+MOST_MERGES = 100
 
 
 class Committed(msgspec.Struct, frozen=True):
