@@ -26,7 +26,8 @@ def measure(place: Place, row: Row) -> dict[str, int | None]:
     result: dict[str, int | None] = {"requests": REQUESTS, "kept": kept, "failed": failed}
     result["flashes_kept"] = None
     if row.framework.flashing is not None:
-        result["flashes_kept"], _ = _run(place, row, row.framework.flashing(), FLASH, FLASHED)
+        kept, refused = _run(place, row, row.framework.flashing(), FLASH, FLASHED)
+        result |= {"flashes_kept": kept, "failed": failed + refused}
     return result
 
 
