@@ -17,11 +17,15 @@ ASYNCIO = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=
 
 
 @pytest.fixture
-def suite(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+def suite(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.RunResult]:
     """Run a suite: its files by name, its settings, and further arguments of pytest.
 
     Its coroutines are pytest-asyncio's, or nobody's. What takes long to load is left out.
     """
+
+    monkeypatch.delenv("CI", raising=False)  # with it pytest says more in its summary
 
     def run(
         *arguments: str, settings: str = "", is_async: bool = False, **files: str
