@@ -2,14 +2,17 @@
 
 ``flask``, ``django``, ``starlette``, ``aiohttp``, ``litestar`` and ``pyramid`` make the frameworks'
 own sessions ones of ours, and all but ``flask`` and ``pyramid`` have their request at hand;
-``fastapi`` has dependencies; ``prometheus`` and ``opentelemetry`` watch a
-session store; ``logging`` puts what a Local holds into logs, ``request_id`` the name of the request
-into a Local; ``celery``, ``dramatiq``, ``rq``, ``huey`` and ``grpc`` let Locals' values go along
-with jobs and calls; ``werkzeug`` puts ctxlocal in the place of ``werkzeug.local``;
-``opentelemetry_context`` keeps the current span, ``ipython`` what a cell has set; ``sqlalchemy``
-gives each owner a session of a database; ``pytest`` gives each test fresh Locals, and finds the
-test that leaves a value. They use the public API alone: what they do can be done for any other
-library.
+``fastapi`` has dependencies. ``werkzeug`` puts ctxlocal in the place of ``werkzeug.local``.
+
+``celery``, ``dramatiq``, ``rq``, ``huey`` and ``grpc`` let Locals' values go along with jobs and
+calls. ``sqlalchemy`` gives each owner a session of a database.
+
+``logging`` puts what a Local holds into logs, ``request_id`` the name of the request into a Local.
+``opentelemetry_context`` keeps the current span; ``prometheus`` and ``opentelemetry`` watch a
+session store. ``pytest`` gives each test fresh Locals, and finds the one that leaves a value;
+``ipython`` keeps what a cell has set.
+
+They use the public API alone: what they do can be done for any other library.
 
 May import: ``ctxlocal``, ``errors``, ``flow``, ``ident``, ``local``, ``sessions``, ``trace``,
 ``web``.
