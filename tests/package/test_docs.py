@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,8 @@ WARNINGS = (
     *("-W", "ignore:Deprecated call to `pkg_resources:DeprecationWarning"),
     *("-W", "ignore:'cgi' is deprecated:DeprecationWarning"),
     *("-W", "ignore:'return' in a 'finally' block:SyntaxWarning"),
+    # of a pool that lasts as long as its program; from 3.13 on
+    *("-W", "ignore:unclosed database in:ResourceWarning"),
 )
 
 
@@ -57,6 +60,7 @@ def run(program: Program, folder: Path) -> str:
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
+        env={**os.environ, "GRPC_VERBOSITY": "NONE"},  # else it tells how a connection ends
     )
     return done.stderr or f"exit status {done.returncode}" * bool(done.returncode)
 
