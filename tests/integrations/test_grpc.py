@@ -33,7 +33,8 @@ TAMPERED = [("{", "it is no JSON"), ('{"caller of gRPC":{"is_admin":1}}', "lets 
 
 
 def test_a_stream_whose_cleanup_fails_has_ended_all_the_same() -> None:
-    frame, ended = flow.Frame(), []
+    frame = flow.Frame()
+    ended: list[str] = []
     frame.callback(ended.append, "frame")
 
     async def body(request: object, context: object) -> AsyncIterator[bytes]:

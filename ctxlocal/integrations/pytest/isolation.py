@@ -20,21 +20,28 @@ class Isolation:
     """The plugin that ``ctxlocal_isolate = true`` registers."""
 
     def __init__(self) -> None:
-        # What is set outside of tests: at first, and by each of the wider fixtures that live.
-        self._outside: dict[Any, flow.Snapshot] = {}
+        self._at_first: flow.Snapshot | None = None
+        # Of each of the wider fixtures that live, what was set before and after it was set up. The
+        # difference is its own: a narrower one may live already, and end before it.
+        self._wider: dict[Any, tuple[flow.Snapshot, flow.Snapshot]] = {}
         self._steps: dict[Any, Steps] = {}  # of anyio's fixtures
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Generator[None, Any, Any]:
         """Take away what a test leaves."""
-        self._outside.setdefault(None, flow.snapshot())
+        if self._at_first is None:
+            self._at_first = flow.snapshot()
         try:
             return (yield)
         finally:
             self._renew()
 
     def _renew(self) -> None:
-        self._outside[next(reversed(self._outside))].restore()
+        """Have what is set outside of tests: at first, and by the wider fixtures that live."""
+        assert self._at_first is not None
+        self._at_first.restore()
+        for before, after in list(self._wider.values()):
+            after.put_back(before)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
@@ -45,7 +52,8 @@ class Isolation:
         self._renew()  # what the test has set already is none of its business
         before = flow.snapshot()
         result = yield from self._set_up(fixturedef, request)
-        self._outside[fixturedef] = after = flow.snapshot()
+        after = flow.snapshot()
+        self._wider[fixturedef] = before, after
         fixturedef.addfinalizer(self._renew)  # its end finds what it set, not what a test did
         here.restore()
         after.put_back(before)
@@ -73,7 +81,7 @@ class Isolation:
 
     def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
         """Forget what a wider fixture has set when it ends."""
-        self._outside.pop(fixturedef, None)
+        self._wider.pop(fixturedef, None)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:

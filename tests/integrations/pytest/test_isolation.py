@@ -163,6 +163,16 @@ def test_each_test_has_fresh_locals_and_what_its_fixtures_set(
 
 
 @pytest.mark.slow
+def test_a_fixture_that_ends_before_a_wider_one_leaves_nothing_in_it(
+    suite: Callable[..., pytest.RunResult],
+) -> None:
+    """The wider one is pytest-asyncio's own, set up by the first coroutine."""
+    of_the_class = "test_shop.py::TestWide::test_finds_it_in_a_task"
+    after = "test_shop.py::test_what_was_released_is_there_again"
+    arguments = (of_the_class, after)
+    suite(*arguments, is_async=True, settings=ISOLATE, test_shop=SUITE).assert_outcomes(passed=2)
+
+
 def test_without_the_setting_tests_see_one_another(
     suite: Callable[..., pytest.RunResult],
 ) -> None:
