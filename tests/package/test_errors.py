@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import pytest
 
 from ctxlocal import errors
-from ctxlocal.sessions import errors as sessions
+from tests.support.pickled import assert_it_comes_back
 
 TOLD: list[tuple[errors.CtxLocalError, type[Exception], dict[str, Any]]] = [
     (
@@ -61,34 +60,6 @@ def test_an_error_has_what_it_is_of_as_attributes(
     assert {name: getattr(error, name) for name in told} == told
 
 
-SESSION_ERRORS = [
-    sessions.SessionConfigError("cookie", "it is odd"),
-    sessions.UnstorableValueError("cart", "it is odd"),
-    sessions.SessionClosedError("session[...] was set"),
-    sessions.SessionNotLoadedError(),
-    sessions.NotSupportedByStore("incr()", "a cookie"),
-    sessions.SessionConflictError(("cart", "user")),
-    sessions.SessionEndedError("ended"),
-    sessions.SessionLimitError(3),
-    sessions.FreshLoginRequiredError(60),
-    sessions.CookieTooLargeError("session", 5000, 4096),
-    sessions.CorruptRecordError("redis", "it is odd"),
-    sessions.StoreUnavailableError("redis", "commit"),
-    sessions.NotReplicatedError("redis", "commit", 1, 2, 0.5),
-]
-
-
-def test_each_error_of_the_sessions_is_tried_below() -> None:
-    tried = {type(error).__name__ for error in SESSION_ERRORS}
-    assert tried == {*sessions.__all__} - {"SessionError"}
-
-
-@pytest.mark.parametrize("error", [*(error for error, *_ in TOLD), *SESSION_ERRORS])
+@pytest.mark.parametrize("error", [error for error, *_ in TOLD])
 def test_an_error_goes_through_a_pool_of_processes(error: errors.CtxLocalError) -> None:
-    error.__notes__ = ["a note"]
-    come_back = pickle.loads(pickle.dumps(error))
-    assert type(come_back) is type(error)
-    assert str(come_back) == str(error)
-    for name, value in vars(error).items():
-        is_plain = isinstance(value, str | int | float | tuple | list)
-        assert getattr(come_back, name) == (value if is_plain else None)
+    assert_it_comes_back(error)

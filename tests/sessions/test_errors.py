@@ -23,6 +23,7 @@ from ctxlocal.sessions.errors import (
     UnstorableValueError,
     with_article,
 )
+from tests.support.pickled import assert_it_comes_back
 
 ERRORS: list[tuple[SessionError, type[Exception], dict[str, Any], str]] = [
     (
@@ -161,3 +162,8 @@ def test_the_client_gets_a_status_and_a_text(kind: type[SessionError]) -> None:
 @pytest.mark.parametrize("spoken", ["an int", "an Order", "a str", "a User", "an Enum"])
 def test_a_type_is_spoken_of_with_its_article(spoken: str) -> None:
     assert with_article(spoken.partition(" ")[2]) == spoken
+
+
+@pytest.mark.parametrize("error", [error for error, *_ in ERRORS])
+def test_an_error_goes_through_a_pool_of_processes(error: SessionError) -> None:
+    assert_it_comes_back(error)
