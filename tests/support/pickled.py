@@ -11,6 +11,8 @@ def assert_it_comes_back(error: CtxLocalError) -> None:
     """Pickle it: its text comes back, and what it tells, but for objects of this process."""
     error.__notes__ = ["a note"]
     come_back = pickle.loads(pickle.dumps(error))
+    del error.__notes__
+    assert vars(come_back).pop("__notes__") == ["a note"]
     assert type(come_back) is type(error)
     assert str(come_back) == str(error)
     for name, value in vars(error).items():
