@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,20 +25,9 @@ from ctxlocal.web import session as web_session
 from ctxlocal.web.wsgi import ContextMiddleware
 
 from ..support.patience import PATIENCE_S
-from ..support.twins import IMPLEMENTATIONS
 
 local = Local(name="local")
 KEY = "a key of thirty-two bytes, or more"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _zope_leaves_no_mark() -> Iterator[None]:
-    """Take out of our classes what zope.interface notes in each that it is asked of."""
-    yield
-    for impl in IMPLEMENTATIONS.values():
-        for cls in impl.LocalProxy.__mro__[:-1]:
-            for name in {"__implemented__", "__providedBy__", "__provides__"} & {*vars(cls)}:
-                delattr(cls, name)
 
 
 @pytest.fixture(params=["context", "thread"], autouse=True)

@@ -59,6 +59,15 @@ DIFFERENCES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_mark_of_others() -> None:
+    """Take out of the classes what zope.interface notes in each that it was asked of."""
+    for impl in IMPLEMENTATIONS.values():
+        for cls in impl.LocalProxy.__mro__[:-1]:
+            for name in {"__implemented__", "__providedBy__", "__provides__"} & {*vars(cls)}:
+                delattr(cls, name)
+
+
 def public(cls: type) -> set[str]:
     """The names that a class offers, without those of every object and our private ones."""
     hidden = {"__slots__", "__weakref__", "__static_attributes__"}
