@@ -8,7 +8,6 @@ and the code that serves it runs ``push``, the application and ``pop`` inside on
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -376,6 +375,8 @@ async def _await_each(teardowns: list[AsyncTeardown], error: BaseException | Non
         try:
             await teardowns.pop()(error)
         except Exception:  # the response is made by now
+            import logging  # 4 ms, which whoever imports a context need not spend
+
             logging.getLogger("ctxlocal.web").exception("An asynchronous teardown failed")
 
 
