@@ -37,10 +37,10 @@ from ..sessions.errors import (
     SessionError,
     SessionLimitError,
     StoreUnavailableError,
-    UnstorableValueError,
 )
 from ..sessions.lifetime import ABSOLUTE_TIMEOUT
 from ..web.error_response import refusal_of
+from ._former import take_over
 from ._messages import merged
 
 if TYPE_CHECKING:
@@ -229,11 +229,7 @@ def _answer_at_the_end(app: flask.Flask) -> None:
 
 
 def _take_over(app: flask.Flask, session: Session, former: Any) -> None:
-    for key, value in former.items():
-        try:
-            session[key] = value
-        except (UnstorableValueError, TypeError, ValueError) as error:
-            app.logger.warning("not taken over from the former session: %s", error)
+    take_over(session, former, app.logger)
     if getattr(former, "permanent", False):
         session.permanent = True
     session.pop("_permanent", None)

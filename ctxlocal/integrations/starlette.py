@@ -39,6 +39,7 @@ from ..sessions.lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT
 from ..web import asgi, current_app, has_request_context
 from ..web import request as _request
 from ._anyio_threads import carry_into_threads
+from ._former import take_over
 from ._starlette_cookie import FormerCookie
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ class _Lasting:
             # Ours is asked only then: to ask it is a use of it.
             with suppress(StoreUnavailableError):  # the endpoint is told, if it uses the session
                 if is_new := session.new:
-                    _fill(session, found.values)
+                    take_over(session, found.values, _log)
                 if is_new or not self.former.is_of(self.cookie):  # or ours would be deleted
                     _former_deletion.set(found.deletion)
         return session
@@ -279,11 +280,3 @@ def _lifetime(max_age: float | None) -> dict[str, float]:
         problem = f"{max_age!r} is not from 1 to {MAX_AGE} seconds, or None"
         raise SessionConfigError("max_age", problem)
     return {"idle_timeout": max_age, "absolute_timeout": max(ABSOLUTE_TIMEOUT, max_age)}
-
-
-def _fill(session: Session, values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        try:
-            session[key] = value
-        except (TypeError, ValueError) as error:  # what cannot be kept is one of these
-            _log.warning("not taken over from the former session: %s", error)
