@@ -20,6 +20,7 @@ applications are as they were.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from functools import wraps
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -153,8 +154,5 @@ def _header_of(request: Any) -> Any:
 
 
 def _run(carried: Carried, header: Any, task: Any, function: Any, uuid: Any = "applied") -> Any:
-    frame = carried.frame(header, f"task {task.name}[{uuid}]")
-    try:
+    with closing(carried.frame(header, f"task {task.name}[{uuid}]")) as frame:
         return frame.run(function)
-    finally:
-        frame.close()

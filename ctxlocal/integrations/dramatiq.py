@@ -11,6 +11,7 @@ of the message, so that retries, pipelines and callbacks go on with them. For Dr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from contextvars import ContextVar
 from functools import wraps
 from inspect import iscoroutinefunction
@@ -110,10 +111,8 @@ def _framed(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         if drive is not None:
             return drive(frame, *args, **kwargs)
-        try:
+        with closing(frame):
             return frame.run(function, *args, **kwargs)
-        finally:
-            frame.close()
 
     setattr(call, _MARK, True)
     return call
@@ -121,9 +120,7 @@ def _framed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _driver(function: Callable[..., Any]) -> Callable[..., Any]:
     async def drive(frame: Frame, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with closing(frame):
             return await frame.drive(function(*args, **kwargs))
-        finally:
-            frame.close()
 
     return drive

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import closing
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
 
@@ -195,36 +196,27 @@ def _wrapped(function: Call, frame: Callable[[], Frame], streams: bool) -> Call:
 
 def _answer(function: Call, make_frame: Callable[[], Frame]) -> Call:
     def answer(request: Any, context: Any) -> Any:
-        frame = make_frame()
-        try:
+        with closing(make_frame()) as frame:
             return frame.run(function, request, context)
-        finally:
-            frame.close()
 
     return answer
 
 
 def _answer_async(function: Call, make_frame: Callable[[], Frame]) -> Call:
     async def answer(request: Any, context: Any) -> Any:
-        frame = make_frame()
-        try:
+        with closing(make_frame()) as frame:
             return await frame.drive(function(request, context))
-        finally:
-            frame.close()
 
     return answer
 
 
 def _stream(function: Call, make_frame: Callable[[], Frame]) -> Call:
     def stream(request: Any, context: Any) -> Iterator[Any]:
-        frame = make_frame()
-        try:
+        with closing(make_frame()) as frame:
             responses = frame.run(lambda: iter(function(request, context)))
             frame.callback(getattr(responses, "close", lambda: None))
             while (response := frame.run(next, responses, _END)) is not _END:
                 yield response
-        finally:
-            frame.close()
 
     return stream
 
@@ -241,9 +233,7 @@ def _stream_async(function: Call, make_frame: Callable[[], Frame]) -> Call:
                     return
                 yield response
         finally:
-            try:
+            with closing(frame):
                 await frame.drive(responses.aclose())
-            finally:
-                frame.close()
 
     return stream

@@ -12,6 +12,7 @@ keep it. So give it to the consumers first, and then to those who enqueue. For H
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 from ..local import Local
@@ -38,18 +39,16 @@ def install(huey: Any, *, carry: Iterable[Local]) -> None:
         raise RuntimeError(f"{huey!r} carries Locals already. Call install() once, with all.")
 
     def enqueue_carrying(task: Any) -> Any:
-        header = carried.header()
-        if header is not None:
-            given = [each for each in _tasks_of(task) if HEADER not in each.kwargs]
-            kept = [(each, each.kwargs) for each in given]
-            for each in given:
-                each.kwargs = {**each.kwargs, HEADER: header}
-            try:
-                return enqueue(task)
-            finally:
-                for each, kwargs in kept:
-                    each.kwargs = kwargs
-        return enqueue(task)
+        if (header := carried.header()) is None:
+            return enqueue(task)
+        former = [(each, each.kwargs) for each in _tasks_of(task) if HEADER not in each.kwargs]
+        for each, kwargs in former:
+            each.kwargs = {**kwargs, HEADER: header}
+        try:
+            return enqueue(task)
+        finally:  # a signature may be enqueued again, by somebody else
+            for each, kwargs in former:
+                each.kwargs = kwargs
 
     def frame(task: Any) -> None:
         task.execute = lambda: _execute(task, carried)
@@ -77,9 +76,8 @@ def _execute(task: Any, carried: Carried) -> Any:
     del task.execute
     kwargs = task.kwargs
     task.kwargs = {name: value for name, value in kwargs.items() if name != HEADER}
-    frame = carried.frame(kwargs.get(HEADER), f"task {task.id!r}")
     try:
-        return frame.run(task.execute)
+        with closing(carried.frame(kwargs.get(HEADER), f"task {task.id!r}")) as frame:
+            return frame.run(task.execute)
     finally:
-        frame.close()
         task.kwargs = kwargs  # which a retry needs

@@ -14,6 +14,7 @@ leave the process. The values are a text in the job's ``meta``. For RQ from 2.0 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, ClassVar
 
 import rq.job
@@ -51,8 +52,5 @@ class Job(rq.job.Job):
 
     def perform(self) -> Any:
         """Do the job, as RQ's workers do."""
-        frame = self._carried.frame(self.meta.get(HEADER), f"job {self.id!r}")
-        try:
+        with closing(self._carried.frame(self.meta.get(HEADER), f"job {self.id!r}")) as frame:
             return frame.run(super().perform)
-        finally:
-            frame.close()

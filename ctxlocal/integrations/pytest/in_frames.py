@@ -7,7 +7,7 @@ synchronous fixtures set meanwhile is not there. So the Context of that task is 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import wraps
 from inspect import iscoroutinefunction, ismethod
 from types import MethodType
@@ -24,10 +24,8 @@ def framed(
 
     @wraps(test)
     async def run(**arguments: Any) -> None:
-        try:
+        with closing(frame):
             await frame.drive(test(**arguments))
-        finally:
-            frame.close()
 
     return run
 
