@@ -183,13 +183,7 @@ class TestSession:
         browser = browser_of(None, slow)
         browser.get("/put/a")
 
-        async def hang_up() -> None:
-            asking = asyncio.create_task(browser.ask("/slow"))
-            await has_begun.wait()
-            asking.cancel()
-            await asyncio.wait([asking])
-
-        asyncio.run(hang_up())
+        asyncio.run(browser.hang_up("/slow", has_begun))
         assert browser.get("/show").json() == {"a": 1}
 
     def test_a_store_that_is_down_is_a_503_for_who_uses_the_session(self) -> None:

@@ -259,13 +259,7 @@ class TestStore:
         browser = Browser(app)
         browser.get("/put:a:1")
 
-        async def hang_up() -> None:
-            asking = asyncio.create_task(browser.ask("/slow"))
-            await has_begun.wait()
-            asking.cancel()
-            await asyncio.wait([asking])
-
-        asyncio.run(hang_up())
+        asyncio.run(browser.hang_up("/slow", has_begun))
         assert browser.get("/show").json() == {"a": "1"}
 
 

@@ -49,6 +49,13 @@ class Browser:
         self._keep(answer)
         return answer
 
+    async def hang_up(self, path: str, has_begun: asyncio.Event) -> None:
+        """Ask, and give up when the endpoint has begun."""
+        asking = asyncio.create_task(self.ask(path))
+        await has_begun.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+
     def scope(self, path: str, method: str = "GET", kind: str = "http") -> dict[str, Any]:
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         path, _, query = path.partition("?")
