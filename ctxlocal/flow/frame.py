@@ -250,10 +250,10 @@ def _copy(source: dict[int, Any], target: Values) -> None:
     for key in list(source):  # not of items(): a collection that their making begins may remove one
         if (value := source.get(key)) is None:
             continue
-        target[key] = _copied(value)
+        target[key] = _copy_of(value)
 
 
-def _copied(value: Any) -> Any:
+def _copy_of(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
@@ -284,7 +284,7 @@ def _put_back(place: Any, at: Any, before: Any, after: Any) -> None:
         place.pop(at, None)
     elif type(after) is not dict:
         if after is not before:
-            place[at] = _copied(after)  # the snapshot stays as it is, whatever is set here later
+            place[at] = _copy_of(after)  # the snapshot stays as it is, whatever is set here later
     else:
         before, namespace = before or {}, place.setdefault(at, {})
         for name in before.keys() - after.keys():
