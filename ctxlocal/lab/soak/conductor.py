@@ -14,6 +14,7 @@ from ..process import end_on_signals
 from ..servers.process import Process, ServerProblem, running
 from . import SETTINGS
 from .client import Unanswered, connect
+from .frameworks import SAVE_FAILURES
 from .pace import ROUNDS, Pace
 from .plan import PlannedRun, Size
 from .report import Memory, Outcome, Run, grown
@@ -26,7 +27,6 @@ SETTLE_SABOTAGED_S = 1.0  # where it is known that something does not end
 ASK_EVERY_S = 0.05
 GIVE_UP_ERRORS = 200  # in a run: there is nothing more to learn
 GIVE_UP_UNAVAILABLE = 20
-SAVE_FAILURES = ("flask",)  # it saves the session of a view that raised, too
 
 
 Advance = Callable[[PlannedRun, int], object]

@@ -29,6 +29,7 @@ from . import SETTINGS
 from . import sabotage as broken
 from .conversation import CONVERSATIONS, STREAMED, Steps, Visit
 from .drive import PIECE, begun, converse, converse_async
+from .frameworks import SHOW_VARIABLES
 from .kept import Kept, Ours
 from .ledger import Ledger
 from .places import Places
@@ -183,7 +184,7 @@ ledger = Ledger()
 places = Places(
     ledger,
     broken.local_maker(_sabotage),
-    hides_variables=_settings.get("framework") != "django",
+    hides_variables=_settings.get("framework") not in SHOW_VARIABLES,
 )
 register = broken.registrar(_sabotage)
 _sessions = _make_sessions(

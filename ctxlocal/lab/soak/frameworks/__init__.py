@@ -2,3 +2,6 @@
 
 The framework's own request, response and session are used, through ``ctxlocal.integrations``.
 """
+
+SAVE_FAILURES = ("flask",)  # they save the session of a view that raised, too
+SHOW_VARIABLES = ("django",)  # whose middleware hands foreign context variables through
