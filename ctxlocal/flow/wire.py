@@ -185,10 +185,16 @@ class _Copying:
                 raise ValueError(f"it has more than {MAX_DEPTH} lists or dicts within one another.")
             if type(value) is list:
                 return [self.copied(each, depth + 1) for each in value]
-            return {_key(key): self.copied(each, depth + 1) for key, each in value.items()}
+            # of a copy, as another thread may change the dict meanwhile
+            return {_key(key): self.copied(each, depth + 1) for key, each in self._items(value)}
         if (problem := _problem(value)) is not None:
             raise ValueError(problem)
         return value
+
+    def _items(self, value: dict[Any, Any]) -> list[tuple[Any, Any]]:
+        if len(value) > self._left:
+            raise ValueError("it is too large.")
+        return list(value.items())
 
 
 def _key(key: Any) -> str:

@@ -8,7 +8,7 @@ import gc
 import json
 import re
 from collections import UserDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from types import ModuleType
@@ -18,6 +18,9 @@ import pytest
 
 from ctxlocal import flow
 from ctxlocal.errors import UnboundError, WireError
+from ctxlocal.flow import wire
+
+from ..support.interleaving import interleavings
 
 ID = "0f7c"
 
@@ -133,6 +136,23 @@ def test_what_shares_its_parts_is_as_large_as_its_json(request_local: Any) -> No
     request_local.tenant = laughs
     with pytest.raises(WireError, match=r"to another process: it is too large\.$"):
         flow.export(request_local)
+
+
+def test_a_dict_that_another_thread_changes_meanwhile_leaves_as_it_was_once(
+    impl: ModuleType,
+) -> None:
+    def both() -> tuple[Callable[[], Any], Callable[[], Any]]:
+        local = impl.Local(name="request", wire=("tenant",))
+        cart: dict[str, Any] = {"apple": [1], "pear": [2]}
+
+        def leave() -> Any:
+            local.tenant = cart
+            return flow.export(local)["request"]["tenant"]
+
+        return leave, lambda: cart.update(plum=[3])
+
+    for left, _ in interleavings(both, wire):
+        assert left in ({"apple": [1], "pear": [2]}, {"apple": [1], "pear": [2], "plum": [3]})
 
 
 def test_the_limit_is_in_bytes_of_json(request_local: Any) -> None:
@@ -348,6 +368,12 @@ def test_one_that_is_gone_is_no_longer_meant(impl: ModuleType) -> None:
     gc.collect()
     with pytest.raises(WireError, match=r"^There is no Local 'gone' here"):
         flow.imported({"gone": {"user": 1}})
+
+
+def test_where_nothing_has_a_wire_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "wired", list)  # other tests' Locals may live still
+    with pytest.raises(WireError, match=r"^There is no Local 'request' here .*known are none\.$"):
+        flow.imported({"request": {"tenant": "acme"}})
 
 
 def test_a_copy_lets_nothing_out_and_is_in_nobodys_way(request_local: Any) -> None:
