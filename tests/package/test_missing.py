@@ -83,3 +83,15 @@ def test_what_a_package_raises_at_its_import_is_not_taken_for_its_lack(
     before = BROKEN.format(package=IMPORTED.get(package, package))
     code = USE.format(before=before.strip(), module=module)
     assert run_python(code).splitlines() == ["ValueError  ", "broken inside"]
+
+
+def test_prove_is_planned_without_what_only_its_servers_need(
+    run_python: Callable[..., str],
+) -> None:
+    program = """
+        import sys
+        sys.modules.update(dict.fromkeys(["blinker", "msgspec", "werkzeug", "redis", "sqlalchemy"]))
+        from ctxlocal.lab.prove.parts import all_parts
+        print(*(part.name for part in all_parts()))
+    """
+    assert run_python(program).split() == ["matrix", "soak", "control", "bench"]

@@ -30,8 +30,9 @@ from . import sabotage as broken
 from .conversation import CONVERSATIONS, STREAMED, Steps, Visit
 from .drive import PIECE, begun, converse, converse_async
 from .frameworks import SHOW_VARIABLES
-from .kept import Kept, Ours
+from .kept import Kept
 from .ledger import Ledger
+from .ours import Ours
 from .places import Places
 
 _TEXT = [("Content-Type", "text/plain")]

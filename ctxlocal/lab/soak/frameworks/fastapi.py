@@ -13,7 +13,7 @@ from ....integrations.starlette import ContextMiddleware
 from ....sessions.in_store.sessions import StoredSessions
 from ..conversation import Begin
 from ..drive import converse_async
-from ..kept import Ours
+from ..ours import Ours
 
 
 def make_app(sessions: StoredSessions[Any], begin: Begin) -> Any:

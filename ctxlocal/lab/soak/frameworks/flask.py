@@ -12,7 +12,7 @@ from ....sessions.in_store.sessions import StoredSessions
 from ....web.wsgi import ContextMiddleware
 from ..conversation import Begin
 from ..drive import PIECE, begun, converse
-from ..kept import Ours
+from ..ours import Ours
 
 if TYPE_CHECKING:
     from ....sessions import Session
