@@ -22,6 +22,8 @@ from .chaos.tables import read_chaos
 from .concurrency import read_crowds
 from .flask_requests import read_requests
 from .goals import GOALS, Goal, figure
+from .instructions import ledger as instructions
+from .instructions.ledger import read_counts
 from .scale import tables as scale
 from .scale.tables import read_growth
 from .scaled import read_scaling
@@ -206,6 +208,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_soaks = read_soaks(results / "soak")
     of_chaos = read_chaos(results / "chaos")
     of_flask = read_requests(results / "flask")
+    of_instructions = read_counts(results / "instructions")
     return {
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
         **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
@@ -216,6 +219,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
         **{name: partial(block, of_soaks) for name, block in soaked.BLOCKS.items()},
         **{name: partial(block, of_chaos) for name, block in chaos.BLOCKS.items()},
         **{name: partial(block, of_flask) for name, block in flask_requests.BLOCKS.items()},
+        **{name: partial(block, of_instructions) for name, block in instructions.BLOCKS.items()},
     }
 
 
