@@ -27,6 +27,8 @@ from .instructions.ledger import read_counts
 from .scale import tables as scale
 from .scale.tables import read_growth
 from .scaled import read_scaling
+from .servers import tables as servers
+from .servers.tables import read_loads
 from .sessions import tables as sessions
 from .sessions.figures import read_figures
 from .soaked import read_soaks
@@ -40,6 +42,7 @@ FILES = (
     "docs/sessions-benchmarks.md",
     "docs/promises.md",
     "docs/scale.md",
+    "docs/servers-benchmarks.md",
     "docs/servers.md",
     "docs/werkzeug.md",
 )
@@ -208,6 +211,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_soaks = read_soaks(results / "soak")
     of_chaos = read_chaos(results / "chaos")
     of_flask = read_requests(results / "flask")
+    of_servers = read_loads(results / "servers")
     of_instructions = read_counts(results / "instructions")
     return {
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
@@ -219,6 +223,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
         **{name: partial(block, of_soaks) for name, block in soaked.BLOCKS.items()},
         **{name: partial(block, of_chaos) for name, block in chaos.BLOCKS.items()},
         **{name: partial(block, of_flask) for name, block in flask_requests.BLOCKS.items()},
+        **{name: partial(block, of_servers) for name, block in servers.BLOCKS.items()},
         **{name: partial(block, of_instructions) for name, block in instructions.BLOCKS.items()},
     }
 

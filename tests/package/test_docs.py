@@ -19,6 +19,7 @@ from ..support.pages import PAGES, ROOT, PageError, Program, programs_of, save
 WITHOUT_PYTHON = {
     *("benchmarks.md", "caveats.md", "design.md", "evidence.md", "explanation.md"),
     *("free-threaded.md", "promises.md", "reference.md", "requirements.md"),
+    "servers-benchmarks.md",
     "sessions-benchmarks.md",
     "ipython.md",  # its cells: tests/integrations/test_ipython.py
 }

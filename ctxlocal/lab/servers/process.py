@@ -36,6 +36,11 @@ class Process:
         self._process = process
         self._output = output
 
+    @property
+    def pid(self) -> int:
+        """The number of the process that was started; it may have started others."""
+        return self._process.pid
+
     def how_it_ended(self) -> str:
         """Return its exit status and last words; "" while it runs."""
         status = self._process.returncode
