@@ -205,6 +205,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_core = read_results(results)
     of_sessions = read_figures(results / "sessions")
     of_losses = read_figures(results / "sessions-lost")
+    of_distances = read_figures(results / "sessions-distance")
     of_crowds = read_crowds(results / "concurrency")
     of_scale = read_growth(results / "scale")
     of_threads = read_scaling(results / "scaling")
@@ -217,6 +218,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
         **{name: partial(block, of_sessions) for name, block in sessions.BLOCKS.items()},
         **{name: partial(block, of_losses) for name, block in sessions.LOST_BLOCKS.items()},
+        **{name: partial(block, of_distances) for name, block in sessions.DISTANCE_BLOCKS.items()},
         **{name: partial(block, of_crowds) for name, block in concurrency.BLOCKS.items()},
         **{name: partial(block, of_scale) for name, block in scale.BLOCKS.items()},
         **{name: partial(block, of_threads) for name, block in scaled.BLOCKS.items()},

@@ -6,6 +6,7 @@ import contextvars
 import gc
 import random
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -44,6 +45,12 @@ class Visitor:
         self._context.run(self._done, self._client.seconds, path, times // WARM_UP + 1)
         seconds: float = self._context.run(self._done, self._client.seconds, path, times)
         return seconds
+
+    def spent(self, path: str, times: int) -> tuple[float, float]:
+        """Return how long so many requests take, and the processor time of this process."""
+        before = time.process_time()
+        seconds: float = self._context.run(self._done, self._client.seconds, path, times)
+        return seconds, time.process_time() - before
 
     def start(self, name: str) -> None:
         """Begin a session, and make sure that it is kept."""

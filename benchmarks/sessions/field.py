@@ -112,7 +112,10 @@ _FASTAPI = Framework(
 def _integrated(
     store: str, flask: Make, django: Make, sessions: Callable[[Place], Any], *needs: str
 ) -> tuple[Row, ...]:
-    """Return the rows of a kind of session in the frameworks that people have."""
+    """Return the rows of a kind of session in the frameworks that people have.
+
+    A group of their own, and so a process, because Django has one store in each.
+    """
     ways = (
         (_FLASK, flask),
         (_DJANGO, django),
@@ -120,13 +123,12 @@ def _integrated(
     )
     return tuple(
         Row(
-            "integrated",
+            f"integrated-{store.lower()}",
             f"ctxlocal in {framework.name}, {store}",
             framework,
             make,
             needs,
             is_ours=True,
-            is_timed=False,
         )
         for framework, make in ways
     )
@@ -168,6 +170,12 @@ def _bare(framework: Framework, build: Callable[[Any, Visit], Any], is_async: bo
     return Row("redis", name, framework, make, ("redis", REDIS), is_bare=True)
 
 
+def _by_client(framework: Framework, build: Callable[[Any, Visit], Any], sessions: Any) -> Row:
+    """Return our row whose store asks Redis by the client it was given, and not directly."""
+    name = f"{framework.name}, Redis by redis-py"
+    return Row("redis", name, framework, _with(build, sessions), ("redis", REDIS), is_ours=True)
+
+
 def _variant(
     group: str, kind: str, sessions: Callable[..., Any], *needs: str, **setting: Any
 ) -> Row:
@@ -206,6 +214,8 @@ ROWS: tuple[Row, ...] = (
     Row("file", "Django, database in SQLite", _DJANGO, django_apps.sqlite),
     *_ours("redis", "Redis", ours.redis, ours.redis_async, "redis", REDIS),
     _variant("redis", "Redis", ours.redis_async, "redis", REDIS, load="explicit"),
+    _by_client(_WSGI, ours.wsgi, ours.redis_by_client),
+    _by_client(_ASGI, ours.asgi, ours.redis_async_by_client),
     Row(
         "redis", "Flask-Session, Redis", _FLASK, flask_apps.redis, ("flask_session", "redis", REDIS)
     ),

@@ -86,15 +86,28 @@ def sqlite(place: Place, is_blocking: bool = True, **settings: Any) -> Any:
 
 def redis(place: Place) -> Any:
     """Return sessions in Redis, for threads; where trips are counted, over the client that does."""
-    store = load("ctxlocal.sessions.stores.redis").RedisStore
-    return _stored(store(place.redis) if place.trips else store.from_url(place.redis_url))
+    if place.trips:
+        return redis_by_client(place)
+    return _stored(load("ctxlocal.sessions.stores.redis").RedisStore.from_url(place.redis_url))
+
+
+def redis_by_client(place: Place) -> Any:
+    """Return sessions in Redis, for threads, over a client of redis-py."""
+    return _stored(load("ctxlocal.sessions.stores.redis").RedisStore(place.redis))
 
 
 def redis_async(place: Place, **settings: Any) -> Any:
     """Return sessions in Redis, for asyncio; where trips are counted as in :func:`redis`."""
+    if place.trips:
+        return redis_async_by_client(place, **settings)
     store = load("ctxlocal.sessions.stores.redis").AsyncRedisStore
-    made = store(place.redis_async) if place.trips else store.from_url(place.redis_url)
-    return _stored(made, **settings)
+    return _stored(store.from_url(place.redis_url), **settings)
+
+
+def redis_async_by_client(place: Place, **settings: Any) -> Any:
+    """Return sessions in Redis, for asyncio, over a client of redis-py."""
+    store = load("ctxlocal.sessions.stores.redis").AsyncRedisStore
+    return _stored(store(place.redis_async), **settings)
 
 
 def postgresql(place: Place) -> Any:

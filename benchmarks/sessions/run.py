@@ -16,13 +16,15 @@ from typing import Any, NamedTuple
 from benchmarks.run import RESULTS, about, results_name
 from ctxlocal.lab.bench.rival import load, missing, versions
 
-from . import cost, lost
+from . import cost, distance, lost
+from .delay import delaying
 from .field import POSTGRESQL, REDIS, ROWS, Row
 from .place import Place, Trips
 
 GROUPS = tuple(dict.fromkeys(row.group for row in ROWS if row.is_timed))
-TRIPS, LOST = "round-trips", "lost"
-FOLDERS = ("sessions", "sessions-lost")  # of what it costs, and of what is lost
+TRIPS, LOST, DISTANCE = "round-trips", "lost", "distance"
+# Parts that are measured by themselves, and have files of their own.
+FOLDERS = {LOST: "sessions-lost", DISTANCE: "sessions-distance"}
 DISTRIBUTIONS = (
     "flask",
     "flask-session",
@@ -50,7 +52,10 @@ class Servers(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What one process measures."""
+    """What one process measures.
+
+    :param what: one of the groups, or ``TRIPS``, ``LOST``, ``distance.NEAR``, ``distance.FAR``.
+    """
 
     what: str
     servers: Servers
@@ -62,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, write the results, and say which rows are missing."""
     arguments = _parser().parse_args(argv)
     wanted = arguments.only or [*GROUPS, TRIPS]
-    output = arguments.output or (RESULTS / FOLDERS[wanted == [LOST]] / results_name())
+    folder = FOLDERS.get(wanted[0], "sessions") if len(wanted) == 1 else "sessions"
+    output = arguments.output or (RESULTS / folder / results_name())
     document: dict[str, Any] = {
         **about("sessions", sys.argv[1:] if argv is None else argv, output),
         "versions": versions(DISTRIBUTIONS),
@@ -70,20 +76,22 @@ def main(argv: list[str] | None = None) -> int:
         "cost": {},
         "left_out": {},
     }
-    with running_servers() as servers:
+    with running_servers() as servers, _ways(wanted, servers) as ways:
         document["versions"] |= _server_versions(servers)
         for row in ROWS:
             if (gap := _gap(row, servers)) is not None:
                 document["left_out"][row.name] = gap
         jobs = [
-            Measurement(what, servers, arguments.rounds, arguments.sample_ms / 1e3)
-            for what in wanted
+            Measurement(what, there, arguments.rounds, arguments.sample_ms / 1e3)
+            for what, there in ways
         ]
         # One process for each: CPython specialises a library's code for the types it sees.
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             for job, result in zip(jobs, pool.imap(_measure, jobs, chunksize=1), strict=True):
                 if job.what in GROUPS:
                     document["cost"][job.what] = result
+                elif job.what in (distance.NEAR, distance.FAR):
+                    document.setdefault(DISTANCE, {})[job.what] = result
                 else:
                     document[job.what] = result
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +118,18 @@ def running_servers() -> Iterator[Servers]:
         yield Servers(port, url)
 
 
+@contextmanager
+def _ways(wanted: list[str], servers: Servers) -> Iterator[list[tuple[str, Servers]]]:
+    """Yield what each process measures, with the servers for it: Redis also from far away."""
+    ways = [(what, servers) for what in wanted if what != DISTANCE]
+    if DISTANCE not in wanted or servers.redis_port is None:
+        yield ways
+        return
+    with delaying(servers.redis_port, distance.FAR_SECONDS) as port:
+        far = servers._replace(redis_port=port)
+        yield [*ways, (distance.NEAR, servers), (distance.FAR, far)]
+
+
 def _measure(job: Measurement) -> Any:
     logging.disable(logging.CRITICAL)  # a request that fails is counted, not told
     rows = [row for row in ROWS if _gap(row, job.servers) is None]
@@ -118,8 +138,11 @@ def _measure(job: Measurement) -> Any:
         place = Place(Path(directory), *job.servers, trips)
         if job.what == LOST:
             return {row.name: lost.measure(place, row) for row in rows if not row.is_bare}
+        in_redis = [row for row in rows if row.group == "redis"]
         if job.what == TRIPS:
-            return cost.count_trips(place, [row for row in rows if row.group == "redis"])
+            return cost.count_trips(place, in_redis)
+        if job.what in (distance.NEAR, distance.FAR):
+            return distance.measure(place, in_redis, job.rounds)
         rows = [row for row in rows if row.is_timed and row.group == job.what]
         return cost.measure(place, rows, job.rounds, job.sample_seconds)
 
@@ -146,13 +169,13 @@ def _server_versions(servers: Servers) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sessions", description=__doc__)
     parser.add_argument("--output", type=Path)
-    choices = [*GROUPS, TRIPS, LOST]
+    choices = [*GROUPS, TRIPS, LOST, DISTANCE]
     parser.add_argument(
         "--only",
         action="append",
         choices=choices,
         metavar="PART",
-        help=f"{', '.join(choices)} (default: all but {LOST})",
+        help=f"{', '.join(choices)} (default: all but {LOST} and {DISTANCE})",
     )
     parser.add_argument(
         "--rounds", type=int, default=150, help="samples of each figure (default: 150)"

@@ -34,8 +34,11 @@ def _verdict(goal: Goal, one: Figures, way: str) -> str:
 
 def without(figures: list[Figures]) -> str:
     """Render what a request takes without any session."""
-    names = dict.fromkeys(row.framework.name for row in ROWS if row.is_timed)
-    rows = ([name, *(number(one.without(name, "cookie")) for one in figures)] for name in names)
+    groups = {row.framework.name: row.group for row in reversed(ROWS) if row.is_timed}
+    rows = (
+        [name, *(number(one.without(name, groups[name])) for one in figures)]
+        for name in dict.fromkeys(row.framework.name for row in ROWS if row.is_timed)
+    )
     return markdown(["no session, µs", *(one.name for one in figures)], rows)
 
 
@@ -81,6 +84,30 @@ def lost(figures: list[Figures]) -> str:
     return markdown(["of 50 requests at once", "keys lost", "flashes lost", "failed"], rows)
 
 
+def distance(figures: list[Figures]) -> str:
+    """Render what a request takes where Redis is near, and where it is not."""
+    columns = [
+        (where, rows) for one in figures for where, rows in one.document.get("distance", {}).items()
+    ]
+    kinds = {"µs": "us", "CPU, µs": "cpu_us"}
+    heads = [f"{kind}, {where}" for where, _ in columns for kind in kinds]
+    names = dict.fromkeys(name for _, rows in columns for name in rows)
+    return markdown(
+        ["read+write", *heads],
+        (
+            [
+                name,
+                *(
+                    number(rows.get(name, {}).get(key))
+                    for _, rows in columns
+                    for key in kinds.values()
+                ),
+            ]
+            for name in names
+        ),
+    )
+
+
 def runs(figures: list[Figures]) -> str:
     """Render what the figures were measured on and with."""
     return "".join(one.run() for one in figures)
@@ -92,6 +119,10 @@ def _whole(trips: float | None) -> str:
 
 # What is lost does not hang on how busy the machine is: it is measured by itself.
 LOST_BLOCKS = {"sessions-lost": lost}
+DISTANCE_BLOCKS: dict[str, Callable[[list[Figures]], str]] = {
+    "sessions-distance": distance,
+    "sessions-distance-runs": runs,
+}
 BLOCKS: dict[str, Callable[[list[Figures]], str]] = {
     "sessions-goals": goals,
     "sessions-runs": runs,
@@ -101,4 +132,6 @@ BLOCKS: dict[str, Callable[[list[Figures]], str]] = {
     "sessions-file": cost("file"),
     "sessions-redis": cost("redis"),
     "sessions-round-trips": trips,
+    "sessions-integrated-sqlite": cost("integrated-sqlite"),
+    "sessions-integrated-redis": cost("integrated-redis"),
 }

@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.render import ROOT, main
+from benchmarks.sessions import distance
 from benchmarks.sessions.client import ASGIClient, FailedRequestError, Jar, WSGIClient
 from benchmarks.sessions.cost import BrokenSessionError, Visitor
+from benchmarks.sessions.delay import delaying
+from benchmarks.sessions.distance import FAR, NEAR
 from benchmarks.sessions.field import REDIS, ROWS, Framework, Row
 from benchmarks.sessions.figures import Figures
 from benchmarks.sessions.goals import GOALS, RIVALS, WAYS, Goal
 from benchmarks.sessions.lost import REQUESTS, measure
 from benchmarks.sessions.place import Place, Trips
 from benchmarks.sessions.run import GROUPS, LOST, TRIPS
-from benchmarks.sessions.tables import BLOCKS, LOST_BLOCKS
+from benchmarks.sessions.tables import BLOCKS, DISTANCE_BLOCKS, LOST_BLOCKS
 from benchmarks.sessions.visit import CONTENT, MODES, Visit
+from tests.support.patience import PATIENCE_S
 
 PAGE = ROOT / "docs/sessions-benchmarks.md"
 
@@ -92,7 +99,7 @@ def place(tmp_path: Path) -> Any:
 
 
 def test_page_shows_every_block() -> None:
-    blocks = (*BLOCKS, *LOST_BLOCKS)
+    blocks = (*BLOCKS, *LOST_BLOCKS, *DISTANCE_BLOCKS)
     text = PAGE.read_text("utf-8")
     assert [name for name in blocks if f"<!-- benchmarks:begin {name} -->" not in text] == []
 
@@ -104,7 +111,7 @@ def test_rows_have_names_of_their_own() -> None:
 
 def test_every_kind_of_ours_has_a_rival() -> None:
     groups = {row.group for row in ROWS if row.is_ours and row.is_timed}
-    assert groups == RIVALS.keys()
+    assert groups - {"integrated-sqlite", "integrated-redis"} == RIVALS.keys()
     assert all(RIVALS.values())
 
 
@@ -204,6 +211,44 @@ def test_round_trips_are_counted_once_for_each_time_that_something_is_sent() -> 
     assert trips.number == 2
 
 
+def test_what_is_delayed_arrives_whole_both_ways_and_so_does_its_end() -> None:
+    sent = bytes(range(256)) * 1000
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        delaying(listener.getsockname()[1], 0.001) as port,
+    ):
+        near = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        far, _ = listener.accept()
+        with near, far:
+            far.settimeout(PATIENCE_S)
+            for source, target in ((near, far), (far, near)):
+                sending = threading.Thread(target=source.sendall, args=(sent,))
+                sending.start()
+                with target.makefile("rb") as received:
+                    assert received.read(len(sent)) == sent
+                sending.join()
+            far.shutdown(socket.SHUT_WR)
+            assert near.recv(1) == b""
+            near.shutdown(socket.SHUT_WR)
+            assert far.recv(1) == b""
+
+
+def test_distance_takes_the_time_of_who_waits_and_of_the_process(place: Place) -> None:
+    row = replace(make_row(make_merging_app), name="merging")
+    figures = distance.measure(place, [row], rounds=2)
+    assert figures.keys() == {row.framework.name, row.name}
+    assert all(found.keys() == {"us", "cpu_us"} for found in figures.values())
+
+
+def test_distance_has_both_times_of_both_ways() -> None:
+    rows = {"ctxlocal WSGI, Redis": {"us": 183.4, "cpu_us": 116.0}}
+    far = {"ctxlocal WSGI, Redis": {"us": 1531.0, "cpu_us": 213.0}}
+    figures = Figures(make_document() | {"distance": {NEAR: rows, FAR: far}})
+    assert "| ctxlocal WSGI, Redis | 183 | 116 | 1,531 | 213 |\n" in DISTANCE_BLOCKS[
+        "sessions-distance"
+    ]([figures])
+
+
 @pytest.mark.parametrize(
     ("us", "cell"), [(8.0, "8.0 met"), (8.2, "8.2 **not met**")], ids=["met", "not met"]
 )
@@ -278,6 +323,6 @@ def test_every_row_runs(tmp_path: Path) -> None:
         if row.is_ours and row.group != "cookie":
             lost = document["lost"][row.name]
             assert (lost["kept"], lost["flashes_kept"], lost["failed"]) == (REQUESTS, REQUESTS, 0)
-    embedded = ("memory", "file", "integrated")
+    embedded = ("memory", "file", "integrated-sqlite")
     ours = [row for row in ROWS if row.is_ours and row.group in embedded]
     assert {row.name for row in ours if REDIS not in row.needs}.isdisjoint(document["left_out"])
