@@ -1,8 +1,8 @@
 """What is counted: a request of each kind, served in process, and the work of one with a Local.
 
 The least that a server and an application do is in each of them, and is counted by itself as the
-bare rows: what a kind costs is what it has above its bare one. What depends on other threads, a
-server or the network is left out, because it never takes the same number of instructions twice.
+bare rows: what a kind costs is what it has above its bare one. What asks a server is left out: how
+many pieces an answer comes in, and how often it is waited for, differs from one run to the next.
 """
 
 from __future__ import annotations
@@ -319,6 +319,9 @@ KINDS = (
     Kind("ASGI, memory, read+write", _asgi_session(memory, write), BARE_ASGI),
     Kind("ASGI, signed cookie, read+write", _asgi_session(signed, write), BARE_ASGI),
     Kind("ASGI, encrypted cookie, read+write", _asgi_session(encrypted, write), BARE_ASGI),
+    Kind("ASGI, SQLite, untouched", _asgi_session(sqlite, leave), BARE_ASGI),
+    Kind("ASGI, SQLite, read", _asgi_session(sqlite, read), BARE_ASGI),
+    Kind("ASGI, SQLite, read+write", _asgi_session(sqlite, write), BARE_ASGI),
     Kind(
         "ASGI, SQLite in the loop, read+write",
         _asgi_session(partial(sqlite, is_blocking=False), write),
