@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ Use = Callable[[Any], object]  # what a view does with its session
 KEY = "a benchmark's secret of 32 bytes, or more"
 CONTENT = {"name": "u1042", "csrf": "5f" * 32, "theme": "dark", "cart": [11, 42, 7], "count": 0}
 SESSION = "ctxlocal.session"
+LOCALS = 20
 BARE_WSGI, BARE_ASGI = "a bare WSGI application", "a bare ASGI application"
 
 
@@ -280,7 +282,11 @@ def _app() -> Any:
 
 
 def _request_mix(make: Callable[[], Any]) -> Callable[[Path], Serve]:
-    """Return what sets 5 attributes and reads each 4 times, in a Context of its own."""
+    """Return what sets 5 attributes and reads each 4 times, in a Context of its own.
+
+    With several Locals in turn: what a Context does for a variable hangs a little on the address
+    that it happens to have.
+    """
 
     def mix(local: Any) -> None:
         local.app = 1
@@ -295,11 +301,11 @@ def _request_mix(make: Callable[[], Any]) -> Callable[[Path], Serve]:
             _ = local.user
             _ = local.g
 
-    def serve(local: Any, times: int) -> None:
+    def serve(local: Iterator[Any], times: int) -> None:
         for _ in range(times):
-            copy_context().run(mix, local)
+            copy_context().run(mix, next(local))
 
-    return lambda folder: partial(serve, make())
+    return lambda folder: partial(serve, cycle([make() for _ in range(LOCALS)]))
 
 
 KINDS = (
