@@ -9,10 +9,14 @@ property finds no value, ``lookup`` decides. A ``__getattr__`` or ``__getattribu
 would be called for every access, at three times the price. The names of data
 descriptors never become values.
 
+A class has room for so many properties, and no Local takes what others need: it brings its first
+names into the hidden class that all share, as long as there is room. With more it moves to a
+hidden class of its own, derived from the shared one, which ends with it.
+
 Where values can appear that were never set as an attribute, a Local is moved to the
 *open class*, a subclass of the hidden class that has a ``__getattr__`` too: one over a
 ContextVar of the user's, one whose real ``__dict__`` was handed out, one with more
-names than a class can have properties for, and one with an ``__init__``, which has to
+names than a class of its own has room for, and one with an ``__init__``, which has to
 run before the first miss in a new owner. So is one that was given a name, as Python's
 own message for what is missing would not tell it.
 
@@ -21,6 +25,8 @@ own, properties and classmethods, asks the class again.
 """
 
 from __future__ import annotations
+
+from _thread import RLock
 
 from ..slot import subject
 from .cell import cell_for
@@ -33,9 +39,12 @@ if TYPE_CHECKING:
     from .cell import Cell, Pair
 
 _MISSING: Final = object()
-_MOST_PROPERTIES: Final = 512  # CPython 3.13 caches lookups for 1000 changes of a class
+_MOST_SHARED: Final = 64  # names of one Local, in the class that it shares
+# CPython 3.13 caches lookups for 1000 changes of a class and of what it is derived from.
+_MOST_PROPERTIES: Final = 480
 
 _set_class: Callable[[object, type], None] = object.__dict__["__class__"].__set__
+_moving: Final = RLock()  # held while a Local's class is looked at and changed
 
 
 def hidden_class_for(cls: Any, root: type, is_open: bool, namespace: dict[str, Any]) -> Any:
@@ -44,14 +53,13 @@ def hidden_class_for(cls: Any, root: type, is_open: bool, namespace: dict[str, A
     :param root: the class that every Local class is derived from.
     :param namespace: what hidden classes have and a Local class cannot, such as ``__dict__``.
     """
+    cls = cls.__dict__.get("_ctxlocal_class", cls)  # type(local)() is of the class too
     if not cls.__dict__.get("_ctxlocal_hidden"):
         changing = tuple(vars(each) for each in cls.__mro__ if each not in root.__mro__)
-        own = {"_ctxlocal_names": set(), "_ctxlocal_changing": changing}
-        hidden_class = _derive(cls, (_Quiet, cls), {**namespace, **own})
+        own = {"_ctxlocal_inherited": None, "_ctxlocal_changing": changing}
+        hidden_class = _derive(cls, (_Quiet, cls), {**namespace, **own, "_ctxlocal_names": set()})
         open_class = _derive(cls, (hidden_class,), {**namespace, "__getattr__": _fallback(cls)})
-        # Of a hidden class too, so that type(local)() is of the class.
-        both = _Both((hidden_class, open_class))
-        cls._ctxlocal_hidden = hidden_class._ctxlocal_hidden = open_class._ctxlocal_hidden = both
+        cls._ctxlocal_hidden = _pair(hidden_class, open_class)
     return cls._ctxlocal_hidden[is_open]
 
 
@@ -62,6 +70,12 @@ class _Both(tuple[Any, ...] if TYPE_CHECKING else tuple):  # type: ignore[misc]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Both, ()
+
+
+def _pair(hidden_class: Any, open_class: Any) -> _Both:
+    both = _Both((hidden_class, open_class))
+    hidden_class._ctxlocal_hidden = open_class._ctxlocal_hidden = both
+    return both
 
 
 class _OfClass:
@@ -120,9 +134,10 @@ def _fallback(cls: Any) -> Callable[[Any, str], Any]:
 
 def use_open_class(local: Any) -> None:
     """Move a Local to the open class, where values need not have been set as attributes."""
-    open_class = type(local)._ctxlocal_hidden[1]
-    if type(local) is not open_class:
-        _set_class(local, open_class)
+    with _moving:
+        open_class = type(local)._ctxlocal_hidden[1]
+        if type(local) is not open_class:
+            _set_class(local, open_class)
 
 
 def shadow_class_attributes(local: Any) -> None:
@@ -139,15 +154,47 @@ def add_property(local: Any, name: str) -> bool:
     hidden_class = type(local)._ctxlocal_hidden[0]
     if is_data_descriptor(hidden_class, name):
         return False
-    if name in hidden_class._ctxlocal_names:
+    if name in hidden_class._ctxlocal_names or name in (hidden_class._ctxlocal_inherited or ()):
         return True
-    if len(hidden_class._ctxlocal_names) < _MOST_PROPERTIES and not is_special(name):
-        setattr(hidden_class, name, _value_property(hidden_class, name))
-        hidden_class._ctxlocal_names.add(name)
-    else:
+    roomy = None if is_special(name) else _class_with_room(local)
+    if roomy is None:
         use_open_class(local)
         shadow_class_attributes(local)
+    else:
+        setattr(roomy, name, _value_property(roomy, name))
+        roomy._ctxlocal_names.add(name)
     return True
+
+
+def _class_with_room(local: Any) -> Any:
+    """Return the hidden class that is to have another name of a Local; None: there is no room."""
+    hidden_class = type(local)._ctxlocal_hidden[0]
+    if hidden_class._ctxlocal_inherited is None and (
+        len(local._ctxlocal_cells) >= _MOST_SHARED or _is_full(hidden_class)
+    ):
+        hidden_class = _move_to_own_class(local)
+    return None if _is_full(hidden_class) else hidden_class
+
+
+def _is_full(hidden_class: Any) -> bool:
+    return len(hidden_class._ctxlocal_names) >= _MOST_PROPERTIES
+
+
+def _move_to_own_class(local: Any) -> Any:
+    """Move a Local from the classes that it shares to its own; return the hidden one.
+
+    They are derived from the shared ones: at no moment has it less properties than before.
+    """
+    former = type(local)
+    shared, shared_open = former._ctxlocal_hidden
+    cls = shared._ctxlocal_class
+    own = {"_ctxlocal_inherited": shared._ctxlocal_names, "_ctxlocal_names": set()}
+    hidden_class = _derive(cls, (shared,), own)
+    both = _pair(hidden_class, _derive(cls, (hidden_class, shared_open), {}))
+    with _moving:
+        if type(local) is former:  # else another thread was first
+            _set_class(local, both[former is shared_open])
+    return type(local)._ctxlocal_hidden[0]
 
 
 def is_special(name: str) -> bool:
