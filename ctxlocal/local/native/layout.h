@@ -115,16 +115,13 @@ static int dropped_checks;
 #define IS_SHARED(object, check) (Py_REFCNT(object) != 1)
 #endif
 
+/* Written out: compilers call a function of theirs where the processor may have no instruction. */
 ALWAYS_INLINE uint32_t
 count_bits(uint32_t bits)
 {
-#if defined(__GNUC__) || defined(__clang__)
-    return (uint32_t)__builtin_popcount(bits);
-#else
     bits = bits - ((bits >> 1) & 0x55555555u);
     bits = (bits & 0x33333333u) + ((bits >> 2) & 0x33333333u);
     return (((bits + (bits >> 4)) & 0x0f0f0f0fu) * 0x01010101u) >> 24;
-#endif
 }
 
 /* The hash by which a HAMT places a variable. */
