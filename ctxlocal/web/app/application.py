@@ -51,6 +51,8 @@ try:
     from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
     from werkzeug.routing import MapAdapter, RequestRedirect
     from werkzeug.test import EnvironBuilder
+
+    from .map import Map, match
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
@@ -253,10 +255,15 @@ class App(Registry):
         """
         if request is None:
             return self._adapter_by_config()
+        environ, url_map = request.environ, self.url_map
+        known = url_map.match_known(environ) if type(url_map) is Map else None
+        if known is not None:
+            request.url_rule, request.view_args = known[1], {}
+            return known[0]
         adapter = None
         try:
-            adapter = self.url_map.bind_to_environ(request.environ)
-            request.url_rule, request.view_args = adapter.match(return_rule=True)
+            adapter = url_map.bind_to_environ(environ)
+            request.url_rule, request.view_args = match(adapter, environ)
         except HTTPException as error:
             request.routing_exception = error
         return adapter

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from werkzeug.exceptions import HTTPException, default_exceptions
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Map as AnyMap
+from werkzeug.routing import Rule
 
 from ..context import Application, is_async
+from .map import Map
 from .once import Once
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +26,7 @@ class Registry(Application):
     """
 
     def __init__(self) -> None:
-        self.url_map = Map()
+        self.url_map: AnyMap = Map()
         self.view_functions: dict[str, Function] = {}
         self._first = Once()
         self._before: list[Function] = []
