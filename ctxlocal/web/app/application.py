@@ -52,6 +52,7 @@ try:
     from werkzeug.routing import MapAdapter, RequestRedirect
     from werkzeug.test import EnvironBuilder
 
+    from .complete import wire_form
     from .map import Map, match
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
@@ -214,6 +215,9 @@ class App(Registry):
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self.respond(current_request_context())
+        if environ["REQUEST_METHOD"] != "HEAD" and (form := wire_form(response)) is not None:
+            start_response(response.status, form[1])
+            return form[0]
         body, status, headers = response.get_wsgi_response(environ)
         start_response(status, headers)
         # Complete, unless something was asked to wait for the body's end.
@@ -317,7 +321,8 @@ class App(Registry):
         try:
             if not self._first.is_done:
                 await self._first.run(current_request_context())
-            await _tell(signals.request_started, self)
+            if signals.request_started.receivers:
+                await _tell(signals.request_started, self)
             rv = await self.preprocess_request_async()
             if rv is None:
                 rv = await self.dispatch_request_async()
@@ -370,7 +375,8 @@ class App(Registry):
     async def finalize_request_async(self, rv: Any) -> Response:
         """Make the response of what a view or an error handler returned, and finish it."""
         response = await self.process_response_async(self.make_response(rv))
-        await _tell(signals.request_finished, self, response=response)
+        if signals.request_finished.receivers:
+            await _tell(signals.request_finished, self, response=response)
         return response
 
     async def process_response_async(self, response: Response) -> Response:

@@ -30,11 +30,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from ..._async_library import library
 from ...sessions.errors import StoreUnavailableError
 from .. import signals
-from ..asgi.body import close, send_response
+from ..asgi.body import close, send_complete, send_response
 from ..asgi.environ import BodyTooLargeError, ClientGoneError, environ_of, read_body
 from ..asgi.middleware import Receive, Scope, Send, outside
 from ..asgi.thread import Caller
 from ..context import RequestContext, call_now
+from .complete import wire_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +153,9 @@ class _Request:
             request: Any = context.request
             request.routing_exception = problem
         response = await self._response(context)
+        if environ["REQUEST_METHOD"] != "HEAD" and (form := wire_form(response)) is not None:
+            await self._caller.away(send_complete(response.status_code, *form, self._send))
+            return
         self._ends.append(lambda error: self._caller.away(close(response, self._call)))
         sending = send_response(response, environ, self._receive, self._send, self._call)
         await self._caller.away(sending)

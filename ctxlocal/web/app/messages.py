@@ -20,6 +20,7 @@ try:
     from werkzeug.wrappers import Response as BaseResponse
 
     from ..json import dumps
+    from .complete import made_of
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
@@ -68,7 +69,7 @@ def _of_body(rv: Any, response_class: type[Response], environ: dict[str, Any]) -
     if isinstance(rv, response_class):
         return rv
     if isinstance(rv, (str, bytes)):
-        return response_class(rv)
+        return _of_text(rv, response_class)
     if isinstance(rv, (dict, list)):
         return _json_response(response_class, rv)
     if isinstance(rv, HTTPException):
@@ -100,7 +101,15 @@ def _parts(rv: tuple[Any, ...]) -> tuple[Any, Any, Any]:
 
 
 def _json_response(response_class: type[Response], value: Any) -> Response:
-    return response_class(dumps(value), mimetype="application/json")
+    return _of_text(dumps(value), response_class, "application/json")
+
+
+def _of_text(
+    text: str | bytes, response_class: type[Response], mimetype: str | None = None
+) -> Response:
+    if response_class is Response:
+        return made_of(Response, text, mimetype)
+    return response_class(text) if mimetype is None else response_class(text, mimetype=mimetype)
 
 
 def jsonify(*args: Any, **kwargs: Any) -> Response:

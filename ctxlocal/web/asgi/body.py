@@ -43,6 +43,14 @@ async def send_response(
         await _until_gone(receive, _stream(response, send, call))
 
 
+async def send_complete(
+    status: int, body: list[bytes], headers: list[tuple[str, str]], send: Send
+) -> None:
+    """Send a response whose body and headers are at hand."""
+    await send({"type": "http.response.start", "status": status, "headers": encoded(headers)})
+    await send({"type": "http.response.body", "body": b"".join(body)})
+
+
 def _has_no_body(status: int) -> bool:
     return 100 <= status < 200 or status in (204, 304)
 
