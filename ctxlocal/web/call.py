@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from inspect import iscoroutine, iscoroutinefunction
+from inspect import CO_COROUTINE, iscoroutine, iscoroutinefunction
+from types import FunctionType
 from typing import Any, TypeVar
 
 from .. import flow
@@ -13,6 +14,8 @@ R = TypeVar("R")
 
 def is_async(function: Any) -> bool:
     """Whether a call of ``function`` makes a coroutine: it, or its call, is ``async def``."""
+    if type(function) is FunctionType and function.__code__.co_flags & CO_COROUTINE:
+        return True  # as most are, without what the questions below cost
     return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
 
 

@@ -181,9 +181,13 @@ class App(Registry):
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an ASGI scope; see :mod:`ctxlocal.web.asgi`."""
+        await self._serve_asgi(self, scope, receive, send)
+
+    @cached_property
+    def _serve_asgi(self) -> Callable[[Any, Any, Any, Any], Coroutine[Any, Any, None]]:
         from .asgi import serve  # imports asyncio, which WSGI needs not
 
-        await serve(self, scope, receive, send)
+        return serve
 
     @property
     def asgi(self) -> Callable[[Any, Any, Any], Coroutine[Any, Any, None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -62,17 +63,20 @@ def _add_headers(environ: dict[str, Any], headers: Any) -> None:
     for raw_name, raw_value in headers:
         if b"_" in raw_name:
             continue
-        name = raw_name.decode("latin-1").upper().replace("-", "_")
-        if name not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            name = f"HTTP_{name}"
+        name = _environ_name(raw_name)
         value = raw_value.decode("latin-1")
         if name in environ:  # RFC 9110, 5.3; a cookie's parts are joined as RFC 6265 has them
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
 
 
+def _environ_name(raw_name: bytes) -> str:
+    name = raw_name.decode("latin-1").upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+
+
 def _wsgi_text(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 async def read_body(
@@ -91,13 +95,21 @@ async def read_body(
     announced = environ.get("CONTENT_LENGTH", "")
     if limit is not None and announced.isdecimal() and int(announced) > limit:
         raise BodyTooLargeError
-    body: Any = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the request closes it
-    try:
-        size = await _spool(receive, body, limit, in_thread)
-    except BaseException:
-        body.close()
-        raise
-    body.seek(0)
+    chunk, is_more = await _next_chunk(receive)
+    size = len(chunk)
+    body: Any
+    if is_more or size > IN_MEMORY:
+        body = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - the request closes it
+        try:
+            size = await _spool(chunk, is_more, receive, body, limit, in_thread)
+        except BaseException:
+            body.close()
+            raise
+        body.seek(0)
+    elif limit is not None and size > limit:
+        raise BodyTooLargeError
+    else:
+        body = BytesIO(chunk)  # which takes a tenth of the time of a file that may be needed
     environ["wsgi.input"] = body
     environ["wsgi.input_terminated"] = True
     environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -106,7 +118,18 @@ async def read_body(
     return body  # type: ignore[no-any-return]
 
 
+async def _next_chunk(
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    return message.get("body", b""), message.get("more_body", False)
+
+
 async def _spool(
+    chunk: bytes,
+    is_more: bool,
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
     body: IO[bytes],
     limit: int | None,
@@ -114,10 +137,6 @@ async def _spool(
 ) -> int:
     size = 0
     while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        chunk = message.get("body", b"")
         size += len(chunk)
         if limit is not None and size > limit:
             raise BodyTooLargeError
@@ -125,5 +144,6 @@ async def _spool(
             body.write(chunk)
         else:
             await in_thread(body.write, chunk)
-        if not message.get("more_body", False):
+        if not is_more:
             return size
+        chunk, is_more = await _next_chunk(receive)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
+from io import BytesIO
 from typing import Any
 
 import anyio
@@ -455,8 +456,27 @@ def test_a_large_body_goes_to_a_file_and_comes_in_any_number_of_messages(app: Ap
     assert files[0].closed
 
 
+def test_a_large_body_that_comes_at_once_goes_to_a_file(app: App) -> None:
+    files = []
+
+    @app.post("/")
+    def view() -> str:
+        files.append(request.environ["wsgi.input"])
+        return f"{len(request.get_data())}"
+
+    for size in (0, 1, IN_MEMORY, IN_MEMORY + 1):
+        message = {"type": "http.request", "body": b"a" * size}
+        exchange = run(Exchange(app.asgi, http_scope(method="POST"), message).run())
+        assert exchange.body == str(size).encode()
+    assert [isinstance(file, BytesIO) for file in files] == [True, True, True, False]
+    assert all(file.closed for file in files)
+
+
+@pytest.mark.parametrize("is_last", [True, False])
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_that_is_too_large_is_a_413_that_can_be_handled(app: App, announced: bool) -> None:
+def test_a_body_that_is_too_large_is_a_413_that_can_be_handled(
+    app: App, announced: bool, is_last: bool
+) -> None:
     class Small(app.request_class):  # type: ignore[misc,name-defined]
         max_content_length = 10
 
@@ -472,7 +492,7 @@ def test_a_body_that_is_too_large_is_a_413_that_can_be_handled(app: App, announc
 
     headers = (("content-length", "11"),) if announced else ()
     scope = http_scope(method="POST", headers=headers)
-    message = {"type": "http.request", "body": b"x" * 11, "more_body": True}
+    message = {"type": "http.request", "body": b"x" * 11, "more_body": not is_last}
     exchange = Exchange(app.asgi, scope, message)
     run(exchange.run())
     assert (exchange.status, exchange.body) == (413, b"too large for /")
