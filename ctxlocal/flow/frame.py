@@ -13,7 +13,7 @@ from contextvars import Context, copy_context
 
 from .._run_all import run_all
 from ..errors import FrameBusyError, FrameClosedError
-from ..ident.default import get_default
+from ..ident import default
 from ..ident.record import Values, running_greenlet, thread_token
 from ..ident.strategy import ContextIdent
 from ..ident.travel import storages, travelling_storage, travelling_strategies
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R")
+    T = TypeVar("T")
 
 
 class Frame:
@@ -70,7 +71,22 @@ class Frame:
         if self._closed or not self._inside.take():
             raise self._refusal()
         try:
+            if not storages and type(default._default) is ContextIdent:
+                return self._context.run(function, *args, **kwargs)
             return self._call(function, args, kwargs)
+        finally:
+            self._inside.release()
+            if self._closed:
+                self._finish()
+
+    def step(self, function: Callable[[T], R], value: T) -> R:
+        """:meth:`run` of a function of one argument, which is all that a coroutine's steps need."""
+        if self._closed or not self._inside.take():
+            raise self._refusal()
+        try:
+            if not storages and type(default._default) is ContextIdent:
+                return self._context.run(function, value)
+            return self._call(function, (value,), {})
         finally:
             self._inside.release()
             if self._closed:
@@ -81,11 +97,8 @@ class Frame:
 
         A ``with`` around awaits cannot do that: other tasks run between the steps.
         """
-        try:
-            awaited = self.run(coroutine.send, None)
-        except StopIteration as stop:  # it never had to wait
-            return stop.value  # type: ignore[no-any-return]
-        result: R = await _Driven(self, coroutine, awaited)
+        rest, awaited = self.step(begin, coroutine)
+        result: R = awaited if rest is None else await Rest(self, rest, awaited)
         return result
 
     def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -161,28 +174,64 @@ class Frame:
         return f"<{type(self).__name__} at {id(self):#x}>"
 
 
-def fresh_frame() -> Frame:
-    """Return a frame in whose Context there is nothing at all, foreign variables neither."""
+def frame_of(context: Context, values: Values | None = None) -> Frame:
+    """Return a frame of values that are nobody else's."""
     frame = Frame.__new__(Frame)
-    frame._hold(Context())
+    frame._hold(context, values)
     return frame
 
 
-def frame_here() -> Frame:
-    """Return a frame that starts with the current values: ``snapshot().frame()``, copied once."""
-    frame = Frame.__new__(Frame)
-    frame._hold(copy_context(), _carried())
-    return frame
+def first_step(context: Context, function: Callable[[Context, Values | None], R]) -> R:
+    """Call ``function(context, values)`` as a step of a frame that is made when it is needed.
+
+    If something of the call outlives it, ``frame_of(context, values)`` is the frame for that, to
+    be entered when the call has returned. Mostly nothing does, and there never is one.
+
+    :param context: nobody else's.
+    """
+    if not storages and type(default._default) is ContextIdent:
+        return context.run(function, context, None)
+    if not (owners := _travelling()):
+        return context.run(function, context, None)
+    values = Values()
+    return call_in(context, values, owners, function, (context, values), {})
 
 
-async def drive_call(frame: Frame, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
-    """Await what ``function(*args)`` returns, in the frame from the call on."""
-    try:
-        coroutine, awaited = frame.run(_take_first_step, function, args)
-    except StopIteration as stop:  # it never had to wait
-        return stop.value  # type: ignore[no-any-return]
-    result: R = await _Driven(frame, coroutine, awaited)
-    return result
+class Place:
+    """A frame of which nobody but a middleware knows: a Context, until something travels otherwise.
+
+    Then it makes a :class:`Frame` of it. Until then the Context itself lets one step in at a time.
+    """
+
+    __slots__ = ("_context", "_frame")
+
+    def __init__(self, context: Context, values: Values | None = None) -> None:
+        self._context = context
+        self._frame = None if values is None else frame_of(context, values)
+
+    def step(self, function: Callable[[T], R], value: T) -> R:
+        """Call ``function(value)`` in the frame; see :meth:`Frame.run`."""
+        if self._frame is None:
+            if not storages and type(default._default) is ContextIdent:
+                try:
+                    return self._context.run(function, value)
+                except RuntimeError:
+                    if _is_entered(self._context):
+                        raise frame_of(self._context)._refusal() from None
+                    raise
+            self._frame = frame_of(self._context)
+        return self._frame.step(function, value)
+
+    async def call(self, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
+        """Await what ``function(*args)`` returns, in the frame from the call on."""
+        coroutine, awaited = self.step(_call_and_begin, (function, args))
+        result: R = awaited if coroutine is None else await Rest(self, coroutine, awaited)
+        return result
+
+
+def place_here() -> Place:
+    """Return a place that starts with the current values, as ``snapshot().frame()`` does."""
+    return Place(copy_context(), _carried())
 
 
 class Snapshot:
@@ -207,9 +256,7 @@ class Snapshot:
 
     def frame(self) -> Frame:
         """Return a frame that starts with the captured values."""
-        frame = Frame.__new__(Frame)
-        frame._hold(self._context.copy(), self._copied())
-        return frame
+        return frame_of(self._context.copy(), self._copied())
 
     def put_back(self, since: Snapshot) -> None:
         """Set in the current owner the values that differ from the earlier snapshot ``since``.
@@ -299,10 +346,10 @@ def _travelling() -> list[tuple[Ident, object]]:
 
     The default is one of them even if nothing follows it yet: the first write may come inside.
     """
-    default = get_default()
-    if not storages and isinstance(default, ContextIdent):
+    strategy = default.get_default()
+    if not storages and isinstance(strategy, ContextIdent):
         return []
-    found = {default, *travelling_strategies()}
+    found = {strategy, *travelling_strategies()}
     return [(ident, ident.owner()) for ident in found if not isinstance(ident, ContextIdent)]
 
 
@@ -341,26 +388,45 @@ def _current_greenlet() -> ref[Any] | None:
     return None if greenlet is None else ref(greenlet)
 
 
-def _take_first_step(
-    function: Callable[..., Any], args: Any
-) -> tuple[Coroutine[Any, Any, Any], Any]:
-    """Call ``function`` and take the first step; return the coroutine and what it waits for."""
+def _is_entered(context: Context) -> bool:
+    try:
+        context.run(bool)
+    except RuntimeError:
+        return True
+    return False
+
+
+def begin(coroutine: Coroutine[Any, Any, Any]) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """Take the first step of a coroutine; return it and what it waits for.
+
+    Or None and what it returns: it never had to wait.
+    """
+    try:
+        return coroutine, coroutine.send(None)
+    except StopIteration as stop:  # at once: each frame that it passes costs
+        return None, stop.value
+
+
+def _call_and_begin(
+    call: tuple[Callable[..., Any], tuple[Any, ...]],
+) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    function, args = call
     coroutine = function(*args)
-    if not hasattr(coroutine, "send"):
-        coroutine = _wait_for(coroutine)
-    return coroutine, coroutine.send(None)
+    return begin(coroutine if hasattr(coroutine, "send") else _wait_for(coroutine))
 
 
 async def _wait_for(awaitable: Awaitable[R]) -> R:
     return await awaitable
 
 
-class _Driven:
+class Rest:
     """Awaits what is left of a coroutine, each step in the frame."""
 
     __slots__ = ("_awaited", "_coroutine", "_frame")
 
-    def __init__(self, frame: Frame, coroutine: Coroutine[Any, Any, Any], awaited: Any) -> None:
+    def __init__(
+        self, frame: Frame | Place, coroutine: Coroutine[Any, Any, Any], awaited: Any
+    ) -> None:
         self._frame = frame
         self._coroutine = coroutine
         self._awaited = awaited  # by its first step
@@ -374,6 +440,6 @@ class _Driven:
             except BaseException as error:
                 resume, value = coroutine.throw, error
             try:
-                awaited = frame.run(resume, value)
+                awaited = frame.step(resume, value)
             except StopIteration as stop:
                 return stop.value

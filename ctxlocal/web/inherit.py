@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from ..flow.frame import Frame, fresh_frame
+from ..flow.frame import Frame, Place, first_step, frame_of
 from ..local import Latch
-from ..local.storage import Label
+from ..local.storage import Label, clear_context
 
+if TYPE_CHECKING:
+    from ..ident.record import Values
+
+R = TypeVar("R")
 Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
+FirstStep: TypeAlias = "Callable[[Context, Values | None], R]"
 
 _log = logging.getLogger("ctxlocal.web.context")
 _said: dict[ContextVar[Any], Latch] = {}
@@ -52,22 +58,42 @@ class Inheritance:
 
     def frame(self) -> Frame:
         """Return the frame of a request that is served from here."""
-        frame = _with_decimals_of_its_own(Frame()) if self._all else self._fresh_frame()
-        if "opentelemetry.context" in sys.modules:
-            _let_tracing_in(frame)
+        frame = frame_of(self._context())
+        if "opentelemetry.context" in sys.modules and (current := _current_trace()):
+            frame.run(_attach, current)
         return frame
 
-    def _fresh_frame(self) -> Frame:
+    def place(self) -> Place:
+        """Return the same for a middleware, which shows it to nobody."""
+        place = Place(self._context())
+        if "opentelemetry.context" in sys.modules and (current := _current_trace()):
+            place.step(_attach, current)
+        return place
+
+    def begin(self, function: FirstStep[R]) -> R:
+        """Call ``function(context, values)`` as the first step of a request's frame.
+
+        See :func:`ctxlocal.flow.frame.first_step`.
+        """
+        context = self._context()
+        if "opentelemetry.context" in sys.modules and (current := _current_trace()):
+            function = partial(_begin_in_trace, function, current)
+        return first_step(context, function)
+
+    def _context(self) -> Context:
+        """Return the Context that a request starts with."""
         outside = copy_context()
-        frame = fresh_frame()
+        if self._all:
+            return _with_decimals_of_its_own(clear_context(outside))
+        context = Context()
         if outside and not self._known.issuperset(outside):
             self._look_at(outside)
         if self._chosen:
             for var in self._chosen:
                 if var in outside:
-                    frame._context.run(var.set, outside[var])
-            _with_decimals_of_its_own(frame)
-        return frame
+                    context.run(var.set, outside[var])
+            _with_decimals_of_its_own(context)
+        return context
 
     def _look_at(self, outside: Context) -> None:
         """Log which variables are hidden, each once in this process."""
@@ -93,12 +119,22 @@ def _is_noise(var: ContextVar[Any], value: object) -> bool:
     return is_plumbing or (_is_decimal(value) and _is_default(value))
 
 
-def _let_tracing_in(frame: Frame) -> None:
-    """Make OpenTelemetry's current context current in the frame, whichever runtime it has."""
+def _current_trace() -> Any:
+    """Return OpenTelemetry's current context, whichever runtime it has; nothing: it has none."""
     tracing = sys.modules["opentelemetry.context"]
     # Its last name: another thread may be importing it.
-    if hasattr(tracing, "detach") and (current := tracing.get_current()):
-        frame.run(tracing.attach, current)
+    return tracing.get_current() if hasattr(tracing, "detach") else None
+
+
+def _attach(current: Any) -> None:
+    sys.modules["opentelemetry.context"].attach(current)
+
+
+def _begin_in_trace(
+    function: FirstStep[R], current: Any, context: Context, values: Values | None
+) -> R:
+    _attach(current)
+    return function(context, values)
 
 
 def _is_tracing(value: object) -> bool:
@@ -123,12 +159,11 @@ def _variables(inherit: Any) -> tuple[ContextVar[Any], ...]:
 # caller, and the worker's next request.
 
 
-def _with_decimals_of_its_own(frame: Frame) -> Frame:
-    context = frame._context
+def _with_decimals_of_its_own(context: Context) -> Context:
     for var, value in list(context.items()):
         if _is_decimal(value):
             context.run(var.set, value.copy())
-    return frame
+    return context
 
 
 def _is_decimal(value: object) -> bool:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import FrameBusyError
-from ..flow import Frame
-from ..flow.frame import fresh_frame
+from ..flow.frame import Frame, frame_of
 from ..sessions.errors import SessionError
 from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface
 from ..sessions.session import Session
@@ -28,8 +28,12 @@ from . import insecure_cookie
 from .adoption import Lost, adopt, values_of
 from .context import RequestContext
 from .error_response import behind, is_answer, log_refusal, refusal_of
+from .inherit import Inheritance
 from .middleware import Middleware
 from .session_end import close, headers_if_unsaved, is_failure
+
+if TYPE_CHECKING:
+    from ..ident.record import Values
 
 __all__ = ["ContextMiddleware", "serve"]
 
@@ -100,9 +104,8 @@ class ContextMiddleware(Middleware[AnyWSGIApplication]):
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""
         context = RequestContext(self, environ)
-        frame = self._inheritance.frame()
-        exchange = _Request(context, start_response, self.sessions, self._lost)
-        return frame.run(exchange.begin, self.app, frame)
+        exchange = _Request(context, self.app, start_response, self.sessions, self._lost)
+        return self._inheritance.begin(exchange.begin)
 
     def open_session(self, context: RequestContext) -> Session | None:
         """Return the session that the request's cookie names."""
@@ -118,18 +121,17 @@ def serve(
     context: RequestContext,
     application: WSGIApplication,
     start_response: StartResponse,
+    inheritance: Inheritance,
     sessions: SessionInterface | None = None,
-    frame: Frame | None = None,
 ) -> Iterable[bytes]:
     """Serve the request of ``context`` by ``application``, in a frame of its own.
 
+    :param inheritance: makes the frame.
     :param sessions: saves the context's session; None if the application does.
-    :param frame: None for one that starts with nothing at all.
     :return: what the server has to iterate and close.
     """
-    frame = frame or fresh_frame()
-    exchange = _Request(context, start_response, sessions, _lost)
-    return frame.run(exchange.begin, application, frame)
+    exchange = _Request(context, application, start_response, sessions, _lost)
+    return inheritance.begin(exchange.begin)
 
 
 class _Request:
@@ -139,6 +141,7 @@ class _Request:
     """
 
     __slots__ = (
+        "_application",
         "_is_started",
         "_lost",
         "_seen",
@@ -152,11 +155,13 @@ class _Request:
     def __init__(
         self,
         context: RequestContext,
+        application: WSGIApplication,
         start: StartResponse,
         sessions: SessionInterface | None,
         lost: Lost,
     ) -> None:
         self.context = context
+        self._application = application
         self._start = start  # the server's
         self._sessions = sessions
         self._lost = lost
@@ -165,28 +170,35 @@ class _Request:
         self._write: Write | None = None
         self._seen: object = None  # what stood in the session's place when it was saved
 
-    def begin(self, application: WSGIApplication, frame: Frame) -> Iterable[bytes]:
-        context = self.context
+    def begin(self, place: Context, values: Values | None) -> Iterable[bytes]:
+        """Serve the request as far as the first chunk of its body.
+
+        :param place: with ``values`` what the frame is made of; see :func:`.flow.frame.first_step`.
+        """
         try:
-            context.push()
-            answer = self._answer(application, frame)
+            self.context.push()
+            body = self._application(self.context.environ, self.start_response)
+            if type(body) is list or type(body) is tuple:
+                self._give_status()
+            else:
+                body = self._answer(body, place, values)
         except BaseException as error:
             self.end(error)
             if self._is_started or not is_answer(error):
                 raise
             return self._refuse(error)
-        if type(answer) is not _Body:
+        if type(body) is not _Body:
+            # Nothing of the application runs any more; the server may count or send the body.
             self.end(None)
-        return answer
+        return body
 
-    def _answer(self, application: WSGIApplication, frame: Frame) -> Iterable[bytes]:
-        environ = self.context.environ
-        body = application(environ, self.start_response)
-        wrapper = environ.get("wsgi.file_wrapper")
-        is_complete = type(body) is list or type(body) is tuple
+    def _answer(
+        self, body: Iterable[bytes], place: Context, values: Values | None
+    ) -> Iterable[bytes]:
+        """Return a body that may not be complete as the server is to see it."""
+        wrapper = self.context.environ.get("wsgi.file_wrapper")
         try:
-            if is_complete or (isinstance(wrapper, type) and isinstance(body, wrapper)):
-                # Nothing of the application runs any more; the server may count or send it.
+            if isinstance(wrapper, type) and isinstance(body, wrapper):
                 self._give_status()
                 return body
             iterator = iter(body)
@@ -195,7 +207,7 @@ class _Request:
         except BaseException:
             _close_body(body)  # the server never gets it, and cannot
             raise
-        return _Body(self, frame, body, iterator, first)
+        return _Body(self, frame_of(place, values), body, iterator, first)
 
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
@@ -220,12 +232,11 @@ class _Request:
         if self._is_started or self._status is None:
             return  # without a status it is the server that complains, as it would of any other
         status, headers, exc_info = self._status
-        asked = self._end_session(status, exc_info)
-        if asked is not NOTHING:
-            headers = list(headers)
-            asked.merge_into(headers)
-            if asked.cookies and insecure_cookie.is_suspect(self.context.environ):
-                insecure_cookie.warn_of(asked.cookies, self.context.environ)
+        session = self.context.session
+        if session is not None and self._sessions is not None:
+            asked = self._end_session(session, self._sessions, status, exc_info)
+            if asked is not NOTHING:
+                headers = self._with_fields(headers, asked)
         self._is_started = True
         if exc_info is None:
             self._write = self._start(status, headers)
@@ -233,17 +244,23 @@ class _Request:
             self._write = self._start(status, headers, exc_info)
         self._status = None
 
-    def _end_session(self, status: str, exc_info: ExcInfo | None) -> SessionHeaders:
-        session = self.context.session
-        if session is None or self._sessions is None:
-            return NOTHING
+    def _end_session(
+        self, session: Session, sessions: SessionInterface, status: str, exc_info: ExcInfo | None
+    ) -> SessionHeaders:
         if exc_info is None and not is_failure(str(status)[:3]):
             self._take_over(session)
-            return self._sessions.save(session)
+            return sessions.save(session)
         reason = behind(exc_info[1] if exc_info else None, session)
         if reason is not None:
             raise reason
         return headers_if_unsaved(session)
+
+    def _with_fields(self, headers: Headers, asked: SessionHeaders) -> Headers:
+        headers = list(headers)
+        asked.merge_into(headers)
+        if asked.cookies and insecure_cookie.is_suspect(self.context.environ):
+            insecure_cookie.warn_of(asked.cookies, self.context.environ)
+        return headers
 
     def _take_over(self, session: Session) -> None:
         """Take values over that the application has put in the session's place."""

@@ -152,6 +152,36 @@ def test_a_request_starts_empty_and_leaves_nothing(strategy: str) -> None:
         assert not has_app_context()
 
 
+@pytest.mark.parametrize("body", [complete, three_chunks])
+def test_a_local_of_a_thread_that_travels_starts_empty_too(body: Any) -> None:
+    local = Local(ident="thread", carry=True)
+    local.value = "of the worker"
+
+    class Setting(Stages):
+        def __call__(self, environ: Any, start_response: StartResponse) -> Iterable[bytes]:
+            assert not hasattr(local, "value")
+            local.value = "of the request"
+            return super().__call__(environ, start_response)
+
+        def end(self, error: BaseException | None) -> None:
+            self.threads.append(local.value)
+
+    stages = Setting(body)
+    server = Server(ContextMiddleware(stages))
+    assert local.value == "of the worker"
+    server.run()
+    assert stages.threads == ["of the request"]
+    assert local.value == "of the worker"
+
+
+def test_the_strategy_may_change_between_two_requests() -> None:
+    wrapped = ContextMiddleware(Stages(complete))
+    for strategy in ("context", "thread", "context"):
+        ident.set_default(strategy)
+        assert Server(wrapped).run() == b"complete"
+        assert not has_request_context()
+
+
 def test_context_variables_set_inside_stay_inside(strategy: str) -> None:
     var: ContextVar[str] = ContextVar("var", default="outside")
 
@@ -240,6 +270,35 @@ def test_a_request_inside_a_request_has_a_context_of_its_own(strategy: str) -> N
         yield body
 
     assert Server(ContextMiddleware(application)).run() == b"012"
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "create_request",
+        "create_url_adapter",
+        "did_push_app_context",
+        "did_pop_app_context",
+        "do_teardown_request",
+        "do_teardown_appcontext",
+    ],
+)
+def test_a_subclass_may_have_a_single_hook(hook: str) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def note(self: Any, *arguments: Any) -> None:
+        seen.append((has_app_context(), has_request_context()))
+
+    hooked: Any = type("Hooked", (ContextMiddleware,), {hook: note})
+    derived = type("Derived", (hooked,), {})
+    in_place = {
+        "did_push_app_context": (True, False),
+        "do_teardown_request": (True, True),
+        "do_teardown_appcontext": (True, False),
+    }
+    for kind in (hooked, derived):
+        assert Server(kind(Stages(complete))).run() == b"complete"
+    assert seen == [in_place.get(hook, (False, False))] * 2
 
 
 def test_a_second_greenlet_under_the_thread_strategy_gets_a_clear_error() -> None:

@@ -177,7 +177,7 @@ class App(Registry):
         context = self.request_context(environ)
         if (keep := environ.get(KEEP)) is not None:
             keep(context)
-        return serve(context, self._answer, start_response, frame=self._inheritance.frame())
+        return serve(context, self._answer, start_response, self._inheritance)
 
     async def asgi_app(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve an ASGI scope; see :mod:`ctxlocal.web.asgi`."""

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from ...flow.frame import drive_call, frame_here
+from ...flow.frame import Rest, begin, place_here
 from ...sessions.errors import SessionError
 from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface
 from ...sessions.session import Session
@@ -84,8 +84,10 @@ class ContextMiddleware(Middleware[ASGIApplication]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
         receive, send = outside(receive, send)
-        frame = self._inheritance.frame()
-        await frame.drive(self._serve(scope, receive, send))
+        place = self._inheritance.place()
+        rest, awaited = place.step(begin, self._serve(scope, receive, send))
+        if rest is not None:
+            await Rest(place, rest, awaited)
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
@@ -145,8 +147,8 @@ def end(context: AppContext | RequestContext, error: BaseException | None) -> No
 
 def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Return ``receive`` and ``send`` so that they run with the values that are in place now."""
-    frame = frame_here()
-    return partial(drive_call, frame, receive), partial(drive_call, frame, send)
+    call = place_here().call
+    return partial(call, receive), partial(call, send)
 
 
 class _Response:

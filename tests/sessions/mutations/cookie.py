@@ -74,10 +74,10 @@ MUTATIONS = (
         15,
         "the status is given before the session is saved",
         edit(
-            "asked = self._end_session(status, exc_info)",
+            "asked = self._end_session(session, self._sessions, status, exc_info)",
             """
                 self._start(status, headers)
-                asked = self._end_session(status, exc_info)
+                asked = self._end_session(session, self._sessions, status, exc_info)
             """,
         ),
     ),

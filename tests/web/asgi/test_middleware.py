@@ -16,6 +16,7 @@ import uvloop
 
 import ctxlocal
 from ctxlocal import Local, LocalStack
+from ctxlocal.errors import FrameBusyError
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import (
     CookieTooLargeError,
@@ -99,6 +100,10 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
+async def receive_nothing() -> Any:
+    return {"type": "http.request", "body": b""}
+
+
 # Isolation
 
 
@@ -151,6 +156,63 @@ def test_a_request_inherits_foreign_variables_if_asked_to() -> None:
 
     run(main())
     assert seen == [("outer middleware", False)]
+
+
+def test_what_begins_to_travel_in_a_request_stays_there(default: str) -> None:
+    made: list[Local] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        local = Local(ident="thread", carry=True)
+        made.append(local)
+        await asyncio.sleep(0)
+        local.value = "inside"
+        await respond(send)
+        assert local.value == "inside"
+
+    async def main() -> None:
+        async def send(message: Any) -> None:
+            assert not hasattr(made[0], "value")
+            await asyncio.sleep(0)
+            assert not hasattr(made[0], "value")
+
+        await ContextMiddleware(app)(http_scope(), receive_nothing, send)
+        assert not hasattr(made[0], "value")
+
+    run(main())
+
+
+def test_a_server_whose_send_calls_the_receive_of_the_application_is_refused(default: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["receive"] = receive
+        await respond(send)
+
+    async def main() -> None:
+        scope = http_scope()
+
+        async def send(message: Any) -> None:
+            await scope["receive"]()
+
+        with pytest.raises(FrameBusyError, match="is active already"):
+            await ContextMiddleware(app)(scope, receive_nothing, send)
+
+    run(main())
+
+
+def test_a_runtime_error_of_the_server_is_the_servers(default: str) -> None:
+    error = RuntimeError("of the server")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send)
+
+    async def send(message: Any) -> None:
+        raise error
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError) as caught:
+            await ContextMiddleware(app)(http_scope(), receive_nothing, send)
+        assert caught.value is error
+
+    run(main())
 
 
 def test_callbacks_that_a_server_registers_while_it_receives_hold_nothing_of_the_request(
