@@ -345,6 +345,7 @@ def _travelling() -> list[tuple[Ident, object]]:
     """Return (strategy, current owner) for each strategy under which something travels.
 
     The default is one of them even if nothing follows it yet: the first write may come inside.
+    What is asked at each step looks itself whether it is the Context alone, which spares the call.
     """
     strategy = default.get_default()
     if not storages and isinstance(strategy, ContextIdent):

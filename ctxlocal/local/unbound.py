@@ -19,12 +19,14 @@ def _nothing_known(slot: Any, name: str | None) -> str:
 
 
 _explain: Callable[[Any, str | None], str] = _nothing_known
+is_explained = False  # all that is bound is listed, where somebody asks why something is not
 
 
 def set_explanation(explain: Callable[[Any, str | None], str] | None) -> None:
     """Set what adds to a message why a slot has nothing here; None: nothing does, as at first."""
-    global _explain
+    global _explain, is_explained
     _explain = explain or _nothing_known
+    is_explained = explain is not None
 
 
 def explanation(slot: Any, name: str | None) -> str:

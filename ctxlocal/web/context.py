@@ -17,7 +17,15 @@ from ..errors import UnboundError
 from ..local import LocalProxy, LocalStack, proxy, unwrap
 from ..local.unbound import explanation
 from .call import call_now, is_async
-from .contexts import AppContext, Application, Globals, RequestContext, app_stack, request_stack
+from .contexts import (
+    AppContext,
+    Application,
+    Globals,
+    RequestContext,
+    app_stack,
+    current_app_context,
+    request_stack,
+)
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
@@ -140,7 +148,7 @@ _MISSING = {
 
 
 def _lookup_app_object(name: str, shown: str) -> Any:
-    context = app_stack.top
+    context = current_app_context()
     if context is None:
         raise _outside("application", shown, app_stack)
     return getattr(context, name)
@@ -170,7 +178,7 @@ def has_request_context() -> bool:
 
 def has_app_context() -> bool:
     """Whether an application is at work in the running owner."""
-    return app_stack.top is not None
+    return current_app_context() is not None
 
 
 # What a view calls

@@ -8,13 +8,14 @@ and the code that serves it runs ``push``, the application and ``pop`` inside on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .._run_all import run_all
 from ..flow import bind
-from ..local import Latch, LocalStack
+from ..local import Latch, LocalStack, unbound
 from .call import call_now
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Application:
     """
 
     has_responses = False  #: it makes response objects, and calls what waits for one
+    _has_hooks = False  #: it has responses, or one of the methods in _HOOKS is its own
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._has_hooks = any(getattr(cls, name) is not vars(Application)[name] for name in _HOOKS)
 
     def create_request(self, environ: Any) -> Any:
         """Return the request object; None if the application makes none."""
@@ -57,6 +63,18 @@ class Application:
 
     def do_teardown_appcontext(self, error: BaseException | None) -> None:
         """Run the teardowns of the application's context: all of them, even if some raise."""
+
+
+# The middleware, which have none, are not asked at each request.
+_HOOKS = (
+    "has_responses",
+    "create_request",
+    "create_url_adapter",
+    "did_push_app_context",
+    "did_pop_app_context",
+    "do_teardown_request",
+    "do_teardown_appcontext",
+)
 
 
 class Globals:
@@ -100,11 +118,12 @@ class Globals:
 class _Context:
     """A context of either kind: what ``with`` pushes and pops, in one place at a time."""
 
-    __slots__ = ("__weakref__", "_place", "app")
+    __slots__ = ("__weakref__", "_order", "_place", "app")
 
     # Set by the two classes below: a call of an __init__ here would cost a tenth of theirs.
     app: Application
     _place: Latch  # taken while the context is pushed
+    _order: int  # by which it is known what was pushed later, of contexts on different stacks
 
     @property
     def is_pushed(self) -> bool:
@@ -133,7 +152,8 @@ class _Context:
 class AppContext(_Context):
     """An application at work: ``app``, and the namespace ``g`` until it is popped.
 
-    ``with app.app_context():`` gives scripts and tests one; a request brings its own.
+    ``with app.app_context():`` gives scripts and tests one; a request brings its own, or stands
+    for it itself if its application has no hooks.
     """
 
     __slots__ = ("g",)
@@ -152,12 +172,14 @@ class AppContext(_Context):
         """
         if not self._place.take():
             raise _pushed_already(self)
+        self._order = _next_order()
         app_stack.push(self)
-        try:
-            self.app.did_push_app_context()
-        except BaseException as error:
-            self.pop(error)
-            raise
+        if self.app._has_hooks:
+            try:
+                self.app.did_push_app_context()
+            except BaseException as error:
+                self.pop(error)
+                raise
 
     def pop(self, error: BaseException | None = None) -> None:
         """Run every teardown, even if one raises, and take the context away. Again is harmless.
@@ -171,10 +193,10 @@ class AppContext(_Context):
         if not self._place.release():  # popped already, perhaps by another thread
             return
         try:
-            if app_stack.top is self:
+            if current_app_context() is self:
                 self.app.do_teardown_appcontext(error)
             else:
-                with app_stack.pushed(self):
+                with app_stack.pushed(_stand_in(self)):
                     self.app.do_teardown_appcontext(error)
         finally:
             _remove(app_stack, self)
@@ -198,6 +220,7 @@ class RequestContext(_Context):
 
     __slots__ = (
         "_app_context",
+        "_globals",
         "_is_kept",
         "_teardowns",
         "after_functions",
@@ -216,16 +239,35 @@ class RequestContext(_Context):
         self.environ = environ
         self.call: Callable[..., Awaitable[Any]] = call_now
         self.error: BaseException | None = None
-        self.request = app.create_request(environ) if request is None else request
-        self.url_adapter: Any = app.create_url_adapter(self.request)
+        self.request = request
+        self.url_adapter: Any = None
         self.session: Session | None = None
         self.flashes: list[tuple[str, str]] | None = None
-        self.after_functions: list[Callable[[Any], Any]] = []
+        self.after_functions: list[Callable[[Any], Any]] = _NONE
         self.async_teardowns: list[AsyncTeardown] | None = None
         self._teardowns: list[Teardown] = []
-        self._app_context = AppContext(app)
+        self._app_context: AppContext | None = None
+        self._globals: list[Globals] = []
         self._place = Latch()
         self._is_kept = False
+        if app._has_hooks or unbound.is_explained:
+            self._make_what_can_be_seen()
+
+    def _make_what_can_be_seen(self) -> None:
+        if self.request is None:
+            self.request = self.app.create_request(self.environ)
+        self.url_adapter = self.app.create_url_adapter(self.request)
+        self.after_functions = []
+        self._app_context = AppContext(self.app)
+
+    @property
+    def g(self) -> Globals:
+        """The namespace ``g`` of the request."""
+        if self._app_context is not None:
+            return self._app_context.g
+        if not self._globals:
+            self._globals.append(Globals())  # of several that are made at once the first is it
+        return self._globals[0]
 
     @property
     def is_async(self) -> bool:
@@ -247,7 +289,9 @@ class RequestContext(_Context):
         if not self._place.take():
             raise _pushed_already(self)
         try:
-            self._app_context.push()
+            if self._app_context is not None:
+                self._app_context.push()
+            self._order = _next_order()
             request_stack.push(self)
             if self.session is None:
                 self.session = self.app.open_session(self)
@@ -271,14 +315,25 @@ class RequestContext(_Context):
         error, self.error = (self.error if error is None else error), None
         app_context = self._app_context
         try:
-            if request_stack.top is self and app_stack.top is app_context:
+            if request_stack.top is self and current_app_context() is (app_context or self):
                 self._tear_down(error)
             else:
-                with app_stack.pushed(app_context), request_stack.pushed(self):
+                with app_stack.pushed(app_context or _stand_in(self)), request_stack.pushed(self):
                     self._tear_down(error)
         finally:
             _remove(request_stack, self)
-            app_context.pop(error)
+            if app_context is not None:
+                app_context.pop(error)
+
+    def pop_last(self, error: BaseException | None = None) -> None:
+        """Pop, as the last that is done in a frame which is thrown away then.
+
+        So are the stacks: nothing is taken out of them if nothing is called that could see it.
+        """
+        if self._teardowns or self._app_context is not None or self._is_kept:
+            self.pop(error)
+        elif self._place.release():
+            self.error = None
 
     def _tear_down(self, error: BaseException | None) -> None:
         try:
@@ -288,7 +343,8 @@ class RequestContext(_Context):
 
     def _leave(self) -> None:
         _remove(request_stack, self)
-        _remove(app_stack, self._app_context)
+        if self._app_context is not None:
+            _remove(app_stack, self._app_context)
 
     def _set_aside(self, error: BaseException | None) -> None:
         if error is not None:
@@ -307,7 +363,9 @@ class RequestContext(_Context):
 
     def show(self) -> None:
         """Put a context that was kept in place for the running owner."""
-        app_stack.push(self._app_context)
+        if self._app_context is not None:
+            app_stack.push(self._app_context)
+        self._order = _next_order()
         request_stack.push(self)
 
     def take_flashes(self) -> list[tuple[str, str]]:
@@ -380,8 +438,29 @@ async def _await_each(teardowns: list[AsyncTeardown], error: BaseException | Non
             logging.getLogger("ctxlocal.web").exception("An asynchronous teardown failed")
 
 
+_NONE: Any = ()
+_next_order = itertools.count().__next__
+
+# A request of an application without hooks stands for an application context, which is not made.
 app_stack: LocalStack[AppContext] = LocalStack(name="application contexts")
 request_stack: LocalStack[RequestContext] = LocalStack(name="request contexts")
+
+
+def current_app_context() -> AppContext | RequestContext | None:
+    """Return the running owner's application context, or the request that stands for it."""
+    app_context, request = app_stack.top, request_stack.top
+    if request is None or request._app_context is not None:
+        return app_context
+    is_above = app_context is None or request._order > app_context._order
+    return request if is_above else app_context
+
+
+def _stand_in(context: AppContext | RequestContext) -> AppContext:
+    """Return an application context above all others, with the ``g`` of ``context``."""
+    other = AppContext(context.app)
+    other.g = context.g
+    other._order = _next_order()
+    return other
 
 
 def _pushed_already(context: object) -> RuntimeError:

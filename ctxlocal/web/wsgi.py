@@ -44,6 +44,7 @@ ExcInfo: TypeAlias = (
 )
 Write: TypeAlias = Callable[[bytes], object]
 StartResponse: TypeAlias = Callable[..., Write]
+Pop: TypeAlias = Callable[[RequestContext, "BaseException | None"], None]
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 # The type that is accepted: of an application without types, as Django's is, checkers infer an
 # answer that is no Iterable of bytes.
@@ -189,7 +190,7 @@ class _Request:
             return self._refuse(error)
         if type(body) is not _Body:
             # Nothing of the application runs any more; the server may count or send the body.
-            self.end(None)
+            self.end(None, pop=RequestContext.pop_last)
         return body
 
     def _answer(
@@ -280,14 +281,14 @@ class _Request:
         self._start(f"{status.value} {status.phrase}", headers)
         return [] if self.context.environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
-    def end(self, error: BaseException | None) -> None:
+    def end(self, error: BaseException | None, pop: Pop = RequestContext.pop) -> None:
         """Pop the context; errors of its teardowns are logged, for the response is made by now."""
         if self._seen is not None:
             found = self.context.environ.get(_PLACE, self._seen)
             if found is not self._seen and values_of(found) is not None:
                 self._lost.late()
         try:
-            self.context.pop(error)
+            pop(self.context, error)
         except Exception:
             _log.exception("A teardown of %r failed", self.context)
         session = self.context.session

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar
+from random import Random
 from types import ModuleType
 from typing import Any
 
@@ -310,25 +311,33 @@ def test_concurrent_pops_run_the_teardowns_once() -> None:
     assert app.events.count(("teardown request", None)) == 1
 
 
-def test_popped_in_another_owner_the_teardowns_find_their_context(strategy: str) -> None:
-    app = Recorder()
-    context = RequestContext(app, {})
+@pytest.mark.parametrize("kind", [Recorder, Application])
+@pytest.mark.parametrize("around", [AppContext, lambda app: RequestContext(app, {})])
+def test_popped_in_another_owner_the_teardowns_find_their_context(
+    strategy: str, kind: Any, around: Any
+) -> None:
+    context = RequestContext(kind(), {})
     seen = []
     context.on_teardown(lambda error: seen.append((current_request_context() is context, g.name)))
     context.push()
     g.name = "of the request"
 
-    def pop_elsewhere() -> tuple[bool, bool]:
-        with AppContext(app):
+    def pop_elsewhere() -> None:
+        other = Application()
+        with around(other) as outer:
             context.pop()
-            return has_request_context(), has_app_context()
+            assert current_app == other
+            assert has_request_context() is isinstance(outer, RequestContext)
+        assert not has_request_context()
+        assert not has_app_context()
 
-    assert in_thread(pop_elsewhere) == (False, True)
+    in_thread(pop_elsewhere)
     assert seen == [(True, "of the request")]
 
 
+@pytest.mark.parametrize("around", [AppContext, lambda app: RequestContext(app, {})])
 def test_an_application_context_popped_in_another_owner_is_found_by_its_teardowns(
-    strategy: str,
+    strategy: str, around: Any
 ) -> None:
     seen: list[object] = []
 
@@ -342,7 +351,12 @@ def test_an_application_context_popped_in_another_owner_is_found_by_its_teardown
     context.push()
     assert context.is_pushed
     g.name = "of the context"
-    in_thread(context.pop)
+
+    def pop_elsewhere() -> None:
+        with around(Recorder()):
+            context.pop()
+
+    in_thread(pop_elsewhere)
     assert not context.is_pushed
     assert seen == ["of the context"]
 
@@ -375,6 +389,68 @@ def test_contexts_popped_out_of_order_leave_the_right_one(strategy: str) -> None
     assert not has_app_context()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_was_pushed_last_is_in_place_in_whatever_order_they_are_popped(
+    strategy: str, seed: int
+) -> None:
+    random = Random(seed)
+    pushed: list[tuple[Any, int]] = []
+    for number in range(200):
+        if pushed and random.random() < 0.5:
+            context, _ = pushed.pop(random.choice((-1, random.randrange(len(pushed)))))
+            context.pop()
+        else:
+            app = random.choice((Recorder, Application))()
+            context = random.choice((AppContext(app), RequestContext(app, {})))
+            context.push()
+            assert list(g) == []
+            g.number = number
+            pushed.append((context, number))
+        requests = [context for context, _ in pushed if isinstance(context, RequestContext)]
+        assert has_request_context() is bool(requests)
+        assert has_app_context() is bool(pushed)
+        if requests:
+            assert current_request_context() is requests[-1]
+        if pushed:
+            assert (current_app, g.number) == (pushed[-1][0].app, pushed[-1][1])
+
+
+def test_a_trace_tells_who_has_the_application_context_of_a_request(
+    run_python: Callable[..., str],
+) -> None:
+    told = run_python("""
+        from threading import Thread
+        from ctxlocal import UnboundError, trace
+        trace.enable()
+        from ctxlocal.web import g
+        from ctxlocal.web.wsgi import ContextMiddleware
+
+        def look():
+            try:
+                g.name
+            except UnboundError as error:
+                print(error)
+
+        def application(environ, start_response):
+            thread = Thread(target=look)
+            thread.start()
+            thread.join()
+            return []
+
+        ContextMiddleware(application)({}, print)
+    """)
+    assert "- LocalStack 'application contexts' in the Context of thread 'MainThread': AppC" in told
+
+
+def test_of_two_threads_that_ask_for_g_first_both_get_the_same() -> None:
+    def make() -> Any:
+        context = RequestContext(Application(), {})
+        return (lambda: context.g,) * 2
+
+    for first, second in interleavings(make, contexts):
+        assert first is second
+
+
 def test_the_one_below_may_be_popped_before_all_above_it(strategy: str) -> None:
     below, *above = [AppContext(Recorder()) for _ in range(4)]
     for context in (below, *above):
@@ -384,6 +460,38 @@ def test_the_one_below_may_be_popped_before_all_above_it(strategy: str) -> None:
         assert current_app == context.app
         context.pop()
     assert not has_app_context()
+
+
+def test_a_kept_context_that_is_popped_last_runs_its_teardowns_when_it_is_let_go() -> None:
+    context = RequestContext(Application(), {})
+    ended: list[BaseException | None] = []
+    context.keep()
+    context.push()
+    error = ZeroDivisionError()
+    context.pop_last(error)
+    assert context.error is error
+    assert not context.is_pushed
+    assert not has_request_context()
+    context.on_teardown(ended.append)
+    with AppContext(Application()):
+        context.show()
+        assert current_app == context.app  # what is shown is above what was pushed before
+        context.let_go()
+        assert current_app != context.app
+    assert ended == [error]
+
+
+def test_a_context_that_is_popped_last_is_pushed_nowhere_and_keeps_no_error() -> None:
+    context = RequestContext(Application(), {})
+    context.error = ZeroDivisionError()
+
+    def serve() -> None:
+        context.push()
+        context.pop_last()
+
+    Context().run(serve)
+    assert not context.is_pushed
+    assert context.error is None
 
 
 def test_every_teardown_runs_even_if_one_raises(strategy: str) -> None:

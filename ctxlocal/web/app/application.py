@@ -38,7 +38,7 @@ from ...sessions.interface import SessionHeaders, SessionInterface, refuse_no_in
 from ...sessions.session import NullSession, Session
 from .. import insecure_cookie, signals
 from ..context import AppContext, RequestContext, current_request_context, is_async, run_all
-from ..contexts import app_stack, request_stack
+from ..contexts import current_app_context, request_stack
 from ..error_response import is_answer, log_refusal
 from ..inherit import Inherit, Inheritance
 from ..session_end import headers_if_unsaved
@@ -519,7 +519,7 @@ _SAFE_IN_ANCHORS = "%!#$&'()*+,/:;=?@"  # RFC 3986, 3.5
 
 def _adapter() -> tuple[MapAdapter, bool]:
     """Return the adapter that builds the application's URLs, and whether it is a request's."""
-    at_work, context = app_stack.top, request_stack.top
+    at_work, context = current_app_context(), request_stack.top
     if at_work is None:
         context = current_request_context("url_for")  # which raises
     elif context is None or context.app is not at_work.app:
