@@ -23,7 +23,7 @@ from .swap import swap_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import ContextVar
     from typing import Any, ParamSpec, TypeVar
 
@@ -189,9 +189,8 @@ def first_step(context: Context, function: Callable[[Context, Values | None], R]
 
     :param context: nobody else's.
     """
-    if not storages and type(default._default) is ContextIdent:
-        return context.run(function, context, None)
-    if not (owners := _travelling()):
+    is_plain = not storages and type(default._default) is ContextIdent
+    if is_plain or not (owners := _travelling()):
         return context.run(function, context, None)
     values = Values()
     return call_in(context, values, owners, function, (context, values), {})
@@ -222,17 +221,6 @@ class Place:
             self._frame = frame_of(self._context)
         return self._frame.step(function, value)
 
-    async def call(self, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
-        """Await what ``function(*args)`` returns, in the frame from the call on."""
-        coroutine, awaited = self.step(_call_and_begin, (function, args))
-        result: R = awaited if coroutine is None else await Rest(self, coroutine, awaited)
-        return result
-
-
-def place_here() -> Place:
-    """Return a place that starts with the current values, as ``snapshot().frame()`` does."""
-    return Place(copy_context(), _carried())
-
 
 class Snapshot:
     """The values that travel, as they were when it was made; see :func:`ctxlocal.flow.snapshot`."""
@@ -241,7 +229,7 @@ class Snapshot:
 
     def __init__(self) -> None:
         self._context = copy_context()
-        self._values = _carried()
+        self._values = carried()
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call ``function`` with the captured values in place, and return what it returns.
@@ -281,7 +269,7 @@ class Snapshot:
             value = self._context.get(var)
             if type(var.name) is Label and var.get() is not value:
                 var.set(value)
-        _put_all_back(_carried(), self._values)
+        _put_all_back(carried(), self._values)
         exchanged()
 
     def _copied(self) -> Values | None:
@@ -304,8 +292,10 @@ def _copy_of(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") else value  # a stack has no copy
 
 
-def _carried() -> Values | None:
+def carried() -> Values | None:
     """Return a copy of the values that the current owners carry; None where nothing travels."""
+    if not storages and type(default._default) is ContextIdent:
+        return None
     if not (owners := _travelling()):
         return None
     values = Values()
@@ -406,18 +396,6 @@ def begin(coroutine: Coroutine[Any, Any, Any]) -> tuple[Coroutine[Any, Any, Any]
         return coroutine, coroutine.send(None)
     except StopIteration as stop:  # at once: each frame that it passes costs
         return None, stop.value
-
-
-def _call_and_begin(
-    call: tuple[Callable[..., Any], tuple[Any, ...]],
-) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
-    function, args = call
-    coroutine = function(*args)
-    return begin(coroutine if hasattr(coroutine, "send") else _wait_for(coroutine))
-
-
-async def _wait_for(awaitable: Awaitable[R]) -> R:
-    return await awaitable
 
 
 class Rest:

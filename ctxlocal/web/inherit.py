@@ -58,14 +58,14 @@ class Inheritance:
 
     def frame(self) -> Frame:
         """Return the frame of a request that is served from here."""
-        frame = frame_of(self._context())
+        frame = frame_of(self._context(copy_context()))
         if "opentelemetry.context" in sys.modules and (current := _current_trace()):
             frame.run(_attach, current)
         return frame
 
     def place(self) -> Place:
         """Return the same for a middleware, which shows it to nobody."""
-        place = Place(self._context())
+        place = Place(Context() if not (outside := copy_context()) else self._context(outside))
         if "opentelemetry.context" in sys.modules and (current := _current_trace()):
             place.step(_attach, current)
         return place
@@ -75,18 +75,17 @@ class Inheritance:
 
         See :func:`ctxlocal.flow.frame.first_step`.
         """
-        context = self._context()
+        context = Context() if not (outside := copy_context()) else self._context(outside)
         if "opentelemetry.context" in sys.modules and (current := _current_trace()):
             function = partial(_begin_in_trace, function, current)
         return first_step(context, function)
 
-    def _context(self) -> Context:
-        """Return the Context that a request starts with."""
-        outside = copy_context()
+    def _context(self, outside: Context) -> Context:
+        """Return the Context that a request starts with; ``outside`` is a copy of the caller's."""
         if self._all:
             return _with_decimals_of_its_own(clear_context(outside))
         context = Context()
-        if outside and not self._known.issuperset(outside):
+        if not self._known.issuperset(outside):
             self._look_at(outside)
         if self._chosen:
             for var in self._chosen:

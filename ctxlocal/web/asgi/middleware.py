@@ -12,10 +12,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from functools import partial
+from contextvars import copy_context
 from typing import Any, TypeAlias
 
-from ...flow.frame import Rest, begin, place_here
+from ...flow.frame import Place, Rest, begin, carried
 from ...sessions.errors import SessionError
 from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface
 from ...sessions.session import Session
@@ -33,6 +33,7 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Pop: TypeAlias = Callable[[Any, "BaseException | None"], None]
 
 _log = logging.getLogger("ctxlocal.web.asgi")
 
@@ -91,11 +92,11 @@ class ContextMiddleware(Middleware[ASGIApplication]):
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
-            return _serve_in(AppContext(self), self.app, scope, receive, send)
+            return _serve_in(AppContext(self), self.app, scope, receive, send, AppContext.pop)
         context = RequestContext(self, scope)
         context.async_teardowns = []
         if self.sessions is None:
-            return _serve_in(context, self.app, scope, receive, send)
+            return _serve_in(context, self.app, scope, receive, send, RequestContext.pop_last)
         return self._serve_with_session(self.sessions, context, receive, send)
 
     async def _serve_with_session(
@@ -105,7 +106,7 @@ class ContextMiddleware(Middleware[ASGIApplication]):
         response = _Response(sessions, scope, send, self._lost)
         try:
             context.session = response.open(await sessions.open_async(cookies_of(scope)))
-            await _serve_in(context, self.app, scope, receive, response.send)
+            await _serve_in(context, self.app, scope, receive, response.send, RequestContext.pop)
         except SessionError as error:
             if response.is_started or not is_answer(error):
                 raise
@@ -120,6 +121,7 @@ async def _serve_in(
     scope: Scope,
     receive: Receive,
     send: Send,
+    pop: Pop,
 ) -> None:
     context.push()
     error: BaseException | None = None
@@ -133,22 +135,54 @@ async def _serve_in(
             if context.async_teardowns:
                 await context.await_teardowns(error)
         finally:
-            end(context, error)
+            _end(context, error, pop)
             del error  # or it would be in a cycle with its own traceback
 
 
-def end(context: AppContext | RequestContext, error: BaseException | None) -> None:
+def _end(context: AppContext | RequestContext, error: BaseException | None, pop: Pop) -> None:
     """Pop ``context``; errors of its teardowns are logged, for the response is made by now."""
     try:
-        context.pop(error)
+        pop(context, error)
     except Exception:
         _log.exception("A teardown of %r failed", context)
 
 
 def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Return ``receive`` and ``send`` so that they run with the values that are in place now."""
-    call = place_here().call
-    return partial(call, receive), partial(call, send)
+    server = _Server(copy_context(), carried())
+    server._receive, server._send = receive, send
+    return server.receive, server.send
+
+
+class _Server(Place):
+    """What the server offers, each step with the values that it has in place itself."""
+
+    __slots__ = ("_receive", "_send")
+    _receive: Receive
+    _send: Send
+
+    async def receive(self) -> Message:
+        rest, awaited = self.step(_begin_receive, self._receive)
+        return awaited if rest is None else await Rest(self, rest, awaited)  # type: ignore[no-any-return]
+
+    async def send(self, message: Message) -> None:
+        rest, awaited = self.step(_begin_send, (self._send, message))
+        return awaited if rest is None else await Rest(self, rest, awaited)  # type: ignore[no-any-return]
+
+
+def _begin_receive(receive: Receive) -> tuple[Any, Any]:
+    coroutine: Any = receive()
+    return begin(coroutine if hasattr(coroutine, "send") else _wait_for(coroutine))
+
+
+def _begin_send(call: tuple[Send, Message]) -> tuple[Any, Any]:
+    send, message = call
+    coroutine: Any = send(message)
+    return begin(coroutine if hasattr(coroutine, "send") else _wait_for(coroutine))
+
+
+async def _wait_for(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 class _Response:
