@@ -79,7 +79,7 @@ class Frame:
             if self._closed:
                 self._finish()
 
-    def step(self, function: Callable[[T], R], value: T) -> R:
+    def _step(self, function: Callable[[T], R], value: T) -> R:
         """:meth:`run` of a function of one argument, which is all that a coroutine's steps need."""
         if self._closed or not self._inside.take():
             raise self._refusal()
@@ -97,8 +97,8 @@ class Frame:
 
         A ``with`` around awaits cannot do that: other tasks run between the steps.
         """
-        rest, awaited = self.step(begin, coroutine)
-        result: R = awaited if rest is None else await Rest(self, rest, awaited)
+        rest, awaited = self._step(begin, coroutine)
+        result: R = awaited if rest is None else await Rest(self._step, rest, awaited)
         return result
 
     def callback(self, function: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -164,7 +164,8 @@ class Frame:
                 self._context = Context()
 
     def _call(self, function: Callable[..., R], args: Any, kwargs: Any) -> R:
-        if not (owners := _travelling()):
+        is_plain = not storages and type(default._default) is ContextIdent
+        if is_plain or not (owners := _travelling()):
             return self._context.run(function, *args, **kwargs)
         if self._values is None:
             self._values = Values()
@@ -219,7 +220,7 @@ class Place:
                         raise frame_of(self._context)._refusal() from None
                     raise
             self._frame = frame_of(self._context)
-        return self._frame.step(function, value)
+        return self._frame._step(function, value)
 
 
 class Snapshot:
@@ -399,19 +400,23 @@ def begin(coroutine: Coroutine[Any, Any, Any]) -> tuple[Coroutine[Any, Any, Any]
 
 
 class Rest:
-    """Awaits what is left of a coroutine, each step in the frame."""
+    """Awaits what is left of a coroutine.
 
-    __slots__ = ("_awaited", "_coroutine", "_frame")
+    :param step: calls a function with a value, in the frame.
+    :param awaited: what the coroutine waits for.
+    """
+
+    __slots__ = ("_awaited", "_coroutine", "_step")
 
     def __init__(
-        self, frame: Frame | Place, coroutine: Coroutine[Any, Any, Any], awaited: Any
+        self, step: Callable[..., Any], coroutine: Coroutine[Any, Any, Any], awaited: Any
     ) -> None:
-        self._frame = frame
+        self._step = step
         self._coroutine = coroutine
-        self._awaited = awaited  # by its first step
+        self._awaited = awaited
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        frame, coroutine, awaited = self._frame, self._coroutine, self._awaited
+        step, coroutine, awaited = self._step, self._coroutine, self._awaited
         resume: Callable[[Any], Any]
         while True:
             try:
@@ -419,6 +424,6 @@ class Rest:
             except BaseException as error:
                 resume, value = coroutine.throw, error
             try:
-                awaited = frame.step(resume, value)
+                awaited = step(resume, value)
             except StopIteration as stop:
                 return stop.value

@@ -44,7 +44,6 @@ ExcInfo: TypeAlias = (
 )
 Write: TypeAlias = Callable[[bytes], object]
 StartResponse: TypeAlias = Callable[..., Write]
-Pop: TypeAlias = Callable[[RequestContext, "BaseException | None"], None]
 WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 # The type that is accepted: of an application without types, as Django's is, checkers infer an
 # answer that is no Iterable of bytes.
@@ -190,7 +189,7 @@ class _Request:
             return self._refuse(error)
         if type(body) is not _Body:
             # Nothing of the application runs any more; the server may count or send the body.
-            self.end(None, pop=RequestContext.pop_last)
+            self.end(None)
         return body
 
     def _answer(
@@ -281,14 +280,24 @@ class _Request:
         self._start(f"{status.value} {status.phrase}", headers)
         return [] if self.context.environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
-    def end(self, error: BaseException | None, pop: Pop = RequestContext.pop) -> None:
+    def end_stream(self, body: object) -> None:
+        """Close a body that was not complete, and end the request."""
+        try:
+            _close_body(body)
+        finally:
+            self.end(None)
+
+    def end(self, error: BaseException | None) -> None:
         """Pop the context; errors of its teardowns are logged, for the response is made by now."""
         if self._seen is not None:
             found = self.context.environ.get(_PLACE, self._seen)
             if found is not self._seen and values_of(found) is not None:
                 self._lost.late()
         try:
-            pop(self.context, error)
+            if error is None:
+                self.context.pop_last()  # the frame ends here
+            else:
+                self.context.pop(error)
         except Exception:
             _log.exception("A teardown of %r failed", self.context)
         session = self.context.session
@@ -319,8 +328,7 @@ class _Body:
         self._frame = frame
         self._iterator = iterator
         self._first = first
-        frame.callback(exchange.end, None)
-        frame.callback(_close_body, body)  # which is called before it
+        frame.callback(exchange.end_stream, body)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -333,7 +341,7 @@ class _Body:
                 raise StopIteration
             return first
         try:
-            return self._frame.run(next, self._iterator)
+            return self._frame._step(next, self._iterator)
         except (StopIteration, FrameBusyError):
             raise
         except BaseException as error:

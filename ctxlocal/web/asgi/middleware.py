@@ -88,7 +88,7 @@ class ContextMiddleware(Middleware[ASGIApplication]):
         place = self._inheritance.place()
         rest, awaited = place.step(begin, self._serve(scope, receive, send))
         if rest is not None:
-            await Rest(place, rest, awaited)
+            await Rest(place.step, rest, awaited)
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
@@ -163,11 +163,11 @@ class _Server(Place):
 
     async def receive(self) -> Message:
         rest, awaited = self.step(_begin_receive, self._receive)
-        return awaited if rest is None else await Rest(self, rest, awaited)  # type: ignore[no-any-return]
+        return awaited if rest is None else await Rest(self.step, rest, awaited)  # type: ignore[no-any-return]
 
     async def send(self, message: Message) -> None:
         rest, awaited = self.step(_begin_send, (self._send, message))
-        return awaited if rest is None else await Rest(self, rest, awaited)  # type: ignore[no-any-return]
+        return awaited if rest is None else await Rest(self.step, rest, awaited)  # type: ignore[no-any-return]
 
 
 def _begin_receive(receive: Receive) -> tuple[Any, Any]:
