@@ -159,6 +159,7 @@ def test_a_request_starts_empty_and_leaves_nothing(strategy: str) -> None:
 
 @pytest.mark.parametrize("body", [complete, three_chunks])
 def test_a_local_of_a_thread_that_travels_starts_empty_too(body: Any) -> None:
+    ident.set_default("context")  # decided, so that what does not travel is not looked for
     local = Local(ident="thread", carry=True)
     local.value = "of the worker"
 
@@ -185,6 +186,42 @@ def test_the_strategy_may_change_between_two_requests() -> None:
         ident.set_default(strategy)
         assert Server(wrapped).run() == b"complete"
         assert not has_request_context()
+
+
+FIRST_VALUE = """
+    import asyncio
+    from ctxlocal import Local, ident
+    from ctxlocal.ident.travel import storages
+    from ctxlocal.web import asgi, has_request_context, wsgi
+
+    ident.set_default("thread")
+    local = Local()
+
+    def application(environ, start_response):
+        local.value = 1
+        return []
+
+    async def asgi_application(scope, receive, send):
+        local.value = 1
+
+    assert not storages, "nothing follows the default yet"
+    {enter}
+    assert storages
+    assert not hasattr(local, "value")
+    assert not has_request_context()
+    print("ok")
+"""
+
+
+@pytest.mark.parametrize(
+    "enter",
+    [
+        "wsgi.ContextMiddleware(application)({}, print)",
+        "asyncio.run(asgi.ContextMiddleware(asgi_application)({'type': 'http'}, None, None))",
+    ],
+)
+def test_the_first_value_of_all_stays_inside(run_python: Callable[..., str], enter: str) -> None:
+    assert run_python(FIRST_VALUE.format(enter=enter)) == "ok\n"
 
 
 def test_context_variables_set_inside_stay_inside(strategy: str) -> None:
