@@ -14,11 +14,10 @@ length would tell about the content of an encrypted cookie (as CRIME and BREACH 
 
 from __future__ import annotations
 
-from binascii import a2b_base64, b2a_base64
 from enum import Enum
 from typing import Protocol
 
-from msgspec import MsgspecError, Struct
+from msgspec import MsgspecError, Struct, convert, to_builtins
 from msgspec.msgpack import Decoder, Encoder
 
 from .keyring import ID_SIZE
@@ -75,17 +74,20 @@ def unpack(content: bytes, now: float) -> Envelope | Rejected:
     return envelope if now < envelope.expires else Rejected.EXPIRED
 
 
+# By msgspec, which writes bytes so in JSON: it takes half the time of binascii.
+
+
 def to_text(content: bytes) -> str:
-    """Return Base64 in one line."""
-    return b2a_base64(content, newline=False).decode()
+    """Return Base64 in one line (RFC 4648, 4)."""
+    text: str = to_builtins(content)
+    return text
 
 
 def from_text(text: str) -> bytes | None:
     """Return what :func:`to_text` made ``text`` of; None if it made no such text."""
     try:
-        content = a2b_base64(text)
-    except ValueError:  # also of a text that is not ASCII
+        content = convert(text, bytes)
+    except (ValueError, MsgspecError):  # the former of a lone surrogate
         return None
-    # The decoder skips foreign characters and ignores spare bits, which would make other
-    # spellings of the same; its strict mode is new in 3.11.
-    return content if b2a_base64(content, newline=False) == text.encode() else None
+    # The decoder ignores spare bits, which would make other spellings of the same.
+    return content if to_builtins(content) == text else None

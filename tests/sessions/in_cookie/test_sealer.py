@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctxlocal.sessions.cookie import MAX_SIZE, Cookie
-from ctxlocal.sessions.in_cookie.envelope import HEAD_SIZE, Envelope, Rejected, Seal, pack
+from ctxlocal.sessions.in_cookie.envelope import (
+    HEAD_SIZE,
+    Envelope,
+    Rejected,
+    Seal,
+    from_text,
+    pack,
+    to_text,
+)
 from ctxlocal.sessions.in_cookie.keyring import Keyring
 from ctxlocal.sessions.in_cookie.sealer import NONCE_SIZE, Sealer
 from ctxlocal.sessions.in_cookie.signer import Signer, _signature
@@ -192,7 +201,30 @@ def test_r24_any_mutation_is_refused(seal: Seal, data: st.DataObject) -> None:
 
 def signed(signer: Signer, text: str) -> str:
     """A token with any content that verifies all the same."""
-    return f"{text}.{_signature(signer._keys[signer._head], text)}"
+    return f"{text}.{_signature(signer._started[signer._head], text)}"
+
+
+@given(st.binary(max_size=300), st.text())
+def test_a_signature_is_the_standards_hmac(key: bytes, purpose: str) -> None:
+    signer = Signer(Keyring(b"k" * 32 + key), NAME, purpose)
+    signed_part, _, signature = signer.seal(ENVELOPE).rpartition(".")
+    (derived,) = Keyring(b"k" * 32 + key).derive(f"signed cookie\x001\0{NAME}\0{purpose}").values()
+    assert (
+        signature == base64.b64encode(hmac.digest(derived, signed_part.encode(), "sha256")).decode()
+    )
+
+
+@given(st.binary(max_size=200))
+def test_the_text_is_the_standards_base64(content: bytes) -> None:
+    text = base64.b64encode(content).decode()
+    assert to_text(content) == text
+    assert from_text(text) == content
+
+
+@given(st.one_of(st.text(), st.text("AQg0+/= \n-_", max_size=12)))
+def test_r24_a_text_that_is_spelled_otherwise_is_none(text: str) -> None:
+    content = from_text(text)
+    assert content is None or base64.b64encode(content).decode() == text
 
 
 @shared_fixture

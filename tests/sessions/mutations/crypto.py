@@ -67,7 +67,7 @@ MUTATIONS = (
     broken(
         24,
         "a token may be spelled in many ways",
-        edit("content if b2a_base64(content, newline=False) == text.encode() else None", "content"),
+        edit("content if to_builtins(content) == text else None", "content"),
     ),
     broken(
         25,
@@ -169,9 +169,9 @@ MUTATIONS = (
         28,
         "what is not authenticated is decompressed",
         edit(
-            "content = a2b_base64(text)",
+            "content = convert(text, bytes)",
             """
-                content = a2b_base64(text)
+                content = convert(text, bytes)
                 if content[:1] == b'x':
                     import zlib
 
