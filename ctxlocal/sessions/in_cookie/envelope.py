@@ -85,9 +85,17 @@ def to_text(content: bytes) -> str:
 
 def from_text(text: str) -> bytes | None:
     """Return what :func:`to_text` made ``text`` of; None if it made no such text."""
+    content = from_any_spelling(text)
+    return content if content is not None and to_builtins(content) == text else None
+
+
+def from_any_spelling(text: str) -> bytes | None:
+    """Return what is in Base64; spare bits may be anything, as in no text of ours.
+
+    For a text that is authenticated itself, and not what is in it.
+    """
     try:
-        content = convert(text, bytes)
+        content: bytes = convert(text, bytes)
     except (ValueError, MsgspecError):  # the former of a lone surrogate
         return None
-    # The decoder ignores spare bits, which would make other spellings of the same.
-    return content if to_builtins(content) == text else None
+    return content

@@ -48,7 +48,7 @@ _new_tuple = tuple.__new__
 class CookieSession(Session):
     """A session that is read from its cookie at the first touch."""
 
-    __slots__ = ("_flash_sent", "_origin", "_sent")
+    __slots__ = ("_flash_sent", "_limit", "_origin", "_sent")
 
     _sessions: _CookieSessions
 
@@ -82,6 +82,7 @@ class CookieSession(Session):
 
     def _fetch(self) -> None:
         self._origin: Envelope | None = None  # what was accepted
+        self._limit = 0.0  # when that ends, however much it is used
         self._sent = self._flash_sent = False  # whether the browser has a cookie of that name
         fields = self._sessions._load(self)
         if self._fields is None:  # else another thread of the request was first
@@ -211,7 +212,7 @@ class _CookieSessions(SessionInterface):
         fields: dict[str, bytes] = {}
         if tokens := self._find(cookies):
             session._sent = True
-            session._origin = origin = self._first_accepted(tokens, now)
+            session._origin = origin = self._first_accepted(session, tokens, now)
             if origin is not None:
                 fields = origin.fields
                 if events.loaded.receivers:
@@ -221,31 +222,38 @@ class _CookieSessions(SessionInterface):
             fields = {**fields, **self._flashes(tokens, fields.get(USER), now)}
         return fields
 
-    def _first_accepted(self, tokens: list[str], now: float) -> Envelope | None:
+    def _first_accepted(
+        self, session: CookieSession, tokens: list[str], now: float
+    ) -> Envelope | None:
         """Return the first token's content that verifies and is within the limits (R17)."""
         for token in tokens:
             opened = self._seal.open(token, now)
             if isinstance(opened, Envelope):
-                opened = self._within_limits(opened, now)
-                if isinstance(opened, Envelope):
+                reason = self._beyond_limits(session, opened, now)
+                if reason is None:
                     return opened
+                opened = reason
             self._announce_refusal(opened)
         return None
 
-    def _within_limits(self, envelope: Envelope, now: float) -> Envelope | Rejected:
+    def _beyond_limits(
+        self, session: CookieSession, envelope: Envelope, now: float
+    ) -> Rejected | None:
         """Check the times in the token against what is configured now (R9) and the hook (R10)."""
         fields = envelope.fields
         born = _time(fields.get(BORN))
-        idle = idle_of(fields.get(IDLE), self.idle_timeout)
-        if not (now - envelope.touched < idle and now - born < self.absolute_timeout):
+        session._limit = limit = born + self.absolute_timeout
+        idle = idle_of(fields[IDLE], self.idle_timeout) if IDLE in fields else self.idle_timeout
+        if not (now - envelope.touched < idle and now < limit):
             return Rejected.EXPIRED
         if self.valid_after is not None and (user := fields.get(USER)) is not None:
-            limit = self.valid_after(user.decode("utf-8", "replace"))
+            valid_after = self.valid_after(user.decode("utf-8", "replace"))
             # When the user last proved who he is. Not when the token was made: a request that
             # was under way when the limit was set makes a token after it.
-            if limit is not None and max(born, _time(fields.get(AUTHENTICATED))) < limit:
+            login = max(born, _time(fields.get(AUTHENTICATED)))
+            if valid_after is not None and login < valid_after:
                 return Rejected.REVOKED
-        return envelope
+        return None
 
     def _flashes(self, tokens: list[str], user: bytes | None, now: float) -> Mapping[str, bytes]:
         """Return the messages, unless they were for a user who is not logged in any more."""
@@ -303,11 +311,15 @@ class _CookieSessions(SessionInterface):
     ) -> str | None:
         if _NO_CONTENT.issuperset(fields):
             return self.cookie.delete() if session._sent else None
-        left = idle_of(fields.get(IDLE), self.idle_timeout)
-        if (born := fields.get(BORN)) is None:
+        left = idle_of(fields[IDLE], self.idle_timeout) if IDLE in fields else self.idle_timeout
+        if BORN not in fields:
             fields[BORN] = repr(now).encode()
-        elif (rest := _time(born) + self.absolute_timeout - now) < left:
-            left = rest
+        else:
+            limit = session._limit  # of what was loaded
+            if BORN in session._added:
+                limit = _time(fields[BORN]) + self.absolute_timeout
+            if limit - now < left:
+                left = limit - now
         token = self._seal.seal(Envelope(now, now + left, fields))
         return self.cookie._line(token, max(1, ceil(left)) if PERMANENT in fields else None)
 

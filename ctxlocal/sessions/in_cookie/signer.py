@@ -12,7 +12,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from ..cookie import MAX_SIZE
-from .envelope import HEAD_SIZE, VERSION, Envelope, Rejected, from_text, pack, to_text
+from .envelope import HEAD_SIZE, VERSION, Envelope, Rejected, from_any_spelling, pack, to_text
 from .envelope import unpack as _unpack
 from .keyring import Keyring
 
@@ -63,7 +63,7 @@ class Signer:
         # Compared as text, so that a signature has one spelling.
         if not token.isascii() or not compare_digest(_signature(started, signed), signature):
             return Rejected.FORGED
-        content = from_text(signed[HEAD_SIZE:])
+        content = from_any_spelling(signed[HEAD_SIZE:])  # whose spelling is signed
         return Rejected.MALFORMED if content is None else _unpack(content, now)
 
 

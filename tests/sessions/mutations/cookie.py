@@ -143,8 +143,8 @@ MUTATIONS = (
         17,
         "only one value is found",
         edit(
-            "re.compile(pattern).findall",
-            "lambda cookies: re.compile(pattern).findall(cookies)[:1]",
+            "return find_all(cookies)",
+            "return find_all(cookies)[:1]",
             within="finder",
         ),
     ),
@@ -152,10 +152,10 @@ MUTATIONS = (
         18,
         "quotes swallow cookies",
         edit(
-            "return re.compile(pattern).findall",
+            "before, found, rest = ...",
             """
-                found = re.compile(pattern).findall
-                return lambda cookies: found(re.sub(r'"[^"]*"', '', cookies))
+                cookies = re.sub(r'"[^"]*"', '', cookies)
+                before, found, rest = ...
             """,
             within="finder",
         ),

@@ -67,7 +67,7 @@ MUTATIONS = (
     broken(
         24,
         "a token may be spelled in many ways",
-        edit("content if to_builtins(content) == text else None", "content"),
+        edit("to_builtins(content) == text", "True"),
     ),
     broken(
         25,
@@ -169,9 +169,9 @@ MUTATIONS = (
         28,
         "what is not authenticated is decompressed",
         edit(
-            "content = convert(text, bytes)",
+            "content: bytes = convert(text, bytes)",
             """
-                content = convert(text, bytes)
+                content: bytes = convert(text, bytes)
                 if content[:1] == b'x':
                     import zlib
 

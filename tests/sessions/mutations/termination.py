@@ -152,22 +152,24 @@ MUTATIONS = (
         9,
         "a cookie has no idle limit of now",
         edit(
-            "now - envelope.touched < idle and now - born < self.absolute_timeout",
-            "now - born < self.absolute_timeout",
+            "now - envelope.touched < idle and now < limit",
+            "now < limit",
+            within="_CookieSessions",
         ),
     ),
     broken(
         9,
         "a cookie has no absolute limit",
         edit(
-            "now - envelope.touched < idle and now - born < self.absolute_timeout",
+            "now - envelope.touched < idle and now < limit",
             "now - envelope.touched < idle",
+            within="_CookieSessions",
         ),
     ),
     broken(
         9,
         "a renewed cookie outlasts the absolute limit",
-        edit("left = rest", "pass"),
+        edit("left = limit - now", "pass"),
     ),
     broken(
         10,
