@@ -59,6 +59,7 @@ _TOO_LARGE = "an int beyond 64 bits", "Store it as a str."
 _CONTAINER_STARTS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 #: Bytes that begin so are an int at the top.
 INT_STARTS = frozenset(b"%c" % first for first in b"-0123456789")
+_AFTER_INTS = b":"  # above all that begins so; of what else we write, none is below
 
 _by_type = SCALARS.copy()
 _by_code = {scalar.code: scalar for scalar in SCALARS.values()}
@@ -160,8 +161,11 @@ def decode(raw: bytes, key: str = "") -> Any:
     """
     if type(raw) is not bytes:  # a store's mistake
         raise ValueError(f"not a stored value (a {type(raw).__name__})")
-    if raw[:1] in INT_STARTS:
-        return int(raw) if raw.isdigit() and len(raw) < 19 else _decode_int(raw)
+    if raw < _AFTER_INTS:
+        if raw.isdigit() and len(raw) < 19:
+            return int(raw)
+        if raw[:1] in INT_STARTS:
+            return _decode_int(raw)
     if len(raw) > MAX_DEPTH:
         check_limits(raw)
     try:

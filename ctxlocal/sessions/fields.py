@@ -9,6 +9,7 @@ is saved: if the bytes differ it has changed, however deep; nothing is proxied o
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MISSING: Any = object()  #: in place of a value where there is none
+
+# What was changed, where nothing was: all sessions share them, so nothing can be put into them.
+# Most requests change a key or none, and do without four containers.
+_NOTHING: Any = MappingProxyType({})
+_NO_NAMES: Any = frozenset()
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -103,10 +109,11 @@ class Fields(MutableMapping[str, Any]):
         """Make of the record's fields what a schema wants; before they can be read."""
 
     def _drop_changes(self) -> None:
-        self._assigned: dict[str, bytes | None] = {}  # keys that were set; None: encode it later
-        self._added: dict[str, bytes] = {}  # fields of our own that were set
-        self._dropped: set[str] = set()  # loaded fields that are gone
-        self._ops: dict[str, Op] = {}  # by key
+        # Each of these four is made when something is noted in it.
+        self._assigned: dict[str, bytes | None] = _NOTHING  # keys set; None: encode it later
+        self._added: dict[str, bytes] = _NOTHING  # fields of our own that were set
+        self._dropped: set[str] = _NO_NAMES  # loaded fields that are gone
+        self._ops: dict[str, Op] = _NOTHING  # by key
         self._is_cleared = False
         self._regenerate: float | None = None  # the grace, if asked for
 
@@ -153,7 +160,7 @@ class Fields(MutableMapping[str, Any]):
         counted = {key: op.amount for key, op in self._ops.items() if isinstance(op, Incr)}
         self._values = {key: self._values[key] for key in self._assigned} | counted
         self._baselines = {}
-        self._dropped = set()
+        self._dropped = _NO_NAMES
         self._fields = {}
 
     def _void(self, error: ValueError) -> None:
@@ -214,7 +221,10 @@ class Fields(MutableMapping[str, Any]):
         if self._ops or self._baselines or self._added or MEMBER in "".join(fields):
             self._remove(key)
         self._values[key] = value
-        self._assigned[key] = raw if type(value) in IMMUTABLE else None
+        assigned = self._assigned
+        if not assigned:
+            self._assigned = assigned = {}
+        assigned[key] = raw if type(value) in IMMUTABLE else None
 
     def __delitem__(self, key: str) -> None:
         self._write_key("del session[...]")
@@ -306,7 +316,7 @@ class Fields(MutableMapping[str, Any]):
 
     def _changes(self) -> Changes:
         """Return what to store. O(values handed out)."""
-        sets = self._added.copy()
+        sets = self._added.copy() if self._added else {}
         for key, raw in self._assigned.items():
             sets[key] = self._encode(key, self._values[key]) if raw is None else raw
         for key, before in self._baselines.items() if self._baselines else ():
@@ -341,6 +351,8 @@ class Fields(MutableMapping[str, Any]):
 
     def _operate(self, operation: str, op: Incr | Take) -> None:
         """Note an operation for the store."""
+        if not self._ops:
+            self._ops = {}
         self._ops[op.field] = op
 
     # Keys and our own fields.
@@ -385,14 +397,21 @@ class Fields(MutableMapping[str, Any]):
         """Forget a key, in all the ways it can be there."""
         if key in self._values:
             del self._values[key]
-            self._assigned.pop(key, None)
             self._baselines.pop(key, None)
+        if self._assigned:
+            self._assigned.pop(key, None)
         if self._ops:
             self._ops.pop(key, None)
-        if key in (self._fields or ()):
-            self._dropped.add(key)
+        self._drop(key)
         for name in self._members(key):  # another request may have made a set of it meanwhile
             self._drop_own(name)
+
+    def _drop(self, name: str) -> None:
+        """Note that a field is gone, if it was loaded."""
+        if name in (self._fields or ()):
+            if not self._dropped:
+                self._dropped = set()
+            self._dropped.add(name)
 
     def _own(self, name: str) -> bytes | None:
         added = self._added.get(name)
@@ -401,13 +420,16 @@ class Fields(MutableMapping[str, Any]):
         return None if name in self._dropped else (self._fields or {}).get(name)
 
     def _set_own(self, name: str, raw: bytes) -> None:
+        if not self._added:
+            self._added = {}
         self._added[name] = raw
-        self._dropped.discard(name)
+        if self._dropped:
+            self._dropped.discard(name)
 
     def _drop_own(self, name: str) -> None:
-        self._added.pop(name, None)
-        if name in (self._fields or ()):
-            self._dropped.add(name)
+        if self._added:
+            self._added.pop(name, None)
+        self._drop(name)
 
 
 def plain_key(key: object) -> str:

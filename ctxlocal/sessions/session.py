@@ -70,7 +70,7 @@ class Session(Fields):
         kept = {name: self._own(name) for name in (BORN, CURRENT, HANDLE)}
         self._values, self._baselines = {}, {}
         self._drop_changes()
-        self._dropped.update(self._fields or ())
+        self._dropped = set(self._fields or ())
         self._is_cleared = True
         self._regenerate = regenerate
         for name, raw in kept.items():
@@ -101,8 +101,9 @@ class Session(Fields):
         if not self._is_ours(key):
             self._operate("session.incr()", Incr(key, added))
         else:
-            self._ops.pop(key, None)  # of pop_once(): a store would take what is set here
-            self._assigned[key] = self._encode(key, total)
+            if self._ops:
+                self._ops.pop(key, None)  # of pop_once(): a store would take what is set here
+            self._assigned = {**self._assigned, key: self._encode(key, total)}
         self._values[key] = total
         return total
 

@@ -66,6 +66,45 @@ class Elsewhere(Session):
         self._begin({})
 
 
+CHANGES: dict[str, Callable[[Session], object]] = {
+    "set": lambda session: session.update(b=2),
+    "delete": lambda session: session.pop("a"),
+    "count": lambda session: session.incr("n"),
+    "take": lambda session: session.pop_once("a"),
+    "flash": lambda session: session.flash("hello"),
+    "member": lambda session: session.add_to_set("tags", "x"),
+    "clear": lambda session: session.clear(),
+    "log in": lambda session: setattr(session, "user", "ada"),
+    "forget": lambda session: setattr(session, "permanent", False),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_one_session_notes_no_other_has(change: Callable[[Session], object]) -> None:
+    """Also where sessions of which nothing is noted share what holds nothing."""
+    browser = Browser(StoredSessions(MemoryStore()))
+    with browser.request() as session:
+        session.update(a=1, n=1)
+        session.permanent = True
+    one, other = browser.open(), browser.open()
+    assert one == other == {"a": 1, "n": 1}
+    change(one)
+    assert one.modified
+    assert not other.modified
+    assert other == {"a": 1, "n": 1}
+
+
+def test_what_sessions_share_takes_nothing() -> None:
+    session = Browser(StoredSessions(MemoryStore())).open()
+    session._read()
+    shared: list[Any] = [session._assigned, session._added, session._ops]
+    for each in shared:
+        with pytest.raises(TypeError):
+            each["a"] = b""
+    with pytest.raises(AttributeError):
+        session._dropped.add("a")
+
+
 def test_a_session_without_a_store_cannot_be_saved_in_between() -> None:
     session = Elsewhere()
     message = "a Elsewhere has no store to save to"
