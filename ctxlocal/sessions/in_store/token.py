@@ -46,7 +46,7 @@ def log_name(key: str) -> str:
 
 def commit_id() -> str:
     """Return an id that no other commit has, in this process or another."""
-    return f"{_process.name}{next(_process.commits):x}"
+    return f"{_process.name}{next(_process.commits)}"
 
 
 class _Process:
