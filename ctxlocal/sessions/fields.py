@@ -314,14 +314,19 @@ class Fields(MutableMapping[str, Any]):
 
     # For the subclasses.
 
-    def _changes(self) -> Changes:
-        """Return what to store. O(values handed out)."""
+    def _sets(self) -> dict[str, bytes]:
+        """Return what to store of what was set, or changed within. O(values handed out)."""
         sets = self._added.copy() if self._added else {}
         for key, raw in self._assigned.items():
             sets[key] = self._encode(key, self._values[key]) if raw is None else raw
         for key, before in self._baselines.items() if self._baselines else ():
             if (now := self._encode(key, self._values[key])) != before:
                 sets[key] = now
+        return sets
+
+    def _changes(self) -> Changes:
+        """Return what to store. O(values handed out)."""
+        sets = self._sets()
         if not self._dropped and not self._ops and not self._is_cleared:
             return Changes(sets, [], [])
         ops = list(self._ops.values())

@@ -283,7 +283,7 @@ class _CookieSessions(SessionInterface):
     def _set_cookies(self, session: Any) -> tuple[str | None, str | None]:
         """Return what to set the cookie, and the flash cookie, to; None to leave it alone."""
         now, dropped = self.clock(), session._dropped
-        sets = session._changes().sets
+        sets = session._sets()
         is_changed = is_flash_changed = session._destroyed or session._is_cleared
         for name in sets if not dropped else (*sets, *dropped):
             if name[:2] == FLASH:

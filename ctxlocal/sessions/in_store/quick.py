@@ -48,16 +48,17 @@ class QuickSession(StoredSession):
         if not self._is_plain or self._closed or (held := self._held) is None:
             return None
         record, sessions = held.record, self._sessions
-        if IDLE in record.values:
+        values = record.values
+        if IDLE in values:
             return None
-        changes = self._changes()
-        if changes.sets or changes.deletes:
+        sets = self._sets()
+        if sets or self._dropped:
             base = None if record.version is None else record
             ttl = sessions.ttl(held.limit, sessions.idle_timeout)
-            guard = (
-                held.guard(record) if PERMANENT in record.values else ()
-            )  # to renew the cookie too
-            change = Change(commit_id(), changes.sets, changes.deletes, guard)
+            guard = held.guard(record) if PERMANENT in values else ()  # to renew the cookie too
+            dropped = self._dropped
+            deletes = [name for name in dropped if name not in sets] if dropped else ()
+            change = Change(commit_id(), sets, deletes, guard)
             try:
                 answer = sessions._sync.commit(held.key, record.generation, change, ttl, base)
             except CorruptRecordError:

@@ -114,8 +114,8 @@ MUTATIONS = (
             """,
         ),
         edit(
-            "Change(commit_id(), changes.sets, changes.deletes, guard)",
-            "Change(commit_id(), changes.sets, changes.deletes, ())",
+            "Change(commit_id(), sets, deletes, guard)",
+            "Change(commit_id(), sets, deletes, ())",
         ),
     ),
     broken(
