@@ -10,8 +10,13 @@ from .settings import StoredSettings
 from .token import key_of
 
 
-async def find_live(sessions: StoredSettings, store: AsyncStore, ids: list[str]) -> Held | None:
-    """Return the record of the first of a request's ids that has a live one (R2, R9, R17)."""
+async def find_live(
+    sessions: StoredSettings, store: AsyncStore, ids: list[str], overdue: list[str] | None = None
+) -> Held | None:
+    """Return the record of the first of a request's ids that has a live one (R2, R9, R17).
+
+    :param overdue: the keys of records that are over go in here; None: they are removed at once.
+    """
     for session_id in ids:
         key = key_of(session_id)
         try:
@@ -27,7 +32,10 @@ async def find_live(sessions: StoredSettings, store: AsyncStore, ids: list[str])
             return Held(session_id, key, record, limit)
         if events.expired.receivers:
             events.expired.send(sessions, session=None)
-        await store.delete(key)
+        if overdue is None:
+            await store.delete(key)
+        else:
+            overdue.append(key)
     return None
 
 

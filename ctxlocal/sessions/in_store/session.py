@@ -8,6 +8,7 @@ module: how the record is found is in ``loading``, what is done with it in the e
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..._at_once import at_once
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
 class StoredSession(Session):
     """A session whose record lies in a store."""
 
-    __slots__ = ("_doomed", "_held", "_is_lost", "_send")
+    __slots__ = ("_doomed", "_held", "_is_lost", "_overdue", "_send")
 
     _sessions: StoredSettings
     _held: Held | None  # the record; None: there is none
     _doomed: list[tuple[str, Mapping[str, bytes]]]  # keys and fields of what destroy() ends
     _is_lost: bool  # the record went, or was cleared: nothing more is stored
+    _overdue: list[str]  # keys of records that an event loop found to be over, and left there
     _send: str | None  # the id that goes with the response; "": the cookie's deletion does
 
     def _fetch(self) -> None:
@@ -77,12 +79,12 @@ class StoredSession(Session):
 
     # Loading.
 
-    async def _load(self, store: AsyncStore) -> None:
+    async def _load(self, store: AsyncStore, overdue: list[str] | None = None) -> None:
         sessions = self._sessions
         ids = sessions.ids_in(self._cookies)
         held = refusal = None
         try:
-            held = await find_live(sessions, store, ids)
+            held = await find_live(sessions, store, ids, overdue)
         except StoreUnavailableError as error:
             if sessions.when_down == "raise":
                 self._refusal = error  # for a framework's 500, which should be a 503
@@ -221,9 +223,32 @@ class AsyncStoredSession(StoredSession):
     def _fetch(self) -> None:
         if self._refusal is not None:  # the load before the view failed
             raise self._refusal
-        if self._sessions.store_blocks and self._sessions.ids_in(self._cookies):
+        sessions = self._sessions
+        if not sessions.store_blocks or not sessions.ids_in(self._cookies):
+            super()._fetch()
+        elif sessions.load_in_loop is None:
             raise SessionNotLoadedError
-        super()._fetch()
+        elif sessions.is_to_await("the session's first use"):
+            overdue: list[str] = []
+            at_once(self._load(sessions.load_in_loop, overdue))
+            self._overdue = overdue
+        else:
+            super()._fetch()
+
+    def _start(self, held: Held | None) -> None:
+        self._overdue = []
+        super()._start(held)
+
+    async def _finish(self, store: AsyncStore) -> SessionHeaders:
+        asked = await super()._finish(store)
+        if self._fields is not None and self._overdue:
+            with suppress(StoreUnavailableError):  # whoever loads one finds it over again
+                await self._remove_overdue(store)
+        return asked
+
+    async def _remove_overdue(self, store: AsyncStore) -> None:
+        while self._overdue:
+            await store.delete(self._overdue.pop())
 
     def load(self) -> Any:
         """Load the record, if it is not loaded; counts as no access.

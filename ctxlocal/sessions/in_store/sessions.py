@@ -70,8 +70,9 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         from its beginning or the last login.
     :param touch_interval: seconds in which a session that is only read is renewed once; 60,
         or a tenth of ``idle_timeout`` where that is less.
-    :param load: under ASGI: ``"cookie"`` loads before the view whenever the request has a
-        session cookie, ``"explicit"`` leaves it to ``await session.load()``.
+    :param load: under ASGI: ``"cookie"`` loads when the session is first touched, if the store
+        can do that without blocking (memory, and SQLite as it says), else before the view whenever
+        the request has a session cookie; ``"explicit"`` leaves it to ``await session.load()``.
     :param same_key: what happens when two requests change one key at once: ``"last-wins"``,
         ``"raise"``, or ``merge(key, loaded, theirs, mine)`` which returns what to store
         (None stands for an absent value), or a dict of such functions for some keys; of the
@@ -147,9 +148,12 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         return at_once(stored._finish(self._at_once)) if asked is None else asked
 
     async def open_async(self, cookies: str) -> Session:
-        """Return the session, with its record loaded if it has one (unless ``load="explicit"``)."""
+        """Return the session, with its record loaded unless it can be at its first touch.
+
+        With ``load="explicit"`` it is left to ``await session.load()``.
+        """
         session = self._kinds[1](self, cookies)
-        if self.load == "cookie" and self.store_blocks and self.ids_in(cookies):
+        if self.loads_before_view and self.ids_in(cookies):
             try:
                 await session.load()
             except StoreUnavailableError as error:  # for whoever touches it, and nobody else (R31)

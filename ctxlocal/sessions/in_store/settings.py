@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import events
 from ..cookie import Cookie, cookie_or_default
@@ -21,9 +21,12 @@ from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime, idle_of, 
 from ..schema import Migrate, Schema
 from ..session import BORN, IDLE
 from ..stores.forwarding import AtOnce
-from ..stores.observed import in_threads
+from ..stores.observed import in_loop, in_threads
 from ..stores.protocol import AsyncStore, Store
 from .token import id_finder, log_name
+
+if TYPE_CHECKING:
+    from ..stores.in_loop import InLoop
 
 Merge = Callable[[str, Any, Any, Any], Any]
 
@@ -61,6 +64,7 @@ class StoredSettings:
         _check_choice("when_down", when_down, "raise", "anonymous")
         if max_sessions is not None and max_sessions < 1:
             raise SessionConfigError("max_sessions", f"{max_sessions!r} is not from 1 on, or None")
+        self.load = load
         self.store = store
         self.schema: Schema[Any] | None = None if schema is None else Schema(schema, migrate)
         self.cookie = cookie_or_default(cookie)
@@ -68,7 +72,6 @@ class StoredSettings:
         self.idle_timeout = idle_timeout
         self.absolute_timeout = absolute_timeout
         self.touch_interval = check_lifetime(idle_timeout, absolute_timeout, touch_interval)
-        self.load = load
         self.same_key = same_key
         self.max_sessions = max_sessions
         self.when_full = when_full
@@ -79,6 +82,8 @@ class StoredSettings:
 
     def _take_store(self, store: Any) -> None:
         self._sync: Any = None  # the store, if it can be asked without awaiting
+        self._in_loop: InLoop | None = None  # what tells whether that may be used
+        self.load_in_loop: AsyncStore | None = None  #: loads, if need be, where nothing may wait
         self.store_blocks = True  #: loading from it where nothing can be awaited is no option
         if isinstance(store, str):  # with a password in it, perhaps
             raise SessionConfigError(
@@ -98,6 +103,15 @@ class StoredSettings:
         self._sync, self.store_blocks = store, store.is_blocking
         self._at_once = AtOnce(store)
         self._awaited = in_threads(store) if self.store_blocks else self._at_once
+        if self.store_blocks and self.load == "cookie" and (found := in_loop(store)) is not None:
+            self._in_loop, self.load_in_loop = found
+
+    @property
+    def loads_before_view(self) -> bool:
+        """Whether, under ASGI, a session with a cookie is to be loaded before it is touched."""
+        if self.load != "cookie" or not self.store_blocks:
+            return False
+        return self._in_loop is None or not self._in_loop.is_ready()
 
     def ids_in(self, cookies: str) -> list[str]:
         """Return what has the form of an id among the cookies of our name; there may be several."""

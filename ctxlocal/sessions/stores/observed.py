@@ -20,6 +20,7 @@ import msgspec
 
 from ..errors import SessionConfigError
 from .forwarding import AtOnce, Awaited, Blocking
+from .in_loop import InLoop
 from .protocol import AsyncStore, Record, Stats, Store
 from .repeats import Repeats, count_by, current
 from .threaded import ThreadedStore
@@ -204,3 +205,12 @@ def in_threads(store: Store) -> AsyncStore:
     if isinstance(store, ObservedStore):
         return AsyncObservedStore(in_threads(store.store), store.hook)
     return ThreadedStore(store)
+
+
+def in_loop(store: Store) -> tuple[InLoop, AsyncStore] | None:
+    """Return by what an event loop may load, and that as a store that it asks; None: by nothing."""
+    if isinstance(store, ObservedStore):
+        found = in_loop(store.store)
+        return None if found is None else (found[0], AsyncObservedStore(found[1], store.hook))
+    reader = getattr(store, "in_loop", None)
+    return (reader, AtOnce(cast(Store, reader))) if isinstance(reader, InLoop) else None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ..._async_library import is_trio, library, start_thread
 from ..._empty_context import in_empty_context
 from ..errors import SessionConfigError
 from .forwarding import Awaited
-from .protocol import Store
+from .in_loop import InLoop
+from .protocol import Record, Store
 from .repeats import carried
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ThreadedStore(Awaited):
@@ -35,7 +40,13 @@ class ThreadedStore(Awaited):
             raise SessionConfigError("max_threads", f"{max_threads!r} is not from 1 on")
         super().__init__(store, is_direct=not store.is_blocking)
         self._max_threads = max_threads
+        in_loop = getattr(store, "in_loop", None)
+        self._load = in_loop.load_in_thread if isinstance(in_loop, InLoop) else store.load
         self._pools: dict[int, ThreadPoolExecutor] = {}  # by process: a fork takes no threads along
+
+    async def load(self, key: str) -> Record | None:
+        """See :meth:`ctxlocal.sessions.stores.protocol.Store.load`."""
+        return self._load(key) if self._is_direct else await self._run(self._load, key)
 
     async def close(self) -> None:
         """Wait for the calls that run, end the threads and close the store."""
@@ -45,10 +56,14 @@ class ThreadedStore(Awaited):
             await library().wait(in_empty_context(start_thread, pool.shutdown))
 
     async def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        do = carried(getattr(self.store, name))
+        return await self._run(getattr(self.store, name), *args, **kwargs)
+
+    async def _run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        do = carried(function)
         job = in_empty_context(self._pool().submit, do, *args, **kwargs)
         await library().wait(job)
-        return job.result()
+        result: R = job.result()
+        return result
 
     def _pool(self) -> ThreadPoolExecutor:
         process = os.getpid()

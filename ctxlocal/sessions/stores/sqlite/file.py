@@ -146,6 +146,11 @@ class Connections:
         """Return what takes its place when it is closed."""
         return Connections(self._path, self._timeout)
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether one is open that nobody uses, in this process or the one that forked it."""
+        return bool(self._idle)
+
     def take(self) -> Connection:
         """Return a connection of one's own, to the file that is at the path now."""
         try:

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import msgspec
 
 from ...errors import CorruptRecordError, SessionConfigError, StoreUnavailableError
+from ..in_loop import MOST_WAIT, InLoop
 from ..merge import clears, merge
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result, Stats
 from ..unreadable import skip
@@ -125,7 +126,15 @@ class SQLiteStore:
     moments, but never corrupts (WAL, ``synchronous=NORMAL``). The file has to lie on a local
     disk.
 
-    Every call may wait for the disk, so ASGI runs it in a thread, which takes some 100 µs.
+    A call may wait for the disk, and for others who write, so ASGI runs it in a thread, which
+    takes some 100 µs. All but one: a session is loaded when it is first touched, by the event
+    loop itself. That takes some 10 µs and waits for nobody who writes. The loop stands still
+    for longer where a page is not in the system's cache, until the disk has answered, and for up
+    to 0.1 s where readers are locked out too, while a process opens the file after another one's
+    death. Once a load has taken over 50 ms, the sessions of the next 10 s are loaded before
+    the view, in a thread, as they are until the file is open. ``loads_in_loop=False`` has all
+    loaded so.
+
     With ``is_blocking=False`` the event loop itself makes the calls, of 10 to 20 µs each. It
     stands still for longer than that while another process holds the file's lock (up to
     ``timeout``), when a page is not in the system's cache, and at each 1000th page that is
@@ -141,6 +150,8 @@ class SQLiteStore:
     :param clock: seconds since the epoch; of all processes the same.
     :param timeout: seconds to wait while others write, 5 by default.
     :param is_blocking: whether ASGI has to run the calls in a thread.
+    :param loads_in_loop: whether, if so, the event loop itself loads; a subclass with a ``load``
+        of its own never lets it.
     :raises SessionConfigError: a path that is none, or a negative timeout.
     """
 
@@ -151,6 +162,7 @@ class SQLiteStore:
         clock: Callable[[], float] = time.time,
         timeout: float = 5.0,
         is_blocking: bool = True,
+        loads_in_loop: bool = True,
     ) -> None:
         self.path = os.fspath(path)
         if self.path in ("", ":memory:"):
@@ -165,6 +177,13 @@ class SQLiteStore:
         self.is_blocking = is_blocking
         self._clock = clock
         self._connections = Connections(self.path, timeout)
+        self.in_loop: InLoop | None = None  #: what an event loop loads by, if it may
+        self._hasty: SQLiteStore | None = None
+        # What a subclass makes of load may take any time.
+        if is_blocking and loads_in_loop and type(self).load is SQLiteStore.load:
+            most = min(timeout, MOST_WAIT)
+            self._hasty = SQLiteStore(path, clock=clock, timeout=most, is_blocking=False)
+            self.in_loop = InLoop(self, self._hasty)
 
     def load(self, key: str) -> Record | None:
         """See :meth:`ctxlocal.sessions.stores.protocol.Store.load`."""
@@ -258,10 +277,21 @@ class SQLiteStore:
                 users.add(record.values[USER])
         return Stats(sessions, len(users), size)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that nobody uses at the moment."""
+        return self._connections.has_idle
+
+    def open(self) -> None:
+        """Open a connection, if there is none, and the file with it."""
+        self._run("load", _nothing)
+
     def close(self) -> None:
         """Close the connections; what is used afterwards is opened anew."""
         closed, self._connections = self._connections, self._connections.reopened()
         closed.close()
+        if self._hasty is not None:
+            self._hasty.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r}>"
@@ -437,6 +467,10 @@ def _replace(
     after, answer = applied
     values = (row.version + 1, now, now + ttl, _pack(after), row.id, row.version, now)
     return answer if connection.execute(_REPLACE, values).rowcount == 1 else None
+
+
+def _nothing(connection: Connection) -> None:
+    pass
 
 
 def _rows(connection: Connection, statement: str, values: tuple[Any, ...]) -> list[_Row]:
