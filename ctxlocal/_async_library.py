@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
@@ -17,8 +17,23 @@ from typing import Any, Protocol
 _apart: set[asyncio.Task[None]] = set()  # asyncio itself refers to tasks weakly
 
 
+class Gate(Protocol):
+    """What a task waits at until it is opened, in the task's loop; once, by anybody."""
+
+    soon: Callable[..., object]  #: calls a function in the loop, from any thread
+
+    def open(self) -> None:
+        """Let the task go on."""
+
+    def wait(self) -> Awaitable[object]:
+        """Wait until it is open."""
+
+
 class Library(Protocol):
     """The library that runs the current task."""
+
+    def gate(self) -> Gate:
+        """Return a gate for the current task."""
 
     async def wait(self, job: Future[Any]) -> None:
         """Wait until ``job`` is done, failed or cancelled. A cancelled wait leaves it as it is."""
@@ -33,7 +48,40 @@ class Library(Protocol):
         """
 
 
+class _AsyncioGate:
+    __slots__ = ("_future", "soon")
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.soon: Callable[..., object] = loop.call_soon_threadsafe
+        self._future = loop.create_future()
+
+    def open(self) -> None:
+        _wake(self._future)
+
+    def wait(self) -> Awaitable[object]:
+        return self._future
+
+
+class _TrioGate:
+    __slots__ = ("_event", "soon")
+
+    def __init__(self, trio: Any) -> None:
+        self.soon: Callable[..., object] = trio.lowlevel.current_trio_token().run_sync_soon
+        self._event = trio.Event()
+
+    def open(self) -> None:
+        self._event.set()
+
+    def wait(self) -> Awaitable[object]:
+        waiting: Awaitable[object] = self._event.wait()
+        return waiting
+
+
 class _Asyncio:
+    def gate(self) -> Gate:
+        return _AsyncioGate()
+
     async def wait(self, job: Future[Any]) -> None:
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
@@ -83,6 +131,9 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 class _Trio:
     def __init__(self, trio: Any) -> None:
         self._trio = trio
+
+    def gate(self) -> Gate:
+        return _TrioGate(self._trio)
 
     async def wait(self, job: Future[Any]) -> None:
         token = self._trio.lowlevel.current_trio_token()
@@ -141,6 +192,21 @@ def is_trio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def open_gates(gates: Iterable[Gate]) -> None:
+    """Open gates from another thread. Each loop is woken once, which costs as much as it does."""
+    loops: dict[Callable[..., object], list[Gate]] = {}
+    for gate in gates:
+        loops.setdefault(gate.soon, []).append(gate)
+    for soon, each in loops.items():
+        with suppress(RuntimeError):  # the loop is closed; nobody waits any more
+            soon(_open_each, each)
+
+
+def _open_each(gates: list[Gate]) -> None:
+    for gate in gates:
+        gate.open()
 
 
 def start_thread(function: Callable[[], object]) -> Future[None]:

@@ -20,10 +20,10 @@ import msgspec
 
 from ..errors import SessionConfigError
 from .forwarding import AtOnce, Awaited, Blocking
+from .grouped import threaded
 from .in_loop import InLoop
 from .protocol import AsyncStore, Record, Stats, Store
 from .repeats import Repeats, count_by, current
-from .threaded import ThreadedStore
 
 __all__ = ["AsyncObservedStore", "ObservedStore", "StoreCall", "observed"]
 
@@ -204,7 +204,7 @@ def in_threads(store: Store) -> AsyncStore:
     """Return a store whose calls run in threads; who observes it is told where they are awaited."""
     if isinstance(store, ObservedStore):
         return AsyncObservedStore(in_threads(store.store), store.hook)
-    return ThreadedStore(store)
+    return threaded(store)
 
 
 def in_loop(store: Store) -> tuple[InLoop, AsyncStore] | None:

@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..errors import SessionConfigError
+from .grouped import threaded
 from .memory import MemoryStore
 from .plugins import GROUP, Opener, is_ours, known, opener_of
 from .protocol import AsyncStore, Store
 from .query import SQLITE, refusal, take
-from .threaded import ThreadedStore
 
 _REDIS = ("redis", "rediss", "unix")
 _EXAMPLES = (
@@ -66,14 +66,14 @@ def open_async_store(url: str) -> AsyncStore:
     """
     scheme = _scheme(url)
     if scheme in ("memory", "sqlite"):
-        return ThreadedStore(open_store(url))
+        return threaded(open_store(url))
     if scheme.partition("+")[0] in _REDIS:
         from .redis import AsyncRedisStore
 
         return AsyncRedisStore.from_url(url)
     if (opener := _opener(scheme)) is not None:
         open_async: Callable[[str], AsyncStore] | None = getattr(opener, "open_async_store", None)
-        return ThreadedStore(opener.open_store(url)) if open_async is None else open_async(url)
+        return threaded(opener.open_store(url)) if open_async is None else open_async(url)
     _refuse_unknown(scheme, url)
     from .sql import AsyncSQLStore
 

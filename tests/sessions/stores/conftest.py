@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
+from ctxlocal.sessions.stores.grouped import GroupedStore
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import AsyncStore, Store
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
@@ -65,12 +66,18 @@ def threaded(kind: Callable[[pytest.FixtureRequest], Kind]) -> Callable[..., Kin
     return make
 
 
+def grouped(request: pytest.FixtureRequest) -> Kind:
+    blocking = sqlite(request)
+    return Kind(lambda: GroupedStore(blocking.make()), blocking.advance)
+
+
 #: Each is a function of the fixture request, which may
 #: ask for what it needs with ``request.getfixturevalue("redis_port")``.
 STORES: dict[str, Callable[[pytest.FixtureRequest], Kind]] = {"memory": memory, "sqlite": sqlite}
 ASYNC_STORES: dict[str, Callable[[pytest.FixtureRequest], Kind]] = {
     "threaded memory": threaded(memory),
     "threaded sqlite": threaded(sqlite),
+    "grouped sqlite": grouped,
 }
 
 

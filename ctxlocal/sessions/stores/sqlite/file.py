@@ -270,6 +270,23 @@ class Connections:
                     connection.execute(statement)
 
 
+class Lent(Connections):
+    """The one connection of a store that works within a transaction of another."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.process = os.getpid()
+
+    def take(self) -> Connection:
+        """Return it."""
+        return self._connection
+
+    def give(self, connection: Connection) -> None:
+        """Leave it to whoever lent it."""
+
+    drop = give  # what failed, that one undoes
+
+
 def _uri(path: str) -> str:
     # Not Path.as_uri, which from Python 3.14 on loads urllib.request, an HTTP client, at the first
     # use: where a server that has given up its rights may not read.
@@ -308,7 +325,13 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the file's write lock; what is done within is stored as one, or not at all."""
+    """Hold the file's write lock; what is done within is stored as one, or not at all.
+
+    Within another one it is a part of that, which has to be undone as a whole.
+    """
+    if connection.in_transaction:
+        yield
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

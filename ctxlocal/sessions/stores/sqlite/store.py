@@ -15,8 +15,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from random import getrandbits
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -25,7 +26,10 @@ from ..in_loop import MOST_WAIT, InLoop
 from ..merge import clears, merge
 from ..protocol import HANDLE, KEPT_COMMITS, USER, Answer, Change, Record, Result, Stats
 from ..unreadable import skip
-from .file import Connection, Connections, transaction
+from .file import Connection, Connections, Lent, transaction
+
+if TYPE_CHECKING:
+    from ..grouped import Call
 
 _COMMITTED = Answer("committed")
 _FOR_EVER = float("inf")
@@ -118,6 +122,10 @@ class _Seen(msgspec.Struct, frozen=True):
     body: _Body
 
 
+class _OneFailed(Exception):
+    """A call of a group raised something, which is kept in it."""
+
+
 class SQLiteStore:
     """Keeps records in a SQLite file, made at the first use.
 
@@ -127,7 +135,10 @@ class SQLiteStore:
     disk.
 
     A call may wait for the disk, and for others who write, so ASGI runs it in a thread, which
-    takes some 100 µs. All but one: a session is loaded when it is first touched, by the event
+    takes some 100 µs. What requests want to write while the thread is busy is then written in
+    one transaction, 64 at most, and answered when that is stored; each is merged, refused or an
+    error as if it was alone. Where others lock the file a write may wait for twice the ``timeout``.
+    All but one call: a session is loaded when it is first touched, by the event
     loop itself. That takes some 10 µs and waits for nobody who writes. The loop stands still
     for longer where a page is not in the system's cache, until the disk has answered, and for up
     to 0.1 s where readers are locked out too, while a process opens the file after another one's
@@ -276,6 +287,41 @@ class SQLiteStore:
             if USER in record.values:
                 users.add(record.values[USER])
         return Stats(sessions, len(users), size)
+
+    @property
+    def groups(self) -> bool:
+        """Whether writes may be done together: what a subclass does may want its own thread."""
+        return type(self) is SQLiteStore
+
+    def do_together(self, calls: Sequence[Call]) -> None:
+        """See :meth:`ctxlocal.sessions.stores.grouped.Together.do_together`."""
+        if len(calls) == 1 or not self._do_as_one(calls):
+            for call in calls:
+                call.make(self)
+
+    def _do_as_one(self, calls: Sequence[Call]) -> bool:
+        """Make the calls in one transaction; False: that failed, and nothing was done."""
+        begun: set[bool] = set()
+        try:
+            self._run("commit", self._make_each, calls, begun)
+        except _OneFailed:
+            return False
+        except StoreUnavailableError as error:
+            if begun:  # but it could not be stored, because of one of them perhaps
+                return False
+            for call in calls:
+                call.fail(StoreUnavailableError(self.name, call.name), error.__cause__)
+        return True
+
+    def _make_each(self, connection: Connection, calls: Sequence[Call], begun: set[bool]) -> None:
+        member = copy(self)
+        member._connections = Lent(connection)
+        with transaction(connection):
+            begun.add(True)
+            for call in calls:
+                call.make(member)
+                if call.error is not None:
+                    raise _OneFailed
 
     @property
     def is_open(self) -> bool:
