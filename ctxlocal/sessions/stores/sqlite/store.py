@@ -142,9 +142,9 @@ class SQLiteStore:
     loop itself. That takes some 10 µs and waits for nobody who writes. The loop stands still
     for longer where a page is not in the system's cache, until the disk has answered, and for up
     to 0.1 s where readers are locked out too, while a process opens the file after another one's
-    death. Once a load has taken over 50 ms, the sessions of the next 10 s are loaded before
-    the view, in a thread, as they are until the file is open. ``loads_in_loop=False`` has all
-    loaded so.
+    death. Once two loads within 10 s took over 50 ms, the sessions of the next 10 s are loaded
+    before the view, in a thread, as they are until the file is open. ``loads_in_loop=False``
+    has all loaded so.
 
     With ``is_blocking=False`` the event loop itself makes the calls, of 10 to 20 µs each. It
     stands still for longer than that while another process holds the file's lock (up to
