@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 from ..._async_library import Gate, library, open_gates, start_thread
 from ..._empty_context import in_empty_context
@@ -50,7 +50,6 @@ class Call:
         self.answer, self.error = None, error
 
 
-@runtime_checkable
 class Together(Store, Protocol):
     """A store that does many calls at the price of one."""
 
@@ -165,6 +164,9 @@ class _Lane:
 
 def threaded(store: Store) -> ThreadedStore:
     """Return a store's asynchronous twin, in threads."""
-    if isinstance(store, Together) and store.is_blocking and store.groups:
-        return GroupedStore(store)
+    # Its own do_together: one that hands on what it is asked for would be passed over.
+    if hasattr(type(store), "do_together") and store.is_blocking:
+        together = cast(Together, store)
+        if together.groups:
+            return GroupedStore(together)
     return ThreadedStore(store)

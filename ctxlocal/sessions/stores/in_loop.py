@@ -46,7 +46,7 @@ class InLoop:
 
     def __init__(self, patient: Loading, hasty: Loading) -> None:
         self.name = patient.name
-        self._patient, self._hasty = patient, hasty
+        self.patient, self._hasty = patient, hasty
         self._not_before = 0.0  # by the monotonic clock
         self._slow = -PAUSE  # when the last slow one ended
 
@@ -68,8 +68,17 @@ class InLoop:
 
     def load_in_thread(self, key: str) -> Record | None:
         """Load where that may take its time, and open what :meth:`load` needs."""
-        record = self._patient.load(key)
+        record = self.patient.load(key)
         if not self._hasty.is_open:
             with suppress(StoreUnavailableError):  # the record is there
                 self._hasty.open()
         return record
+
+
+def in_loop_of(store: object) -> InLoop | None:
+    """Return how an event loop loads from ``store``, if it may.
+
+    What another store is behind, that hands on what it is asked for, is not its own.
+    """
+    found = getattr(store, "in_loop", None)
+    return found if isinstance(found, InLoop) and found.patient is store else None

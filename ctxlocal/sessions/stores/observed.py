@@ -21,7 +21,7 @@ import msgspec
 from ..errors import SessionConfigError
 from .forwarding import AtOnce, Awaited, Blocking
 from .grouped import threaded
-from .in_loop import InLoop
+from .in_loop import InLoop, in_loop_of
 from .protocol import AsyncStore, Record, Stats, Store
 from .repeats import Repeats, count_by, current
 
@@ -212,5 +212,5 @@ def in_loop(store: Store) -> tuple[InLoop, AsyncStore] | None:
     if isinstance(store, ObservedStore):
         found = in_loop(store.store)
         return None if found is None else (found[0], AsyncObservedStore(found[1], store.hook))
-    reader = getattr(store, "in_loop", None)
-    return (reader, AtOnce(cast(Store, reader))) if isinstance(reader, InLoop) else None
+    reader = in_loop_of(store)
+    return None if reader is None else (reader, AtOnce(cast(Store, reader)))

@@ -11,7 +11,7 @@ from ..._async_library import is_trio, library, start_thread
 from ..._empty_context import in_empty_context
 from ..errors import SessionConfigError
 from .forwarding import Awaited
-from .in_loop import InLoop
+from .in_loop import in_loop_of
 from .protocol import Record, Store
 from .repeats import carried
 
@@ -40,13 +40,14 @@ class ThreadedStore(Awaited):
             raise SessionConfigError("max_threads", f"{max_threads!r} is not from 1 on")
         super().__init__(store, is_direct=not store.is_blocking)
         self._max_threads = max_threads
-        in_loop = getattr(store, "in_loop", None)
-        self._load = in_loop.load_in_thread if isinstance(in_loop, InLoop) else store.load
+        self._in_loop = in_loop_of(store)
         self._pools: dict[int, ThreadPoolExecutor] = {}  # by process: a fork takes no threads along
 
     async def load(self, key: str) -> Record | None:
         """See :meth:`ctxlocal.sessions.stores.protocol.Store.load`."""
-        return self._load(key) if self._is_direct else await self._run(self._load, key)
+        if self._is_direct or self._in_loop is None:
+            return await super().load(key)
+        return await self._run(self._in_loop.load_in_thread, key)
 
     async def close(self) -> None:
         """Wait for the calls that run, end the threads and close the store."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -18,8 +18,9 @@ from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.stores import in_loop
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.observed import observed
-from ctxlocal.sessions.stores.protocol import Record
+from ctxlocal.sessions.stores.protocol import Record, Store
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.stores.threaded import ThreadedStore
 
 from ..conftest import Browser, Make
 from ..stores.conftest import Clock
@@ -198,6 +199,40 @@ async def test_a_subclass_may_take_its_time_to_load(make: Make, path: Path, cloc
         assert dict(await browser.open_async()) == {"a": 1}
     assert threads
     assert threading.current_thread() not in threads
+
+
+class Wrapper:
+    """Hands on to another store what it does not do itself, as people write it."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self.store = store
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def load(self, key: str) -> Record | None:
+        self.calls.append("load")
+        return self.store.load(key)
+
+    def commit(self, *args: Any) -> Any:
+        self.calls.append("commit")
+        return self.store.commit(*args)
+
+
+@pytest.mark.parametrize("twin", ["made for it", "given"])
+async def test_a_store_around_another_is_not_passed_over(
+    make: Make, store: SQLiteStore, twin: str
+) -> None:
+    wrapper = Wrapper(store)
+    threads = ThreadedStore(cast(Store, wrapper))
+    browser = await visited(make(wrapper if twin == "made for it" else threads))
+    wrapper.calls.clear()
+    sessions = [await browser.open_async() for _ in range(3)]
+    for number, session in enumerate(sessions):
+        session[f"{number}"] = number
+    await asyncio.gather(*map(browser.save_async, sessions))
+    assert wrapper.calls == ["load"] * 3 + ["commit"] * 3
 
 
 async def test_r9_the_loop_leaves_what_is_over_to_the_end_of_the_request(

@@ -432,6 +432,17 @@ def test_a_subclass_writes_as_it_wants(path: Path) -> None:
     assert type(threaded(MemoryStore())) is ThreadedStore
 
 
+def test_a_method_that_was_put_into_a_store_is_called_as_it_is(
+    sqlite: SQLiteStore, statements: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch = sqlite.touch
+    monkeypatch.setattr(sqlite, "touch", lambda *args: touch(*args))
+    made = calls(("touch", KEY, 100), ("touch", OTHER, 100))
+    sqlite.do_together(made)
+    assert answers(made) == [True, True]
+    assert statements == []
+
+
 KILLED = """
 import asyncio, os, signal, sqlite3, sys
 from ctxlocal.sessions.stores.grouped import GroupedStore
