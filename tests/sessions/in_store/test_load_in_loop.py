@@ -201,6 +201,23 @@ async def test_a_subclass_may_take_its_time_to_load(make: Make, path: Path, cloc
     assert threading.current_thread() not in threads
 
 
+async def test_a_load_that_was_put_into_a_store_is_called_as_it_is(
+    make: Make, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await visited(make(store))
+    assert dict(await browser.open_async()) == {"a": 1}  # the file is open
+    load, threads = store.load, []
+
+    def other(key: str) -> Record | None:
+        threads.append(threading.current_thread())
+        return load(key)
+
+    monkeypatch.setattr(store, "load", other)
+    assert dict(await browser.open_async()) == {"a": 1}
+    assert threads
+    assert threading.current_thread() not in threads
+
+
 class Wrapper:
     """Hands on to another store what it does not do itself, as people write it."""
 
