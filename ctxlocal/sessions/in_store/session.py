@@ -240,15 +240,15 @@ class AsyncStoredSession(StoredSession):
         super()._start(held)
 
     async def _finish(self, store: AsyncStore) -> SessionHeaders:
-        asked = await super()._finish(store)
         if self._fields is not None and self._overdue:
-            with suppress(StoreUnavailableError):  # whoever loads one finds it over again
-                await self._remove_overdue(store)
-        return asked
+            await self._remove_overdue(store)
+        return await super()._finish(store)
 
     async def _remove_overdue(self, store: AsyncStore) -> None:
-        while self._overdue:
-            await store.delete(self._overdue.pop())
+        """Remove what is over: before anything is stored, as it counts among a user's sessions."""
+        with suppress(StoreUnavailableError):  # whoever loads one finds it over again
+            while self._overdue:
+                await store.delete(self._overdue.pop())
 
     def load(self) -> Any:
         """Load the record, if it is not loaded; counts as no access.
@@ -268,6 +268,8 @@ class AsyncStoredSession(StoredSession):
         """Do what :meth:`StoredSession.save` does; await it as :meth:`load`."""
         if self._sessions.is_to_await("session.save()"):
             return self._save_awaited()
+        if self._fields is not None:
+            at_once(self._remove_overdue(self._sessions._at_once))
         return super().save()
 
     async def _load_awaited(self) -> Results:
@@ -277,4 +279,5 @@ class AsyncStoredSession(StoredSession):
 
     async def _save_awaited(self) -> Results:
         self._write("session.save()")
+        await self._remove_overdue(self._sessions._awaited)
         return await self._saving(self._sessions._awaited).run()

@@ -273,6 +273,27 @@ async def test_r9_the_loop_leaves_what_is_over_to_the_end_of_the_request(
         assert store.load(browser.key) is None
 
 
+@pytest.mark.parametrize("how", ["end", "save", "in a thread"])
+async def test_what_is_over_counts_among_no_users_sessions(
+    make: Make, clock: Clock, store: SQLiteStore, how: str
+) -> None:
+    browser = await visited(make(store))
+    session = await browser.open_async()
+    session.user = "u"
+    await browser.save_async(session)
+    browser.sessions = make(store, idle_timeout=100, max_sessions=1, when_full="refuse")
+    clock.advance(101)
+    session = await browser.open_async()
+    assert session.user is None
+    session.user = "u"
+    if how == "save":
+        await session.save()
+    elif how == "in a thread":
+        await asyncio.to_thread(session.save)
+    await browser.save_async(session)
+    assert [key for key, _ in store.list("u")] == [browser.key]
+
+
 async def test_only_a_blocking_store_is_asked_in_another_way(make: Make, path: Path) -> None:
     with closing(SQLiteStore(path, is_blocking=False)) as store:
         assert store.in_loop is None
