@@ -8,8 +8,6 @@ many pieces an answer comes in, and how often it is waited for, differs from one
 from __future__ import annotations
 
 import asyncio
-import io
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -18,6 +16,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sessions.client import HOST, environ_without_path, scope_without_path
+from ctxlocal.lab.bench.micro.cases.request import handle
 from ctxlocal.local import Local
 from ctxlocal.local.pure.local import Local as PureLocal
 from ctxlocal.sessions.in_cookie.sessions import EncryptedCookieSessions, SignedCookieSessions
@@ -73,23 +73,7 @@ class WSGI:
     def __init__(self, app: Any, path: str = "/") -> None:
         self._app = app
         self._headers: list[tuple[str, str]] = []
-        self._environ: dict[str, Any] = {
-            "REQUEST_METHOD": "GET",
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "443",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "localhost",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
+        self._environ = environ_without_path() | {"PATH_INFO": path}
 
     def keep_cookie(self) -> None:
         """Make one request, and send the cookie that it sets from now on."""
@@ -151,20 +135,8 @@ class ASGI:
         self._headers: list[tuple[bytes, bytes]] = []
         self._body = b""
         self._loop = asyncio.new_event_loop()
-        self._sent = [(b"host", b"localhost")]
-        self._scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "https",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "client": ("127.0.0.1", 50000),
-            "server": ("localhost", 443),
-        }
+        self._sent = [(b"host", HOST.encode())]
+        self._scope = scope_without_path() | {"path": path, "raw_path": path.encode()}
 
     def keep_cookie(self) -> None:
         """Make one request, and send the cookie that it sets from now on."""
@@ -288,22 +260,9 @@ def _request_mix(make: Callable[[], Any]) -> Callable[[Path], Serve]:
     that it happens to have.
     """
 
-    def mix(local: Any) -> None:
-        local.app = 1
-        local.request = 2
-        local.session = 3
-        local.user = 4
-        local.g = 5
-        for _ in range(4):
-            _ = local.app
-            _ = local.request
-            _ = local.session
-            _ = local.user
-            _ = local.g
-
     def serve(local: Iterator[Any], times: int) -> None:
         for _ in range(times):
-            copy_context().run(mix, next(local))
+            copy_context().run(handle, next(local))
 
     return lambda folder: partial(serve, cycle([make() for _ in range(LOCALS)]))
 

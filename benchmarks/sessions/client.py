@@ -44,6 +44,41 @@ def _header(cookies: Mapping[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
+def environ_without_path() -> dict[str, Any]:
+    """Return what a WSGI server says of a GET request, but its path and cookies."""
+    return {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "SERVER_NAME": HOST,
+        "SERVER_PORT": "443",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": HOST,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "https",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+
+
+def scope_without_path() -> dict[str, Any]:
+    """Return what an ASGI server says of a GET request, but its path and headers."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "root_path": "",
+        "query_string": b"",
+        "client": ("127.0.0.1", 50000),
+        "server": (HOST, 443),
+    }
+
+
 class WSGIClient:
     """One visitor of a WSGI application; not for several threads at once.
 
@@ -56,22 +91,7 @@ class WSGIClient:
         self.jar = Jar() if jar is None else jar
         self._status = ""
         self._set_cookies: list[str] = []
-        self._environ: dict[str, Any] = {
-            "REQUEST_METHOD": "GET",
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": "",
-            "SERVER_NAME": HOST,
-            "SERVER_PORT": "443",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": HOST,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
+        self._environ = environ_without_path()
 
     def another(self) -> WSGIClient:
         """Return another client with the same cookies, as they are now."""
@@ -133,17 +153,7 @@ class ASGIClient:
         self._app = app
         self.jar = Jar() if jar is None else jar
         self._set_cookies: list[str] = []
-        self._scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "https",
-            "root_path": "",
-            "query_string": b"",
-            "client": ("127.0.0.1", 50000),
-            "server": (HOST, 443),
-        }
+        self._scope = scope_without_path()
 
     def another(self) -> ASGIClient:
         """Return another client with the same cookies, as they are now."""
