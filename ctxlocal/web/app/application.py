@@ -219,7 +219,7 @@ class App(Registry):
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self.respond(current_request_context())
-        if environ["REQUEST_METHOD"] != "HEAD" and (form := wire_form(response)) is not None:
+        if (form := wire_form(response, environ["REQUEST_METHOD"])) is not None:
             start_response(response.status, form[1])
             return form[0]
         body, status, headers = response.get_wsgi_response(environ)

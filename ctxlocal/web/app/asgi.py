@@ -153,7 +153,7 @@ class _Request:
             request: Any = context.request
             request.routing_exception = problem
         response = await self._response(context)
-        if environ["REQUEST_METHOD"] != "HEAD" and (form := wire_form(response)) is not None:
+        if (form := wire_form(response, environ["REQUEST_METHOD"])) is not None:
             await self._caller.away(send_complete(response.status_code, *form, self._send))
             return
         self._ends.append(lambda error: self._caller.away(close(response, self._call)))

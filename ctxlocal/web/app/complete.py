@@ -56,16 +56,17 @@ def made_of(kind: type[R], body: str | bytes, mimetype: str | None) -> R:
     return made  # type: ignore[no-any-return]
 
 
-def wire_form(response: Response) -> tuple[list[bytes], list[tuple[str, str]]] | None:
-    """Return the body and the headers as werkzeug would give them to the server, but for HEAD.
+def wire_form(response: Response, method: str) -> tuple[list[bytes], list[tuple[str, str]]] | None:
+    """Return the body and the headers as werkzeug would give them to the server.
 
-    None if it has to be asked: something is overridden, the body streams or something waits for
-    its end, the status has no body, or a header is changed on the way.
+    None if it has to be asked: the method is HEAD, something is overridden, the body streams or
+    something waits for its end, the status has no body, or a header is changed on the way.
     """
     kind = type(response)
     body, headers, status = response.response, response.headers, response.status_code
     if (
-        response.__dict__.keys() != _PARTS  # methods may be replaced in the object, too
+        method == "HEAD"
+        or response.__dict__.keys() != _PARTS  # methods may be replaced in the object, too
         or kind.get_wsgi_response is not Response.get_wsgi_response
         or kind.get_wsgi_headers is not Response.get_wsgi_headers
         or kind.get_app_iter is not Response.get_app_iter

@@ -96,14 +96,14 @@ def test_server_gets_what_werkzeug_gives(
         automatically_set_content_length = sets_length
 
     response = Kind(body, status, headers, direct_passthrough=direct)
-    form = wire_form(response)
+    form = wire_form(response, "GET")
     if form is not None:
         assert (form[0], response.status, form[1]) == by_werkzeug(response)
 
 
 def test_plain_text_goes_the_short_way() -> None:
-    assert wire_form(made_of(Response, "é", None)) is not None
-    assert wire_form(Response("é", 404)) is not None
+    assert wire_form(made_of(Response, "é", None), "GET") is not None
+    assert wire_form(Response("é", 404), "GET") is not None
 
 
 def overridden(name: str) -> BaseResponse:
@@ -152,4 +152,4 @@ class OwnHeaders(Headers):
     ],
 )
 def test_what_is_no_plain_text_goes_by_werkzeug(response: Response) -> None:
-    assert wire_form(response) is None
+    assert wire_form(response, "GET") is None
