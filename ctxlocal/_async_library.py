@@ -83,16 +83,8 @@ class _Asyncio:
         return _AsyncioGate()
 
     async def wait(self, job: Future[Any]) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def done(_: Future[Any]) -> None:
-            with suppress(RuntimeError):  # the loop is closed; nobody waits any more
-                loop.call_soon_threadsafe(_wake, waiter)
-
         # asyncio's own bridge takes twice as long, and cancels the job too.
-        job.add_done_callback(done)
-        await waiter
+        await _done(job, self.gate())
 
     async def apart(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # Cancel scopes of anyio cancel every await of a cancelled task anew; not another's.
@@ -123,6 +115,11 @@ class _Asyncio:
             watcher.cancel()
 
 
+def _done(job: Future[Any], gate: Gate) -> Awaitable[object]:
+    job.add_done_callback(lambda _: open_gates([gate]))
+    return gate.wait()
+
+
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():  # or it was cancelled meanwhile
         waiter.set_result(None)
@@ -136,15 +133,7 @@ class _Trio:
         return _TrioGate(self._trio)
 
     async def wait(self, job: Future[Any]) -> None:
-        token = self._trio.lowlevel.current_trio_token()
-        event = self._trio.Event()
-
-        def done(_: Future[Any]) -> None:
-            with suppress(self._trio.RunFinishedError):  # nobody waits any more
-                token.run_sync_soon(event.set)
-
-        job.add_done_callback(done)
-        await event.wait()
+        await _done(job, self.gate())
 
     async def apart(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with self._trio.CancelScope(shield=True):
