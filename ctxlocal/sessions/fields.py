@@ -30,6 +30,22 @@ _NOTHING: Any = MappingProxyType({})
 _NO_NAMES: Any = frozenset()
 
 
+# What is where in what a session began with, which is put into its list in one step.
+FIELDS, REFUSAL, VALUES, BASELINES, MORE = range(5)
+
+
+def begun(place: int) -> Any:
+    """Return an attribute for what is there in what a session began with."""
+
+    def get(session: Fields) -> Any:
+        return session._begun[place]
+
+    def put(session: Fields, value: Any) -> None:
+        session._begun[place] = value
+
+    return property(get, put)
+
+
 class Changes(msgspec.Struct, frozen=True):
     """What a request did to the fields of its session."""
 
@@ -65,23 +81,25 @@ class Fields(MutableMapping[str, Any]):
         "_accessed",
         "_added",
         "_assigned",
-        "_baselines",
+        "_begun",
         "_closed",
         "_cookies",
         "_destroyed",
         "_dropped",
-        "_fields",
+        "_failure",
         "_indexed",
         "_is_cleared",
         "_is_plain",
         "_member_names",
         "_ops",
-        "_refusal",
         "_regenerate",
         "_renew",
         "_sessions",
-        "_values",
     )
+
+    _fields: Mapping[str, bytes] = begun(FIELDS)  # as they were loaded, or stored since
+    _values: dict[str, Any] = begun(VALUES)  # decoded or assigned, as the application sees them
+    _baselines: dict[str, bytes] = begun(BASELINES)  # of mutable values handed out: as they were
 
     _encode = staticmethod(encode)
     _encode_again = staticmethod(encode_again)
@@ -91,31 +109,54 @@ class Fields(MutableMapping[str, Any]):
         self._sessions = sessions  # what opened it
         self._cookies = cookies  # the request's Cookie header, not looked at yet
         self._accessed = self._closed = False
-        self._is_plain = False  # loaded, and nothing was done but to read, set and delete keys
-        self._refusal: Exception | None = None  # why it cannot be changed
-        self._fields: Mapping[str, bytes] | None = None  # None: not loaded, and nothing below set
-
-    def _begin(self, fields: Mapping[str, bytes]) -> None:
-        """Start from these fields, with nothing changed."""
-        self._values: dict[str, Any] = {}  # decoded or assigned, as the application sees them
-        self._baselines: dict[str, bytes] = {}  # of mutable values handed out: as they were
+        self._is_plain = True  # nothing was done but to read, set and delete keys
+        self._failure: Exception | None = None  # why it could not be loaded
+        self._begun: list[Any] = []  # what it began with when it was loaded; empty: it was not
+        # All below is as it has to be when it is loaded: to set it then would take away what
+        # another thread of the request, which was faster, has done by now.
         self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
+        self._renew = self._destroyed = self._is_cleared = False
+        # Each of these four is made when something is noted in it.
+        self._assigned = self._added = self._ops = _NOTHING
+        self._dropped = _NO_NAMES
+        self._regenerate: float | None = None  # the grace, if asked for
+
+    _assigned: dict[str, bytes | None]  # keys set; None: encode it later
+    _added: dict[str, bytes]  # fields of our own that were set
+    _dropped: set[str]  # loaded fields that are gone
+    _ops: dict[str, Op]  # by key
+
+    def _begin(
+        self, fields: Mapping[str, bytes], refusal: Exception | None = None, *more: Any
+    ) -> None:
+        """Begin with these fields, unless another thread of the request was first.
+
+        To extend is one indivisible step, and what comes second is where nobody looks.
+
+        :param refusal: why they cannot be changed, if they cannot.
+        :param more: what its kind knows of them beside.
+        """
+        self._begun.extend((fields, refusal, {}, {}, *more))
+
+    def _begin_anew(self) -> None:
+        """Go on without any fields, with nothing changed: for whoever may change the session."""
+        self._values, self._baselines = {}, {}
+        self._indexed = None
         self._renew = self._destroyed = False
         self._drop_changes()
-        self._adapt(fields)
-        self._fields = fields  # the last: for other threads it is loaded now
+        self._fields = {}
 
-    def _adapt(self, fields: Mapping[str, bytes]) -> None:
-        """Make of the record's fields what a schema wants; before they can be read."""
+    @property
+    def _refusal(self) -> Exception | None:
+        """Why it cannot be changed, or could not be loaded."""
+        refusal: Exception | None = self._begun[REFUSAL] if self._begun else self._failure
+        return refusal
 
     def _drop_changes(self) -> None:
-        # Each of these four is made when something is noted in it.
-        self._assigned: dict[str, bytes | None] = _NOTHING  # keys set; None: encode it later
-        self._added: dict[str, bytes] = _NOTHING  # fields of our own that were set
-        self._dropped: set[str] = _NO_NAMES  # loaded fields that are gone
-        self._ops: dict[str, Op] = _NOTHING  # by key
+        self._assigned = self._added = self._ops = _NOTHING
+        self._dropped = _NO_NAMES
         self._is_cleared = False
-        self._regenerate: float | None = None  # the grace, if asked for
+        self._regenerate = None
 
     # How it is reached: everything below goes through these.
 
@@ -125,9 +166,11 @@ class Fields(MutableMapping[str, Any]):
             if self._closed:  # no Vary can be sent any more
                 raise SessionClosedError("the session's first use")
             self._accessed = True
-        if self._fields is None:
+        begun = self._begun
+        if not begun:
             self._fetch()
-        return self._fields or {}
+        fields: Mapping[str, bytes] = begun[FIELDS]
+        return fields
 
     def _write(self, operation: str) -> None:
         self._write_key(operation)
@@ -137,8 +180,8 @@ class Fields(MutableMapping[str, Any]):
         if self._closed:
             raise SessionClosedError(operation)
         fields = self._read()
-        if self._refusal is not None:
-            raise self._refusal
+        if (refusal := self._refusal) is not None:
+            raise refusal
         return fields
 
     def _decoded(self, key: str, raw: bytes) -> Any:
@@ -173,13 +216,13 @@ class Fields(MutableMapping[str, Any]):
     # The mapping.
 
     def __getitem__(self, key: str) -> Any:
-        fields = self._fields
-        if fields is None or not self._accessed:
-            fields = self._read()
-        values = self._values
+        begun = self._begun
+        if not begun or not self._accessed:
+            self._read()
+        values = begun[VALUES]
         if key in values:
             return values[key]
-        raw = fields.get(key)
+        raw = begun[FIELDS].get(key)
         if raw is None or key in self._dropped or key[:1] == RESERVED:
             return self._hand_out_set(key)
         try:
@@ -212,15 +255,15 @@ class Fields(MutableMapping[str, Any]):
         return frozenset(members)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        fields = self._fields
-        if fields is None or not self._accessed or self._closed or self._refusal is not None:
-            fields = self._write_key("session[...] = ...")
+        begun = self._begun
+        if not begun or not self._accessed or self._closed or begun[REFUSAL] is not None:
+            self._write_key("session[...] = ...")
         if type(key) is not str or key[:1] == RESERVED or not key.isascii():
             key = plain_key(key)
         raw = self._encode(key, value)  # refuse here, where the mistake is, what cannot be stored
-        if self._ops or self._baselines or self._added or MEMBER in "".join(fields):
+        if self._ops or begun[BASELINES] or self._added or MEMBER in "".join(begun[FIELDS]):
             self._remove(key)
-        self._values[key] = value
+        begun[VALUES][key] = value
         assigned = self._assigned
         if not assigned:
             self._assigned = assigned = {}
@@ -309,7 +352,7 @@ class Fields(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         """Say what it is without loading it, and without its values."""
-        state = "not loaded" if self._fields is None else "loaded"
+        state = "loaded" if self._begun else "not loaded"
         return f"<{type(self).__name__} {state}{', closed' if self._closed else ''}>"
 
     # For the subclasses.
@@ -317,10 +360,12 @@ class Fields(MutableMapping[str, Any]):
     def _sets(self) -> dict[str, bytes]:
         """Return what to store of what was set, or changed within. O(values handed out)."""
         sets = self._added.copy() if self._added else {}
+        begun = self._begun
+        values, baselines = begun[VALUES], begun[BASELINES]
         for key, raw in self._assigned.items():
-            sets[key] = self._encode(key, self._values[key]) if raw is None else raw
-        for key, before in self._baselines.items() if self._baselines else ():
-            if (now := self._encode(key, self._values[key])) != before:
+            sets[key] = self._encode(key, values[key]) if raw is None else raw
+        for key, before in baselines.items() if baselines else ():
+            if (now := self._encode(key, values[key])) != before:
                 sets[key] = now
         return sets
 
@@ -338,7 +383,7 @@ class Fields(MutableMapping[str, Any]):
     def _all_fields(self) -> dict[str, bytes]:
         """Return the fields as they are with the changes done."""
         changes = self._changes()
-        fields = {k: v for k, v in (self._fields or {}).items() if k not in self._dropped}
+        fields = {k: v for k, v in self._fields.items() if k not in self._dropped}
         fields.update(changes.sets)
         for op in changes.ops:
             if isinstance(op, Incr):
@@ -413,7 +458,7 @@ class Fields(MutableMapping[str, Any]):
 
     def _drop(self, name: str) -> None:
         """Note that a field is gone, if it was loaded."""
-        if name in (self._fields or ()):
+        if name in self._fields:
             if not self._dropped:
                 self._dropped = set()
             self._dropped.add(name)
@@ -422,7 +467,7 @@ class Fields(MutableMapping[str, Any]):
         added = self._added.get(name)
         if added is not None:
             return added
-        return None if name in self._dropped else (self._fields or {}).get(name)
+        return None if name in self._dropped else self._fields.get(name)
 
     def _set_own(self, name: str, raw: bytes) -> None:
         if not self._added:

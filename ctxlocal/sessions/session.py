@@ -70,7 +70,7 @@ class Session(Fields):
         kept = {name: self._own(name) for name in (BORN, CURRENT, HANDLE)}
         self._values, self._baselines = {}, {}
         self._drop_changes()
-        self._dropped = set(self._fields or ())
+        self._dropped = set(self._fields)
         self._is_cleared = True
         self._regenerate = regenerate
         for name, raw in kept.items():
@@ -288,7 +288,7 @@ class Session(Fields):
     def destroy(self) -> None:
         """End the session: its record dies, its id too. What is set afterwards begins a new one."""
         self._write("session.destroy()")
-        self._begin({})
+        self._begin_anew()
         self._destroyed = True
 
     def load(self) -> Any:
@@ -297,7 +297,7 @@ class Session(Fields):
         The first touch does it otherwise. What it returns may be awaited, and has to be in a
         coroutine under ASGI; in a view that is none, and under WSGI, it is done on return.
         """
-        if self._fields is None:
+        if not self._begun:
             self._fetch()
         return Results()
 
@@ -370,7 +370,7 @@ class Session(Fields):
 
         Changes in nested values are found by themselves: nobody has to set it.
         """
-        if self._fields is None:
+        if not self._begun:
             return False
         return bool(self._destroyed or self._regenerate is not None or self._changes())
 
@@ -393,7 +393,7 @@ class Session(Fields):
     @property
     def is_loaded(self) -> bool:
         """Whether its record was loaded, or looked for."""
-        return self._fields is not None
+        return bool(self._begun)
 
     # For the subclasses.
 
@@ -413,11 +413,11 @@ class NullSession(Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self._begin({})
-        self._refusal = SessionError(
+        refusal = SessionError(
             "There is no session here, so nothing can be kept in one. Give the application "
             "sessions: App(__name__, sessions=StoredSessions(MemoryStore()))."
         )
+        self._begin({}, refusal)
 
     def _idle(self) -> float:
         return 0.0

@@ -504,8 +504,7 @@ class Requests(RuleBasedStateMachine):
 def shown(record: Record) -> str:
     """A stored record, as a session that loaded it would show it."""
     session = StoredSession(StoredSessions(MemoryStore()), "")
-    session._held = None
-    session._begin(record.values)
+    session._begin_with(record.values, None)
     values = sorted((k, v) for k, v in session.items() if k != SET)
     flashes = sorted(text for _, text in session.get_flashed())
     user = record.values.get(USER)

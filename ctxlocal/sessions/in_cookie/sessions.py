@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from .. import events
 from ..cookie import MAX_AGE, Cookie, cookie_or_default, finder
 from ..errors import NotSupportedByStore
+from ..fields import FIELDS, MORE, begun
 from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
 from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime, idle_of, renewed_after
 from ..session import AUTHENTICATED, BORN, IDLE, PERMANENT, NullSession, Results, Session
@@ -41,6 +42,10 @@ _NO_CONTENT = frozenset(
     {AUTHENTICATED, BORN, IDLE, PERMANENT}
 )  # fields that make no session by themselves (R6)
 
+# What a session of these begins with, beside what all do: what was accepted, and when that ends,
+# however much it is used.
+_ORIGIN, _LIMIT = MORE, MORE + 1
+
 _log = logging.getLogger("ctxlocal.sessions")
 _new_tuple = tuple.__new__
 
@@ -48,9 +53,11 @@ _new_tuple = tuple.__new__
 class CookieSession(Session):
     """A session that is read from its cookie at the first touch."""
 
-    __slots__ = ("_flash_sent", "_limit", "_origin", "_sent")
+    __slots__ = ()
 
     _sessions: _CookieSessions
+
+    _origin: Envelope | None = begun(_ORIGIN)  # what was accepted
 
     def incr(self, key: str, amount: int = 1) -> int:
         """Raise: an older copy of the cookie would bring the former number back.
@@ -81,12 +88,7 @@ class CookieSession(Session):
         return self._sessions.clock()
 
     def _fetch(self) -> None:
-        self._origin: Envelope | None = None  # what was accepted
-        self._limit = 0.0  # when that ends, however much it is used
-        self._sent = self._flash_sent = False  # whether the browser has a cookie of that name
-        fields = self._sessions._load(self)
-        if self._fields is None:  # else another thread of the request was first
-            self._begin(fields)
+        self._sessions._load(self)
 
     def _void(self, error: ValueError) -> None:
         self._origin = None
@@ -140,7 +142,7 @@ class _CookieSessions(SessionInterface):
         session._closed = True
         if not session._accessed:
             return NOTHING
-        if session._sessions is None or session._fields is None:  # a null session; never looked at
+        if session._sessions is None or not session._begun:  # a null session; never looked at
             return ACCESSED
         text, flash_text = self._set_cookies(session)
         if text is None:
@@ -204,45 +206,44 @@ class _CookieSessions(SessionInterface):
 
     # Loading.
 
-    def _load(self, session: CookieSession) -> Mapping[str, bytes]:
+    def _load(self, session: CookieSession) -> None:
         cookies = session._cookies
-        if self.cookie.name not in cookies:  # nor is that of the flash cookie, which begins with it
-            return {}
-        now = self.clock()
         fields: dict[str, bytes] = {}
-        if tokens := self._find(cookies):
-            session._sent = True
-            session._origin = origin = self._first_accepted(session, tokens, now)
-            if origin is not None:
-                fields = origin.fields
-                if events.loaded.receivers:
-                    events.loaded.send(self, session=session)
+        if self.cookie.name not in cookies:  # nor is that of the flash cookie, which begins with it
+            session._begun.extend((fields, None, {}, {}, None, 0.0))
+            return
+        now = self.clock()
+        origin, limit = self._first_accepted(self._find(cookies), now)
+        if origin is not None:
+            fields = origin.fields
+            if events.loaded.receivers:
+                events.loaded.send(self, session=session)
         if self._flash_cookie.name in cookies and (tokens := self._find_flash(cookies)):
-            session._flash_sent = True
             fields = {**fields, **self._flashes(tokens, fields.get(USER), now)}
-        return fields
+        session._begun.extend((fields, None, {}, {}, origin, limit))
 
-    def _first_accepted(
-        self, session: CookieSession, tokens: list[str], now: float
-    ) -> Envelope | None:
-        """Return the first token's content that verifies and is within the limits (R17)."""
+    def _first_accepted(self, tokens: list[str], now: float) -> tuple[Envelope | None, float]:
+        """Return what the first token holds that verifies and is within the limits (R17).
+
+        With it, when the absolute one of them ends it.
+        """
         for token in tokens:
             opened = self._seal.open(token, now)
             if isinstance(opened, Envelope):
-                reason = self._beyond_limits(session, opened, now)
+                born = _time(opened.fields.get(BORN))
+                limit = born + self.absolute_timeout
+                reason = self._beyond_limits(opened, born, limit, now)
                 if reason is None:
-                    return opened
+                    return opened, limit
                 opened = reason
             self._announce_refusal(opened)
-        return None
+        return None, 0.0
 
     def _beyond_limits(
-        self, session: CookieSession, envelope: Envelope, now: float
+        self, envelope: Envelope, born: float, limit: float, now: float
     ) -> Rejected | None:
         """Check the times in the token against what is configured now (R9) and the hook (R10)."""
         fields = envelope.fields
-        born = _time(fields.get(BORN))
-        session._limit = limit = born + self.absolute_timeout
         idle = idle_of(fields[IDLE], self.idle_timeout) if IDLE in fields else self.idle_timeout
         if not (now - envelope.touched < idle and now < limit):
             return Rejected.EXPIRED
@@ -293,11 +294,11 @@ class _CookieSessions(SessionInterface):
         is_changed = is_changed or self._is_due(session, now)
         if not (is_changed or is_flash_changed):
             return None, None
-        loaded = session._fields
+        loaded = session._begun[FIELDS]
         if dropped:
             loaded = {name: raw for name, raw in loaded.items() if name not in dropped}
         fields, messages = {**loaded, **sets}, {}
-        if is_flash_changed or session._flash_sent:
+        if is_flash_changed or self._flash_cookie.name in session._cookies:
             messages = {name: fields.pop(name) for name in [*fields] if name[:2] == FLASH}
         text = flash_text = None
         if is_changed:
@@ -310,12 +311,12 @@ class _CookieSessions(SessionInterface):
         self, session: CookieSession, fields: dict[str, bytes], now: float
     ) -> str | None:
         if _NO_CONTENT.issuperset(fields):
-            return self.cookie.delete() if session._sent else None
+            return self.cookie.delete() if self._find(session._cookies) else None
         left = idle_of(fields[IDLE], self.idle_timeout) if IDLE in fields else self.idle_timeout
         if BORN not in fields:
             fields[BORN] = repr(now).encode()
         else:
-            limit = session._limit  # of what was loaded
+            limit = session._begun[_LIMIT]  # of what was loaded
             if BORN in session._added:
                 limit = _time(fields[BORN]) + self.absolute_timeout
             if limit - now < left:
@@ -331,7 +332,8 @@ class _CookieSessions(SessionInterface):
         now: float,
     ) -> str | None:
         if not messages:
-            return self._flash_cookie.delete() if session._flash_sent else None
+            is_sent = self._find_flash(session._cookies)
+            return self._flash_cookie.delete() if is_sent else None
         if USER in fields:
             messages[USER] = fields[USER]
         token = self._flash_seal.seal(Envelope(now, now + self.idle_timeout, messages))

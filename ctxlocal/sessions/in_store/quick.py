@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from .. import events
 from ..errors import CorruptRecordError, StoreUnavailableError
+from ..fields import MORE
 from ..interface import ACCESSED, SessionHeaders
 from ..session import IDLE, PERMANENT
 from ..stores.protocol import Answer, Change, Record
@@ -39,19 +40,19 @@ class QuickSession(StoredSession):
             if type(record) is Record and type(record.values) is dict:
                 limit = sessions.live_until(record.values, record.touched)
                 if limit:
-                    if self._fields is None:  # else another thread of the request was first
-                        self._start(Held(ids[0], key, record, limit))
+                    self._begin_with(record.values, Held(ids[0], key, record, limit))
                     return
         super()._fetch()
 
     def _finish_at_once(self) -> SessionHeaders | None:
-        if not self._is_plain or self._closed or (held := self._held) is None:
+        begun = self._begun
+        if not self._is_plain or self._closed or not begun or (held := begun[MORE]) is None:
             return None
         record, sessions = held.record, self._sessions
         values = record.values
         if IDLE in values:
             return None
-        sets = self._sets()
+        sets, guard = self._sets(), None
         if sets or self._dropped:
             base = None if record.version is None else record
             ttl = sessions.ttl(held.limit, sessions.idle_timeout)
@@ -65,8 +66,10 @@ class QuickSession(StoredSession):
                 return None
             if type(answer) is not Answer or answer.outcome != "committed":
                 return None
-            self._send = held.id if guard else None
         elif sessions.clock() - record.touched >= sessions.touch_interval:
             return None
         self._closed = True
-        return SessionHeaders(True, self._set_cookies()) if self._send else ACCESSED
+        if not guard:
+            return ACCESSED
+        self._send = held.id
+        return SessionHeaders(True, self._set_cookies())

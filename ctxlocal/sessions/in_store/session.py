@@ -7,7 +7,7 @@ module: how the record is found is in ``loading``, what is done with it in the e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ..._at_once import at_once
 from .. import events
 from ..cookie import MAX_AGE, scan
 from ..errors import SessionEndedError, SessionNotLoadedError, StoreUnavailableError
+from ..fields import MORE, begun
 from ..interface import ACCESSED, NOTHING, SessionHeaders
 from ..session import Results, Session
 from ..stores.protocol import AsyncStore, Clear, Incr, Record
@@ -31,14 +32,30 @@ if TYPE_CHECKING:
 class StoredSession(Session):
     """A session whose record lies in a store."""
 
-    __slots__ = ("_doomed", "_held", "_is_lost", "_overdue", "_send")
+    __slots__ = ()
 
     _sessions: StoredSettings
-    _held: Held | None  # the record; None: there is none
-    _doomed: list[tuple[str, Mapping[str, bytes]]]  # keys and fields of what destroy() ends
-    _is_lost: bool  # the record went, or was cleared: nothing more is stored
-    _overdue: list[str]  # keys of records that an event loop found to be over, and left there
-    _send: str | None  # the id that goes with the response; "": the cookie's deletion does
+    _held: Held | None = begun(MORE)  # the record; None: there is none
+    # The id that goes with the response; "": the cookie's deletion does.
+    _send: str | None = begun(MORE + 1)
+    _doomed: list[tuple[str, Mapping[str, bytes]]] = begun(MORE + 2)  # what destroy() ends
+    _is_lost: bool = begun(MORE + 3)  # the record went, or was cleared: nothing more is stored
+    # Keys of records that an event loop found to be over, and left there.
+    _overdue: list[str] = begun(MORE + 4)
+
+    def _begin_with(
+        self,
+        fields: Mapping[str, bytes],
+        held: Held | None,
+        refusal: Exception | None = None,
+        overdue: Sequence[str] = (),
+        adapted: object = None,
+    ) -> None:
+        """Do what :meth:`_begin` does, in the order of the attributes above.
+
+        :param adapted: what a subclass knows beside.
+        """
+        self._begun.extend((fields, refusal, {}, {}, held, None, (), False, overdue, adapted))
 
     def _fetch(self) -> None:
         at_once(self._load(self._sessions._at_once))
@@ -87,25 +104,16 @@ class StoredSession(Session):
             held = await find_live(sessions, store, ids, overdue)
         except StoreUnavailableError as error:
             if sessions.when_down == "raise":
-                self._refusal = error  # for a framework's 500, which should be a 503
+                self._failure = error  # for a framework's 500, which should be a 503
                 raise
             log.warning("session store down, going on without a session: %s", error)
             refusal = error
-        if self._fields is not None:  # another thread or task of the request was first
-            return
-        if not ids and events.rejected.receivers and self._has_cookie():
+        if not ids and events.rejected.receivers and not self._begun and self._has_cookie():
             sessions.report_rejected("malformed id")
-        self._refusal = refusal
-        self._start(held)
-        if held is not None and events.loaded.receivers:
+        fields = {} if held is None else held.record.values
+        self._begin_with(fields, held, refusal, overdue or ())
+        if held is not None and events.loaded.receivers and self._held is held:
             events.loaded.send(sessions, session=self)
-
-    def _start(self, held: Held | None) -> None:
-        self._send = None
-        self._doomed, self._is_lost = [], False
-        self._held = held
-        self._is_plain = True
-        self._begin({} if held is None else held.record.values)
 
     def _has_cookie(self) -> bool:
         return bool(scan(self._cookies, self._sessions.cookie.name))
@@ -117,7 +125,7 @@ class StoredSession(Session):
         return None
 
     async def _finish(self, store: AsyncStore) -> SessionHeaders:
-        if self._fields is None:  # it could not be loaded, and the view went on
+        if not self._begun:  # it could not be loaded, and the view went on
             self._closed = True
             return ACCESSED
         if self._closed:
@@ -183,7 +191,7 @@ class StoredSession(Session):
 
     def _keep_unstored(self, stored: Mapping[str, bytes]) -> None:
         """Go on from fields of our own that were stored with a new id; the rest is to follow."""
-        self._fields = {**(self._fields or {}), **stored}
+        self._fields = {**self._fields, **stored}
         self._added = {k: v for k, v in self._added.items() if stored.get(k) != v}
 
     def _void(self, error: ValueError) -> None:
@@ -206,7 +214,7 @@ class StoredSession(Session):
         if events.conflict.receivers:
             events.conflict.send(self._sessions, session=self, reason=reason)
         self._doom()  # to be removed by destroy(): it may be there, but cleared
-        self._begin({})
+        self._begin_anew()
         self._held = None
         self._is_lost = True
         if reason != "cleared":  # else the id is good, and this request may have made it
@@ -221,26 +229,20 @@ class AsyncStoredSession(StoredSession):
     __slots__ = ()
 
     def _fetch(self) -> None:
-        if self._refusal is not None:  # the load before the view failed
-            raise self._refusal
+        if self._failure is not None:  # the load before the view failed
+            raise self._failure
         sessions = self._sessions
         if not sessions.store_blocks or not sessions.ids_in(self._cookies):
             super()._fetch()
         elif sessions.load_in_loop is None:
             raise SessionNotLoadedError
         elif sessions.is_to_await("the session's first use"):
-            overdue: list[str] = []
-            at_once(self._load(sessions.load_in_loop, overdue))
-            self._overdue = overdue
+            at_once(self._load(sessions.load_in_loop, []))
         else:
             super()._fetch()
 
-    def _start(self, held: Held | None) -> None:
-        self._overdue = []
-        super()._start(held)
-
     async def _finish(self, store: AsyncStore) -> SessionHeaders:
-        if self._fields is not None and self._overdue:
+        if self._begun and self._overdue:
             await self._remove_overdue(store)
         return await super()._finish(store)
 
@@ -258,7 +260,7 @@ class AsyncStoredSession(StoredSession):
 
         :raises SessionConfigError: there is no event loop, and the store is asynchronous.
         """
-        if self._fields is None:
+        if not self._begun:
             if self._sessions.is_to_await("session.load()"):
                 return self._load_awaited()
             at_once(self._load(self._sessions._at_once))
@@ -268,12 +270,12 @@ class AsyncStoredSession(StoredSession):
         """Do what :meth:`StoredSession.save` does; await it as :meth:`load`."""
         if self._sessions.is_to_await("session.save()"):
             return self._save_awaited()
-        if self._fields is not None:
+        if self._begun:
             at_once(self._remove_overdue(self._sessions._at_once))
         return super().save()
 
     async def _load_awaited(self) -> Results:
-        if self._fields is None:  # it may be awaited late
+        if not self._begun:  # it may be awaited late
             await self._load(self._sessions._awaited)
         return Results()
 

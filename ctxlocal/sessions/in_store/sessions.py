@@ -157,7 +157,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
             try:
                 await session.load()
             except StoreUnavailableError as error:  # for whoever touches it, and nobody else (R31)
-                session._refusal = error
+                session._failure = error
         return session
 
     async def save_async(self, session: Session) -> SessionHeaders:

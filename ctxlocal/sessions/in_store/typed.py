@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..codec import IMMUTABLE
+from ..fields import MORE, begun
 from ..schema import Schema
 from ..stores.protocol import RESERVED
 from .session import AsyncStoredSession, StoredSession
+
+if TYPE_CHECKING:
+    from .held import Held
 
 SETTLED = "\0settled\0"  #: and a field's name: it was deleted, migrate is not to bring it back
 
@@ -20,10 +24,19 @@ class TypedStoredSession(StoredSession):
     ``destroy()``.
     """
 
-    __slots__ = ("_migrated", "_misfits")
+    __slots__ = ()
 
-    _misfits: set[str]  # stored keys that the schema does not know, or not with that type
-    _migrated: dict[str, Any]  # what migrate made of the record, and would make again
+    # The stored keys that the schema does not know, or not with that type; and what migrate made
+    # of the record, and would make again.
+    _adapted: tuple[set[str], dict[str, Any]] = begun(MORE + 5)
+
+    @property
+    def _misfits(self) -> set[str]:
+        return self._adapted[0]
+
+    @property
+    def _migrated(self) -> dict[str, Any]:
+        return self._adapted[1]
 
     @property
     def _schema(self) -> Schema[Any]:
@@ -40,21 +53,35 @@ class TypedStoredSession(StoredSession):
     def _decode(self, raw: bytes, key: str = "") -> Any:
         return self._schema.decode(key, raw)
 
-    def _adapt(self, fields: Mapping[str, bytes]) -> None:
+    def _begin_with(
+        self,
+        fields: Mapping[str, bytes],
+        held: Held | None,
+        refusal: Exception | None = None,
+        overdue: Sequence[str] = (),
+        adapted: object = None,
+    ) -> None:
         schema = self._schema
         known = [key for key in fields if key[:1] != RESERVED]
-        self._misfits = {key for key in known if not schema.fits(key, fields[key])}
+        misfits = {key for key in known if not schema.fits(key, fields[key])}
         settled = {name[len(SETTLED) :] for name in fields if name.startswith(SETTLED)}
-        self._migrated = schema.migrated(fields, self._misfits, settled)
-        for key, value in self._migrated.items():
-            self._hand_out(key, value)
+        migrated = schema.migrated(fields, misfits, settled)
+        super()._begin_with(fields, held, refusal, overdue, (misfits, migrated))
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._forget_record()
+
+    def _forget_record(self) -> None:
+        """Forget what was made of it: its values are all the session's own from here on."""
+        self._misfits.clear()
+        self._migrated.clear()
 
     def _hand_out(self, key: str, value: Any) -> Any:
         """Show a value that is not stored: it will be when it is changed."""
-        value = self._values.setdefault(key, value)
-        if type(value) not in IMMUTABLE:
+        if type(value) not in IMMUTABLE:  # first: another thread that gets it may change it
             self._baselines.setdefault(key, self._encode(key, value))
-        return value
+        return self._values.setdefault(key, value)
 
     def __getitem__(self, key: str) -> Any:
         self._read()
@@ -65,6 +92,8 @@ class TypedStoredSession(StoredSession):
                 pass
         if (field := self._schema.fields.get(key)) is None:
             raise KeyError(key)
+        if key in self._migrated and self._own(SETTLED + key) is None:
+            return self._hand_out(key, self._migrated[key])
         return self._hand_out(key, field.default())
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -92,12 +121,12 @@ class TypedStoredSession(StoredSession):
 
     def _keep_own(self) -> None:
         super()._keep_own()
-        self._misfits, self._migrated = set(), {}
+        self._forget_record()
 
     def clear(self) -> None:
         """Drop every value, as :meth:`Session.clear` does, and what the schema does not know."""
         super().clear()
-        self._misfits, self._migrated = set(), {}
+        self._forget_record()
 
     def incr(self, key: str, amount: int = 1) -> int:
         """Add to an int field, as :meth:`Session.incr` does.

@@ -170,6 +170,6 @@ MUTATIONS = (
     broken(
         6,
         "an empty session has a cookie",
-        edit("_NO_CONTENT.issuperset(fields)", "not fields and session._sent"),
+        edit("_NO_CONTENT.issuperset(fields)", "not fields and self._find(session._cookies)"),
     ),
 )

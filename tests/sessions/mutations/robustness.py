@@ -10,7 +10,7 @@ MUTATIONS = (
         "a store that is down is an empty session",
         edit(
             """
-                self._refusal = error
+                self._failure = error
                 raise
             """,
             "pass",
@@ -29,7 +29,7 @@ MUTATIONS = (
     broken(
         31,
         "pages that do not touch the session fail",
-        edit("session._refusal = error", "raise error"),
+        edit("session._failure = error", "raise error"),
     ),
     broken(
         31,
