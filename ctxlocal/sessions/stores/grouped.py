@@ -11,6 +11,8 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, cast
 
 from ..._async_library import Gate, library, open_gates, start_thread
@@ -19,6 +21,7 @@ from .protocol import Store
 from .threaded import ThreadedStore
 
 MOST = 64  # calls in one group: others who write wait for it
+LINGER = 0.05  # seconds that the thread waits for another call; so the interpreter's end may, too
 WRITES = frozenset(("create", "commit", "move", "touch", "delete"))
 
 
@@ -109,13 +112,14 @@ class _Lane:
         self._pool = ThreadPoolExecutor(
             1, "ctxlocal-store"
         )  # which the interpreter's end waits for
-        self._waiting: deque[Call] = deque()
+        self._waiting: SimpleQueue[Call] = SimpleQueue()
         self._turn: deque[None] = deque((None,))  # empty while somebody works: its pop is atomic
 
     def put(self, call: Call) -> None:
         """Let a call be made in its turn."""
-        self._waiting.append(call)
-        self._begin()
+        self._waiting.put(call)
+        if self._turn:  # else whoever has it looks once more after giving it back
+            self._begin()
 
     def close(self) -> None:
         """Wait until all is done."""
@@ -125,7 +129,7 @@ class _Lane:
         try:
             self._turn.pop()
         except IndexError:
-            return  # whoever has the turn looks once more after giving it back
+            return
         try:
             in_empty_context(self._pool.submit, self._work)
         except BaseException as error:  # the pool was closed, or the interpreter ends
@@ -134,17 +138,25 @@ class _Lane:
 
     def _work(self) -> None:
         try:
-            while calls := self._take(MOST):
+            while calls := self._take():
                 self._make(calls)
         finally:
             self._turn.append(None)
-            if self._waiting:
+            if not self._waiting.empty():
                 self._begin()
 
-    def _take(self, most: int) -> list[Call]:
+    def _take(self) -> list[Call]:
+        """Return what waits, at least one call; nothing if none comes for a while.
+
+        To wake a thread that waits here takes a fraction of what it takes to submit another job.
+        """
         calls: list[Call] = []
-        while self._waiting and len(calls) < most:
-            calls.append(self._waiting.popleft())
+        try:
+            calls.append(self._waiting.get(timeout=LINGER))
+            while len(calls) < MOST and not self._waiting.empty():
+                calls.append(self._waiting.get_nowait())
+        except Empty:
+            pass
         return calls
 
     def _make(self, calls: list[Call]) -> None:
@@ -157,9 +169,11 @@ class _Lane:
             open_gates([call.gate for call in calls])
 
     def _refuse(self, error: BaseException) -> None:
-        while calls := self._take(1):
-            calls[0].fail(error)
-            open_gates([calls[0].gate])
+        with suppress(Empty):
+            while True:
+                call = self._waiting.get_nowait()
+                call.fail(error)
+                open_gates([call.gate])
 
 
 def threaded(store: Store) -> ThreadedStore:

@@ -19,6 +19,7 @@ import trio
 
 from ctxlocal._async_library import library
 from ctxlocal.sessions.errors import StoreUnavailableError
+from ctxlocal.sessions.stores import grouped
 from ctxlocal.sessions.stores.grouped import MOST, Call, GroupedStore, threaded
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Answer, Change, Clear, Expect, Incr
@@ -26,6 +27,7 @@ from ctxlocal.sessions.stores.sqlite import SQLiteStore
 from ctxlocal.sessions.stores.sqlite.file import Connection
 from ctxlocal.sessions.stores.threaded import ThreadedStore
 
+from ...support.patience import PATIENCE_S
 from .conftest import KEY, OTHER
 
 
@@ -68,7 +70,7 @@ def number(store: MemoryStore | SQLiteStore) -> bytes:
 
 
 async def all_wait(store: GroupedStore, number: int) -> None:
-    while len(store._lane()._waiting) < number:
+    while store._lane()._waiting.qsize() < number:
         await asyncio.sleep(0)
 
 
@@ -243,6 +245,35 @@ def test_a_call_that_comes_as_the_thread_ends_its_work_is_made(patient: Patient)
     asyncio.run(main())
 
 
+def test_a_thread_that_has_nothing_to_do_waits_for_the_next_call(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks for another one then: that takes longer than to wake it."""
+
+    async def main() -> None:
+        store = GroupedStore(patient)
+        pool = store._lane()._pool
+        submit = pool.submit
+        submitted: list[Any] = []
+
+        def counted(job: Any) -> Any:
+            submitted.append(job)
+            return submit(job)
+
+        monkeypatch.setattr(pool, "submit", counted)
+        monkeypatch.setattr(grouped, "LINGER", PATIENCE_S)
+        for number in range(50):  # the thread is not always faster than the next call
+            assert await count(store, str(number)) == ("committed", (number + 1,))
+        monkeypatch.setattr(grouped, "LINGER", 0)
+        await count(store, "last")
+        assert len(submitted) == 1
+        await store.close()
+
+    patient.go.set()
+    asyncio.run(main())
+    assert len(patient.threads) == 1
+
+
 def test_where_no_thread_can_be_had_any_more_it_is_an_error(patient: Patient) -> None:
     """As at the interpreter's end; nobody waits for ever."""
 
@@ -251,7 +282,7 @@ def test_where_no_thread_can_be_had_any_more_it_is_an_error(patient: Patient) ->
         store._lane().close()
         with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
             await count(store, "a")
-        assert not store._lane()._waiting
+        assert store._lane()._waiting.empty()
 
     asyncio.run(main())
 
