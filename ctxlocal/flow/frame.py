@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R")
+    S = TypeVar("S")
     T = TypeVar("T")
 
 
@@ -182,19 +183,20 @@ def frame_of(context: Context, values: Values | None = None) -> Frame:
     return frame
 
 
-def first_step(context: Context, function: Callable[[Context, Values | None], R]) -> R:
-    """Call ``function(context, values)`` as a step of a frame that is made when it is needed.
+def first_step(
+    context: Context, function: Callable[[S, T, Context, Values | None], R], one: S, two: T
+) -> R:
+    """Call ``function(one, two, context, values)`` as a step of a frame that is made when needed.
 
     If something of the call outlives it, ``frame_of(context, values)`` is the frame for that, to
     be entered when the call has returned. Mostly nothing does, and there never is one.
 
     :param context: nobody else's.
     """
-    is_plain = not storages and type(default._default) is ContextIdent
-    if is_plain or not (owners := _travelling()):
-        return context.run(function, context, None)
+    if not (owners := _travelling()):
+        return context.run(function, one, two, context, None)
     values = Values()
-    return call_in(context, values, owners, function, (context, values), {})
+    return call_in(context, values, owners, function, (one, two, context, values), {})
 
 
 class Place:

@@ -36,6 +36,8 @@ class Application:
     signals; an App overrides all of them.
     """
 
+    sessions: Any = None  #: what it opens sessions by
+    _opens_without = True  #: open_session may return one also where ``sessions`` is None
     has_responses = False  #: it makes response objects, and calls what waits for one
     _has_hooks = False  #: it has responses, or one of the methods in _HOOKS is its own
 
@@ -172,7 +174,7 @@ class AppContext(_Context):
         """
         if not self._place.take():
             raise _pushed_already(self)
-        self._order = _next_order()
+        self._order = next(_orders)
         app_stack.push(self)
         if self.app._has_hooks:
             try:
@@ -291,10 +293,11 @@ class RequestContext(_Context):
         try:
             if self._app_context is not None:
                 self._app_context.push()
-            self._order = _next_order()
+            self._order = next(_orders)
             request_stack.push(self)
-            if self.session is None:
-                self.session = self.app.open_session(self)
+            app = self.app
+            if self.session is None and (app._opens_without or app.sessions is not None):
+                self.session = app.open_session(self)
         except BaseException as error:
             self.pop(error)
             raise
@@ -365,7 +368,7 @@ class RequestContext(_Context):
         """Put a context that was kept in place for the running owner."""
         if self._app_context is not None:
             app_stack.push(self._app_context)
-        self._order = _next_order()
+        self._order = next(_orders)
         request_stack.push(self)
 
     def take_flashes(self) -> list[tuple[str, str]]:
@@ -439,7 +442,7 @@ async def _await_each(teardowns: list[AsyncTeardown], error: BaseException | Non
 
 
 _NONE: Any = ()
-_next_order = itertools.count().__next__
+_orders = itertools.count()
 
 # A request of an application without hooks stands for an application context, which is not made.
 app_stack: LocalStack[AppContext] = LocalStack(name="application contexts")
@@ -459,7 +462,7 @@ def _stand_in(context: AppContext | RequestContext) -> AppContext:
     """Return an application context above all others, with the ``g`` of ``context``."""
     other = AppContext(context.app)
     other.g = context.g
-    other._order = _next_order()
+    other._order = next(_orders)
     return other
 
 

@@ -12,10 +12,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..flow.frame import Frame, Place, first_step, frame_of
+from ..ident import default
+from ..ident.strategy import ContextIdent
+from ..ident.travel import storages
 from ..local import Latch
 from ..local.storage import Label, clear_context
 
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     from ..ident.record import Values
 
 R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
 Inherit: TypeAlias = "bool | Iterable[ContextVar[Any]]"
-FirstStep: TypeAlias = "Callable[[Context, Values | None], R]"
+FirstStep: TypeAlias = "Callable[[S, T, Context, Values | None], R]"
 
 _log = logging.getLogger("ctxlocal.web.context")
 _said: dict[ContextVar[Any], Latch] = {}
@@ -65,20 +69,23 @@ class Inheritance:
 
     def place(self) -> Place:
         """Return the same for a middleware, which shows it to nobody."""
-        place = Place(Context() if not (outside := copy_context()) else self._context(outside))
+        # A copy of a Context without variables is as good as a new one.
+        place = Place(self._context(outside) if (outside := copy_context()) else outside)
         if "opentelemetry.context" in sys.modules and (current := _current_trace()):
             place.step(_attach, current)
         return place
 
-    def begin(self, function: FirstStep[R]) -> R:
-        """Call ``function(context, values)`` as the first step of a request's frame.
+    def begin(self, function: FirstStep[S, T, R], one: S, two: T) -> R:
+        """Call ``function(one, two, context, values)`` as the first step of a request's frame.
 
         See :func:`ctxlocal.flow.frame.first_step`.
         """
-        context = Context() if not (outside := copy_context()) else self._context(outside)
+        context = self._context(outside) if (outside := copy_context()) else outside
         if "opentelemetry.context" in sys.modules and (current := _current_trace()):
-            function = partial(_begin_in_trace, function, current)
-        return first_step(context, function)
+            context.run(_attach, current)
+        if not storages and type(default._default) is ContextIdent:
+            return context.run(function, one, two, context, None)
+        return first_step(context, function, one, two)
 
     def _context(self, outside: Context) -> Context:
         """Return the Context that a request starts with; ``outside`` is a copy of the caller's."""
@@ -127,13 +134,6 @@ def _current_trace() -> Any:
 
 def _attach(current: Any) -> None:
     sys.modules["opentelemetry.context"].attach(current)
-
-
-def _begin_in_trace(
-    function: FirstStep[R], current: Any, context: Context, values: Values | None
-) -> R:
-    _attach(current)
-    return function(context, values)
 
 
 def _is_tracing(value: object) -> bool:

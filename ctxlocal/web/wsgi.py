@@ -29,7 +29,7 @@ from .adoption import Lost, adopt, values_of
 from .context import RequestContext
 from .error_response import behind, is_answer, log_refusal, refusal_of
 from .inherit import Inheritance
-from .middleware import Middleware
+from .middleware import PLACE, Middleware
 from .session_end import close, headers_if_unsaved, is_failure
 
 if TYPE_CHECKING:
@@ -50,16 +50,8 @@ WSGIApplication: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
 _log = logging.getLogger("ctxlocal.web.wsgi")
-_PLACE = "ctxlocal.session"  # in the environ
 _END: Any = object()
 _TAKEN: Any = object()
-
-
-def _new_lost() -> Lost:
-    return Lost(_log, f"environ[{_PLACE!r}]")
-
-
-_lost = _new_lost()  # of applications that call serve() themselves
 
 
 class ContextMiddleware(Middleware[AnyWSGIApplication]):
@@ -99,22 +91,17 @@ class ContextMiddleware(Middleware[AnyWSGIApplication]):
     Safe for any number of requests at once.
     """
 
-    _new_lost = staticmethod(_new_lost)
+    @staticmethod
+    def _new_lost() -> Lost:
+        return Lost(_log, f"environ[{PLACE!r}]")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as PEP 3333 calls it."""
-        context = RequestContext(self, environ)
-        exchange = _Request(context, self.app, start_response, self.sessions, self._lost)
-        return self._inheritance.begin(exchange.begin)
-
-    def open_session(self, context: RequestContext) -> Session | None:
-        """Return the session that the request's cookie names."""
-        if self.sessions is None:
-            return None
-        environ: Environ = context.environ
-        session = self.sessions.open(environ.get("HTTP_COOKIE", ""))
-        environ[_PLACE] = session
-        return session
+        request = _MiddlewareRequest(self, environ)
+        request._application = self.app
+        request._start = start_response
+        request._sessions = self.sessions
+        return self._inheritance.begin(_begin, request, request)
 
 
 def serve(
@@ -122,16 +109,46 @@ def serve(
     application: WSGIApplication,
     start_response: StartResponse,
     inheritance: Inheritance,
-    sessions: SessionInterface | None = None,
 ) -> Iterable[bytes]:
-    """Serve the request of ``context`` by ``application``, in a frame of its own.
+    """Serve the request of ``context`` by ``application``, which saves its session itself.
 
-    :param inheritance: makes the frame.
-    :param sessions: saves the context's session; None if the application does.
+    :param inheritance: makes the frame of the request.
     :return: what the server has to iterate and close.
     """
-    exchange = _Request(context, application, start_response, sessions, _lost)
-    return inheritance.begin(exchange.begin)
+    request = _AppRequest()
+    request.environ = context.environ
+    request._application = application
+    request._start = start_response
+    return inheritance.begin(_begin, request, context)
+
+
+def _begin(
+    request: _Request, context: RequestContext, place: Context, values: Values | None
+) -> Iterable[bytes]:
+    """Serve a request as far as the first chunk of its body.
+
+    :param place: with ``values`` what the frame is made of; see :func:`.flow.frame.first_step`.
+    """
+    request._status = request._seen = None
+    request._is_started = False
+    try:
+        context.push()
+        application = request._application  # a method of it would be looked for at first
+        body = application(context.environ, request.start_response)
+        if (kind := type(body)) is list or kind is tuple:
+            request._give_status()
+        else:
+            body = request._answer(body, context, place, values)
+            if type(body) is _Body:
+                return body
+    except BaseException as error:
+        request.end(context, error)
+        if request._is_started or not is_answer(error):
+            raise
+        return request._refuse(error)
+    # Nothing of the application runs any more; the server may count or send the body.
+    request.end(context, None)
+    return body
 
 
 class _Request:
@@ -140,63 +157,25 @@ class _Request:
     Everything here runs inside the frame.
     """
 
-    __slots__ = (
-        "_application",
-        "_is_started",
-        "_lost",
-        "_seen",
-        "_sessions",
-        "_start",
-        "_status",
-        "_write",
-        "context",
-    )
+    if not TYPE_CHECKING:  # checkers take it for all that one has: the two below have the rest
+        __slots__ = ()
 
-    def __init__(
-        self,
-        context: RequestContext,
-        application: WSGIApplication,
-        start: StartResponse,
-        sessions: SessionInterface | None,
-        lost: Lost,
-    ) -> None:
-        self.context = context
-        self._application = application
-        self._start = start  # the server's
-        self._sessions = sessions
-        self._lost = lost
-        self._status: tuple[str, Headers, ExcInfo | None] | None = None  # not given to it yet
-        self._is_started = False
-        self._write: Write | None = None
-        self._seen: object = None  # what stood in the session's place when it was saved
-
-    def begin(self, place: Context, values: Values | None) -> Iterable[bytes]:
-        """Serve the request as far as the first chunk of its body.
-
-        :param place: with ``values`` what the frame is made of; see :func:`.flow.frame.first_step`.
-        """
-        try:
-            self.context.push()
-            body = self._application(self.context.environ, self.start_response)
-            if type(body) is list or type(body) is tuple:
-                self._give_status()
-            else:
-                body = self._answer(body, place, values)
-        except BaseException as error:
-            self.end(error)
-            if self._is_started or not is_answer(error):
-                raise
-            return self._refuse(error)
-        if type(body) is not _Body:
-            # Nothing of the application runs any more; the server may count or send the body.
-            self.end(None)
-        return body
+    app: Any  # with sessions: the middleware
+    environ: Environ
+    session: Session | None
+    _application: WSGIApplication
+    _start: StartResponse  # the server's
+    _sessions: SessionInterface | None  # by which the session is saved here
+    _status: tuple[str, Headers, ExcInfo | None] | None  # not given to the server yet
+    _is_started: bool
+    _write: Write  # the server's, once it is started
+    _seen: object  # what stood in the session's place when it was saved
 
     def _answer(
-        self, body: Iterable[bytes], place: Context, values: Values | None
+        self, body: Iterable[bytes], context: RequestContext, place: Context, values: Values | None
     ) -> Iterable[bytes]:
         """Return a body that may not be complete as the server is to see it."""
-        wrapper = self.context.environ.get("wsgi.file_wrapper")
+        wrapper = self.environ.get("wsgi.file_wrapper")
         try:
             if isinstance(wrapper, type) and isinstance(body, wrapper):
                 self._give_status()
@@ -207,7 +186,7 @@ class _Request:
         except BaseException:
             _close_body(body)  # the server never gets it, and cannot
             raise
-        return _Body(self, frame_of(place, values), body, iterator, first)
+        return _Body(self, context, frame_of(place, values), body, iterator, first)
 
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
@@ -225,23 +204,22 @@ class _Request:
 
     def _write_first(self, data: bytes) -> object:
         self._give_status()
-        assert self._write is not None
         return self._write(data)
 
     def _give_status(self) -> None:
         if self._is_started or self._status is None:
             return  # without a status it is the server that complains, as it would of any other
         status, headers, exc_info = self._status
-        session = self.context.session
-        if session is not None and self._sessions is not None:
+        if self._sessions is not None and (session := self.session) is not None:
             asked = self._end_session(session, self._sessions, status, exc_info)
             if asked is not NOTHING:
                 headers = self._with_fields(headers, asked)
         self._is_started = True
+        start = self._start
         if exc_info is None:
-            self._write = self._start(status, headers)
+            self._write = start(status, headers)
         else:
-            self._write = self._start(status, headers, exc_info)
+            self._write = start(status, headers, exc_info)
         self._status = None
 
     def _end_session(
@@ -258,51 +236,75 @@ class _Request:
     def _with_fields(self, headers: Headers, asked: SessionHeaders) -> Headers:
         headers = list(headers)
         asked.merge_into(headers)
-        if asked.cookies and insecure_cookie.is_suspect(self.context.environ):
-            insecure_cookie.warn_of(asked.cookies, self.context.environ)
+        if asked.cookies and insecure_cookie.is_suspect(self.environ):
+            insecure_cookie.warn_of(asked.cookies, self.environ)
         return headers
 
     def _take_over(self, session: Session) -> None:
         """Take values over that the application has put in the session's place."""
-        environ = self.context.environ
-        self._seen = found = environ.get(_PLACE, session)
+        environ = self.environ
+        self._seen = found = environ.get(PLACE, session)
         if isinstance(found, Session):  # or that of a ContextMiddleware inside, which has saved it
             return
         if (values := values_of(found)) is None:
-            self._lost.another(found)
+            self.app._lost.another(found)
             return
         adopt(session, values)
-        self._seen = environ[_PLACE] = session
+        self._seen = environ[PLACE] = session
 
     def _refuse(self, error: SessionError) -> Iterable[bytes]:
         log_refusal(_log, error)
         status, headers, body = refusal_of(error)
         self._start(f"{status.value} {status.phrase}", headers)
-        return [] if self.context.environ.get("REQUEST_METHOD") == "HEAD" else [body]
+        return [] if self.environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
-    def end_stream(self, body: object) -> None:
+    def end_stream(self, context: RequestContext, body: object) -> None:
         """Close a body that was not complete, and end the request."""
         try:
             _close_body(body)
         finally:
-            self.end(None)
+            self.end(context, None)
 
-    def end(self, error: BaseException | None) -> None:
+    def end(self, context: RequestContext, error: BaseException | None) -> None:
         """Pop the context; errors of its teardowns are logged, for the response is made by now."""
         if self._seen is not None:
-            found = self.context.environ.get(_PLACE, self._seen)
+            found = self.environ.get(PLACE, self._seen)
             if found is not self._seen and values_of(found) is not None:
-                self._lost.late()
+                self.app._lost.late()
         try:
             if error is None:
-                self.context.pop_last()  # the frame ends here
+                context.pop_last()  # the frame ends here
             else:
-                self.context.pop(error)
+                context.pop(error)
         except Exception:
-            _log.exception("A teardown of %r failed", self.context)
-        session = self.context.session
-        if session is not None and self._sessions is not None:
+            _log.exception("A teardown of %r failed", context)
+        if self._sessions is not None and (session := self.session) is not None:
             close(session)
+
+
+class _MiddlewareRequest(_Request, RequestContext):
+    """That of the middleware, and its context: one object to make, not two."""
+
+    __slots__ = (
+        "_application",
+        "_is_started",
+        "_seen",
+        "_sessions",
+        "_start",
+        "_status",
+        "_write",
+    )
+
+    def __repr__(self) -> str:
+        return f"<RequestContext of {self.app!r}>"
+
+
+class _AppRequest(_Request):
+    """That of an App, which has made the context before."""
+
+    __slots__ = ("_application", "_is_started", "_seen", "_start", "_status", "_write", "environ")
+
+    session = _sessions = None
 
 
 def _close_body(body: object) -> None:
@@ -318,17 +320,18 @@ class _Body:
 
     def __init__(
         self,
-        exchange: _Request,
+        request: _Request,
+        context: RequestContext,
         frame: Frame,
         body: Iterable[bytes],
         iterator: Iterator[bytes],
         first: bytes,
     ) -> None:
-        self._context = exchange.context
+        self._context: RequestContext | None = context
         self._frame = frame
         self._iterator = iterator
         self._first = first
-        frame.callback(exchange.end_stream, body)
+        frame.callback(request.end_stream, context, body)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -346,13 +349,15 @@ class _Body:
             raise
         except BaseException as error:
             # At once: not every server calls close() now.
-            self._context.error = error
+            if self._context is not None:
+                self._context.error = error
             self._frame.close()
             raise
 
     def close(self) -> None:
         """End the request; again is harmless. While a step runs elsewhere, it ends with that."""
         self._frame.close()
+        self._context = None  # which knows the server's start_response, and so may lead to us
 
     def __del__(self) -> None:
         try:

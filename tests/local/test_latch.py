@@ -41,6 +41,8 @@ def test_both_twins_have_the_same_docstrings_and_methods() -> None:
     assert (ours.__name__, ours.__module__) == (pure.__name__, pure.__module__)
     with pytest.raises(TypeError):
         ours(1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        ours(is_taken=True)  # type: ignore[call-arg]
     assert not hasattr(ours(), "__dict__")
 
 

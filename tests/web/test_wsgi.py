@@ -20,7 +20,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from ctxlocal import Local, UnboundError, ident
+from ctxlocal import Local, UnboundError, ident, unwrap
 from ctxlocal.errors import FrameBusyError
 from ctxlocal.sessions.errors import (
     CookieTooLargeError,
@@ -38,6 +38,7 @@ from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Record
 from ctxlocal.web.context import (
+    RequestContext,
     current_request_context,
     g,
     has_app_context,
@@ -1078,3 +1079,33 @@ def test_it_works_without_werkzeug(run_python: Callable[..., str]) -> None:
         "ctxlocal.web.app needs werkzeug, which is not installed. "
         "Install it with: pip install werkzeug (ctxlocal's extra [web] has all it goes with).",
     ]
+
+
+def test_a_middleware_may_open_sessions_of_its_own() -> None:
+    opened = new_sessions().open("")
+
+    class Own(ContextMiddleware):
+        def open_session(self, context: RequestContext) -> Session | None:
+            assert super().open_session(context) is None
+            return opened
+
+    def application(environ: Any, start_response: StartResponse) -> list[bytes]:
+        start_response(OK, TEXT)
+        assert current_request_context().session is opened
+        assert unwrap(session) is opened
+        return [b""]
+
+    assert Server(Own(application)).run() == b""
+
+
+def test_a_middleware_may_be_given_sessions_later() -> None:
+    def application(environ: Any, start_response: StartResponse) -> list[bytes]:
+        start_response(OK, TEXT)
+        session["name"] = "ada"
+        return [b""]
+
+    middleware = ContextMiddleware(application)
+    middleware.sessions = new_sessions()
+    server = Server(middleware)
+    assert server.run() == b""
+    assert cookie_of(server)

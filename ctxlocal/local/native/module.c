@@ -110,6 +110,9 @@ static int
 add_latch(PyObject *module)
 {
     PyTypeObject *type = add_type(module, &latch_spec, NULL);
+    if (type != NULL) {
+        type->tp_vectorcall = latch_new; /* specs know it since Python 3.14 alone */
+    }
     int result = type == NULL ? -1 : PyModule_AddType(module, type);
     Py_XDECREF(type);
     return result;

@@ -34,7 +34,7 @@ MUTATIONS = (
     broken(
         31,
         "no 503 (WSGI)",
-        edit("self._is_started or not is_answer(error)", "True"),
+        edit("request._is_started or not is_answer(error)", "True"),
     ),
     broken(
         31,
