@@ -153,7 +153,10 @@ class Frame:
             return
         try:
             if self._teardowns:
-                self._call(run_all, (self._teardowns,), {})
+                if not storages and type(default._default) is ContextIdent:
+                    self._context.run(run_all, self._teardowns)
+                else:
+                    self._call(run_all, (self._teardowns,), {})
         finally:
             if self._teardowns:  # another greenlet has the thread: none ran, close() may try again
                 self._inside.release()

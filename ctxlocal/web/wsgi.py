@@ -16,11 +16,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
+from functools import partial
+from itertools import chain, repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import FrameBusyError
-from ..flow.frame import Frame, frame_of
+from ..flow.frame import Frame
 from ..sessions.errors import SessionError
 from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface
 from ..sessions.session import Session
@@ -51,6 +53,7 @@ AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
 _log = logging.getLogger("ctxlocal.web.wsgi")
 _END: Any = object()
+_ENDS: Any = repeat(_END)
 _TAKEN: Any = object()
 
 
@@ -186,7 +189,8 @@ class _Request:
         except BaseException:
             _close_body(body)  # the server never gets it, and cannot
             raise
-        return _Body(self, context, frame_of(place, values), body, iterator, first)
+        end = partial(self.end_stream, context, body)
+        return _Body(place, values, context, first, chain(iterator, _ENDS), end)
 
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
@@ -313,54 +317,57 @@ def _close_body(body: object) -> None:
         close()
 
 
-class _Body:
-    """The body of a response as the server sees it: each step runs inside the frame."""
+class _Body(Frame):
+    """The body of a response as the server sees it: a frame, whose steps are its chunks."""
 
-    __slots__ = ("__weakref__", "_context", "_first", "_frame", "_iterator")
+    __slots__ = ("_chunks", "_first", "_request")
 
     def __init__(
         self,
-        request: _Request,
-        context: RequestContext,
-        frame: Frame,
-        body: Iterable[bytes],
-        iterator: Iterator[bytes],
+        place: Context,
+        values: Values | None,
+        request: RequestContext,
         first: bytes,
+        chunks: Iterator[bytes],
+        end: Callable[[], None],
     ) -> None:
-        self._context: RequestContext | None = context
-        self._frame = frame
-        self._iterator = iterator
+        self._hold(place, values)
+        self._teardowns.append(end)
+        self._request: RequestContext | None = request
         self._first = first
-        frame.callback(request.end_stream, context, body)
+        self._chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        first = self._first
-        if first is not _TAKEN:
+        chunk = self._first
+        if chunk is _TAKEN:
+            try:
+                chunk = self._step(next, self._chunks)
+            except FrameBusyError:
+                raise
+            except BaseException as error:
+                # At once: not every server calls close() now.
+                if self._request is not None:
+                    self._request.error = error
+                Frame.close(self)
+                raise
+        else:
             self._first = _TAKEN
-            if first is _END:
-                raise StopIteration
-            return first
-        try:
-            return self._frame._step(next, self._iterator)
-        except (StopIteration, FrameBusyError):
-            raise
-        except BaseException as error:
-            # At once: not every server calls close() now.
-            if self._context is not None:
-                self._context.error = error
-            self._frame.close()
-            raise
+        if chunk is _END:
+            raise StopIteration
+        return chunk
 
     def close(self) -> None:
         """End the request; again is harmless. While a step runs elsewhere, it ends with that."""
-        self._frame.close()
-        self._context = None  # which knows the server's start_response, and so may lead to us
+        Frame.close(self)
+        self._request = None  # which knows the server's start_response, and so may lead to us
 
     def __del__(self) -> None:
+        if not self._teardowns:
+            return
         try:
-            self._frame.close()
+            Frame.close(self)
         except Exception:
-            _log.exception("Ending the abandoned response to %r failed", self._context)
+            _log.exception("Ending the abandoned response to %r failed", self._request)
