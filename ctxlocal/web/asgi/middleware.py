@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from contextvars import copy_context
-from typing import Any, TypeAlias
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...flow.frame import Place, Rest, begin, carried
 from ...sessions.errors import SessionError
@@ -25,6 +25,9 @@ from ..context import AppContext, RequestContext
 from ..error_response import behind, is_answer, log_refusal, refusal_of
 from ..middleware import Middleware
 from ..session_end import headers_if_unsaved, is_failure
+
+if TYPE_CHECKING:
+    from ...ident.record import Values
 
 __all__ = ["ContextMiddleware"]
 
@@ -85,10 +88,9 @@ class ContextMiddleware(Middleware[ASGIApplication]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as ASGI calls it."""
         receive, send = outside(receive, send)
-        place = self._inheritance.place()
-        rest, awaited = place.step(begin, self._serve(scope, receive, send))
+        rest = self._inheritance.begin(_begin, self._serve(scope, receive, send), None)
         if rest is not None:
-            await Rest(place.step, rest, awaited)
+            await rest
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] not in ("http", "websocket"):
@@ -115,6 +117,14 @@ class ContextMiddleware(Middleware[ASGIApplication]):
             response.close()
 
 
+def _begin(
+    serving: Coroutine[Any, Any, None], _: None, context: Context, values: Values | None
+) -> Rest | None:
+    """Take the first step; return what awaits the rest of them, None if it was the last."""
+    rest, awaited = begin(serving)
+    return None if rest is None else Rest(Place(context, values).step, rest, awaited)
+
+
 async def _serve_in(
     context: AppContext | RequestContext,
     app: ASGIApplication,
@@ -135,16 +145,11 @@ async def _serve_in(
             if context.async_teardowns:
                 await context.await_teardowns(error)
         finally:
-            _end(context, error, pop)
+            try:
+                pop(context, error)
+            except Exception:  # logged, for the response is made by now
+                _log.exception("A teardown of %r failed", context)
             del error  # or it would be in a cycle with its own traceback
-
-
-def _end(context: AppContext | RequestContext, error: BaseException | None, pop: Pop) -> None:
-    """Pop ``context``; errors of its teardowns are logged, for the response is made by now."""
-    try:
-        pop(context, error)
-    except Exception:
-        _log.exception("A teardown of %r failed", context)
 
 
 def outside(receive: Receive, send: Send) -> tuple[Receive, Send]:
