@@ -18,6 +18,7 @@ from typing import Any, cast, overload
 
 import msgspec
 
+from ...local import Latch
 from ..errors import SessionConfigError
 from .forwarding import AtOnce, Awaited, Blocking
 from .grouped import threaded
@@ -108,20 +109,19 @@ class _Stopwatch:
 
 
 class _Observer:
-    """Tells a hook what was seen of a store."""
+    """Tells a hook what was seen of a store, in whatever manner that is asked."""
 
     def __init__(self, store: str, hook: Hook) -> None:
         self._store = store
         self._hook = hook
-        self._has_failed = False
+        self._has_failed = Latch()
 
     def tell(self, call: str, seen: _Stopwatch) -> None:
         told = StoreCall(self._store, call, seen.seconds, seen.error, seen.cause, seen.repeats)
         try:
             self._hook(told)
         except Exception as error:
-            if not self._has_failed:
-                self._has_failed = True
+            if self._has_failed.take():
                 _log.exception(
                     "%s, which observes the session store %s, raised %s; this is logged once",
                     _name(self._hook),
@@ -135,10 +135,10 @@ class AsyncObservedStore(Awaited):
 
     store: Any
 
-    def __init__(self, store: AsyncStore, hook: Hook) -> None:
+    def __init__(self, store: AsyncStore, hook: Hook, observer: _Observer | None = None) -> None:
         super().__init__(store, is_direct=False)
         self.hook = hook
-        self._observer = _Observer(store.name, hook)
+        self._observer = _Observer(store.name, hook) if observer is None else observer
 
     async def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         seen = _Stopwatch()
@@ -203,7 +203,7 @@ def _of_the_inner(observed: Any, name: str) -> Any:
 def in_threads(store: Store) -> AsyncStore:
     """Return a store whose calls run in threads; who observes it is told where they are awaited."""
     if isinstance(store, ObservedStore):
-        return AsyncObservedStore(in_threads(store.store), store.hook)
+        return AsyncObservedStore(in_threads(store.store), store.hook, store._observer)
     return threaded(store)
 
 
@@ -211,6 +211,8 @@ def in_loop(store: Store) -> tuple[InLoop, AsyncStore] | None:
     """Return by what an event loop may load, and that as a store that it asks; None: by nothing."""
     if isinstance(store, ObservedStore):
         found = in_loop(store.store)
-        return None if found is None else (found[0], AsyncObservedStore(found[1], store.hook))
+        if found is None:
+            return None
+        return found[0], AsyncObservedStore(found[1], store.hook, store._observer)
     reader = in_loop_of(store)
     return None if reader is None else (reader, AtOnce(cast(Store, reader)))

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +17,17 @@ import sqlalchemy
 
 from ctxlocal.sessions import Cookie, StoredSessions
 from ctxlocal.sessions.errors import SessionConfigError, StoreUnavailableError
+from ctxlocal.sessions.stores import observed as observed_module
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.observed import AsyncObservedStore, ObservedStore, StoreCall, observed
 from ctxlocal.sessions.stores.protocol import USER, AsyncStore, Change, Record, Store
 from ctxlocal.sessions.stores.redis import AsyncRedisStore
+from ctxlocal.sessions.stores.sqlite import SQLiteStore
 from ctxlocal.sessions.stores.threaded import ThreadedStore
 from ctxlocal.sessions.stores.url import open_store
 from ctxlocal.testing import check_async_store, check_store
 
+from ...support.interleaving import interleavings
 from .conftest import KEY, OTHER, Kind
 from .proxy import proxy_to
 
@@ -180,6 +184,49 @@ def test_a_hook_that_raises_breaks_nothing_and_is_logged_once(
     )
     assert own.exc_info is not None
     assert of_another.exc_info is not None
+
+
+def test_it_is_logged_once_however_the_sessions_ask_the_store(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    def broken(call: StoreCall) -> None:
+        told.append(call.call)
+        raise LookupError("no such metric")
+
+    told: list[str] = []
+    store = observed(SQLiteStore(tmp_path / "sessions"), broken)
+    sessions: StoredSessions[Any] = StoredSessions(store, cookie=Cookie.for_development())
+    assert sessions.load_in_loop is not None
+
+    async def main() -> None:
+        session = await sessions.open_async("")
+        session["n"] = 1
+        (cookie,) = (await sessions.save_async(session)).cookies  # in a thread
+        again = await sessions.open_async(cookie.partition(";")[0])
+        assert again["n"] == 1  # in the loop
+
+    with caplog.at_level(logging.ERROR, "ctxlocal.sessions"):
+        asyncio.run(main())
+        store.purge()
+    store.close()
+    assert {"create", "load", "purge"} <= set(told)
+    assert len(caplog.records) == 1
+
+
+def test_of_two_threads_in_which_a_hook_raises_one_logs_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(call: StoreCall) -> None:
+        raise LookupError("no such metric")
+
+    def make() -> Any:
+        caplog.clear()
+        store = observed(MemoryStore(), broken)
+        return (lambda: store.load(KEY),) * 2
+
+    with caplog.at_level(logging.ERROR, "ctxlocal.sessions"):
+        for _ in interleavings(make, observed_module):
+            assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("hook", [None, "a secret"])
