@@ -35,7 +35,7 @@ from ctxlocal.sessions.stores.redis import AsyncRedisStore, RedisStore
 from ctxlocal.sessions.stores.redis.calls import Call
 from ctxlocal.sessions.stores.redis.direct import packed
 from ctxlocal.sessions.stores.redis.records import INDEX_INTERVAL
-from ctxlocal.sessions.stores.redis.scripts import GRACES, INDEXED, KEPT_SECONDS, META, TO
+from ctxlocal.sessions.stores.redis.scripts import GRACES, INDEXED, KEPT_SECONDS, MEMORY, META, TO
 from ctxlocal.testing import check_async_store, check_store
 from tests.sessions.stores.proxy import proxy_to
 from tests.sessions.stores.racing import (
@@ -411,6 +411,22 @@ class TestLostReplies:
         record = store.load("2" * 64)
         assert record is not None
         assert record.values == {"n": b"1", "m": b"%d" % (others - 1)}
+
+    @pytest.mark.parametrize("turns", [0, 1])
+    def test_fields_are_set_once_after_many_others(
+        self, store: RedisStore, client: redis.Redis, turns: int
+    ) -> None:
+        store.create(KEY, {}, TTL)
+        assert commit(store, "lost", m=b"1").outcome == "committed"
+        for number in range(40):
+            commit(store, f"other{number}", m=b"2")
+        for place in sorted(client.scan_iter("ctxlocal:done:*")):  # as if they were put by then
+            name, _, turn = place.rpartition(b":")
+            client.rename(place, b"%b:%d" % (name, int(turn) - turns))
+        memory: Any = client.hget(RECORD, MEMORY)
+        client.hset(RECORD, MEMORY, memory[:-10] + b"%010d" % (int(memory[-10:]) - turns))
+        assert commit(store, "lost", m=b"1").outcome == "committed"
+        assert records(store) == {"m": b"2"}
 
     def test_commits_that_are_put_by_expire(self, store: RedisStore, client: redis.Redis) -> None:
         store.create(KEY, {}, TTL)

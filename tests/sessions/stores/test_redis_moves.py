@@ -277,6 +277,51 @@ class TestWatchers:
 
         each_step(place, work)
 
+    @GRACES
+    def test_a_commit_that_only_sets_goes_where_the_record_is(
+        self, place: Place, grace: float
+    ) -> None:
+        def work(at: int) -> Stepping:
+            place.other.create(OLD, ANNA, TTL)
+            answers: list[Answer] = []
+
+            def use() -> None:
+                for key, change in (
+                    (OLD, Change("c", {"b": b"2"})),
+                    (NEW, Change("d", {"c": b"3"})),
+                ):
+                    answers.append(place.other.commit(key, 0, change, TTL))
+
+            mover = place.stepping(at, use)
+            assert mover.move(OLD, NEW, {}, TTL, grace)
+            kept = values(place.other, NEW)
+            for name, answer in zip("bc", answers, strict=False):
+                assert (name in kept) is (answer.outcome == "committed")
+            if answers and grace:
+                assert answers[0].outcome == "committed"
+            return mover
+
+        each_step(place, work)
+
+    @GRACES
+    def test_r8_a_commit_by_the_new_key_alone_comes_too_late(
+        self, place: Place, grace: float
+    ) -> None:
+        def work(at: int) -> Stepping:
+            place.other.create(OLD, ANNA, TTL)
+            ends: list[tuple[int, Answer]] = []
+
+            def use() -> None:
+                count = place.other.revoke("anna")
+                ends.append((count, place.other.commit(NEW, 0, Change("c", {"b": b"2"}), TTL)))
+
+            mover = place.stepping(at, use)
+            mover.move(OLD, NEW, {}, TTL, grace)
+            assert not ends or ends == [(1, Answer("revoked"))]
+            return mover
+
+        each_step(place, work)
+
     def test_a_clear_is_no_obstacle(self, place: Place) -> None:
         def work(at: int) -> Stepping:
             place.other.create(OLD, ANNA, TTL)
