@@ -54,7 +54,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.salt = os.urandom(16)
-        self.name = urlsafe_b64encode(os.urandom(12)).decode()
+        self.name = urlsafe_b64encode(os.urandom(9)).decode()  # 16 of them are kept in each record
         self.commits = count()
 
 
