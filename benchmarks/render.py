@@ -21,6 +21,8 @@ from .chaos import tables as chaos
 from .chaos.tables import read_chaos
 from .concurrency import read_crowds
 from .flask_requests import read_requests
+from .footprint import tables as footprint
+from .footprint.tables import read_footprints
 from .goals import GOALS, Goal, figure
 from .instructions import ledger as instructions
 from .instructions.ledger import read_counts
@@ -213,6 +215,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
     of_chaos = read_chaos(results / "chaos")
     of_flask = read_requests(results / "flask")
     of_servers = read_loads(results / "servers")
+    of_footprints = read_footprints(results / "footprint")
     of_instructions = read_counts(results / "instructions")
     return {
         **{name: partial(block, of_core) for name, block in BLOCKS.items()},
@@ -226,6 +229,7 @@ def all_blocks(results: Path) -> dict[str, Callable[[], str]]:
         **{name: partial(block, of_chaos) for name, block in chaos.BLOCKS.items()},
         **{name: partial(block, of_flask) for name, block in flask_requests.BLOCKS.items()},
         **{name: partial(block, of_servers) for name, block in servers.BLOCKS.items()},
+        **{name: partial(block, of_footprints) for name, block in footprint.BLOCKS.items()},
         **{name: partial(block, of_instructions) for name, block in instructions.BLOCKS.items()},
     }
 

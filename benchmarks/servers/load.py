@@ -35,7 +35,7 @@ class LoadError(Exception):
 def write_script(path: Path, port: int, target: str, *, has_sessions: bool) -> None:
     """Write what wrk sends: a request of each visitor in turn, or always the same."""
     visitors = range(VISITORS if has_sessions else 1)
-    cookies = [_first_cookie(port) if has_sessions else "" for _ in visitors]
+    cookies = [first_cookie(port) if has_sessions else "" for _ in visitors]
     requests = ",\n".join(f"[[{_request(target, cookie)}]]" for cookie in cookies)
     path.write_text(SCRIPT.format(requests=requests), newline="")
 
@@ -47,7 +47,7 @@ def _request(target: str, cookie: str) -> str:
     return "]]..'\\r\\n'..[[".join([*lines, "", ""])
 
 
-def _first_cookie(port: int) -> str:
+def first_cookie(port: int) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", START, headers=HEADERS)

@@ -107,7 +107,7 @@ async def measure(
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         subjects = [
-            await _started(server, one, folder / str(number), stack)
+            await started(server, one, folder / str(number), stack)
             for number, one in enumerate(applications)
         ]
         for number in range(rounds + 1):
@@ -118,7 +118,7 @@ async def measure(
         return {one.application.title: one.figures() for one in subjects}
 
 
-async def _started(
+async def started(
     server: Server, application: Application, folder: Path, stack: AsyncExitStack
 ) -> Subject:
     folder.mkdir()
