@@ -87,7 +87,9 @@ def lost(figures: list[Figures]) -> str:
 def distance(figures: list[Figures]) -> str:
     """Render what a request takes where Redis is near, and where it is not."""
     columns = [
-        (where, rows) for one in figures for where, rows in one.document.get("distance", {}).items()
+        (f"{where}: {one.name}", rows)
+        for one in figures
+        for where, rows in one.document.get("distance", {}).items()
     ]
     kinds = {"µs": "us", "CPU, µs": "cpu_us"}
     heads = [f"{kind}, {where}" for where, _ in columns for kind in kinds]

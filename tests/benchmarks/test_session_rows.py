@@ -240,13 +240,19 @@ def test_distance_takes_the_time_of_who_waits_and_of_the_process(place: Place) -
     assert all(found.keys() == {"us", "cpu_us"} for found in figures.values())
 
 
-def test_distance_has_both_times_of_both_ways() -> None:
-    rows = {"ctxlocal WSGI, Redis": {"us": 183.4, "cpu_us": 116.0}}
+def test_distance_has_both_times_of_both_ways_on_each_python() -> None:
+    near = {"ctxlocal WSGI, Redis": {"us": 183.4, "cpu_us": 116.0}}
     far = {"ctxlocal WSGI, Redis": {"us": 1531.0, "cpu_us": 213.0}}
-    figures = Figures(make_document() | {"distance": {NEAR: rows, FAR: far}})
-    assert "| ctxlocal WSGI, Redis | 183 | 116 | 1,531 | 213 |\n" in DISTANCE_BLOCKS[
-        "sessions-distance"
-    ]([figures])
+    found = {"3.11.7": {NEAR: near, FAR: far}, "3.14.1": {NEAR: near}}
+    figures = [
+        Figures(make_document() | {"python": version, "distance": ways})
+        for version, ways in found.items()
+    ]
+    head, _, row = DISTANCE_BLOCKS["sessions-distance"](figures).splitlines()
+    assert row == "| ctxlocal WSGI, Redis | 183 | 116 | 1,531 | 213 | 183 | 116 |"
+    heads = head.strip("| ").split(" | ")
+    assert len(set(heads)) == 7
+    assert heads[-1] == f"CPU, µs, {NEAR}: pure, 3.14"
 
 
 @pytest.mark.parametrize(
