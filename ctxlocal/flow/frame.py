@@ -165,7 +165,7 @@ class Frame:
                     self._values.clear()
                 # A traceback that somebody keeps may refer to the Context.
                 clear_context(self._context)
-                self._context = Context()
+                self._context = _NOTHING
 
     def _call(self, function: Callable[..., R], args: Any, kwargs: Any) -> R:
         is_plain = not storages and type(default._default) is ContextIdent
@@ -177,6 +177,9 @@ class Frame:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x}>"
+
+
+_NOTHING = Context()  # never entered: what all frames have that are over
 
 
 def frame_of(context: Context, values: Values | None = None) -> Frame:

@@ -122,8 +122,8 @@ _LABEL = Label("ctxlocal")
 
 def clear_context(context: Context) -> Context:
     """Take the values of all Locals out of a Context. O(its variables)."""
-    for var in list(context):
-        if type(var.name) is Label and context[var] is not None:
+    for var, value in context.items():  # as they are now: no map of a Context ever changes
+        if value is not None and type(var.name) is Label:
             context.run(var.set, None)
     return context
 
