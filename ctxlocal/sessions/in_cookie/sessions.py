@@ -286,11 +286,13 @@ class _CookieSessions(SessionInterface):
         now, dropped = self.clock(), session._dropped
         sets = session._sets()
         is_changed = is_flash_changed = session._destroyed or session._is_cleared
-        for name in sets if not dropped else (*sets, *dropped):
-            if name[:2] == FLASH:
-                is_flash_changed = True
-            else:
-                is_changed = True
+        if dropped or session._added:  # messages are among these, as all fields of our own
+            names = {*sets, *dropped}
+            flashed = {name for name in names if name[:2] == FLASH}
+            is_flash_changed = is_flash_changed or bool(flashed)
+            is_changed = is_changed or names != flashed
+        elif sets:
+            is_changed = True
         is_changed = is_changed or self._is_due(session, now)
         if not (is_changed or is_flash_changed):
             return None, None

@@ -222,6 +222,16 @@ def test_the_text_is_the_standards_base64(content: bytes) -> None:
     assert from_text(text) == content
 
 
+def test_r24_no_other_character_in_any_place_is_the_same_text() -> None:
+    for size in range(1, 10):
+        content = bytes(range(0x7A, 0x7A + size))
+        text = to_text(content)
+        for place in range(len(text)):
+            for code in {*range(256), 0x3B1, 0x1F600} - {ord(text[place])}:
+                other = from_text(text[:place] + chr(code) + text[place + 1 :])
+                assert other is None or other != content
+
+
 @given(st.one_of(st.text(), st.text("AQg0+/= \n-_", max_size=12)))
 @example("QR==")
 @example("QUJ=")

@@ -67,7 +67,7 @@ MUTATIONS = (
     broken(
         24,
         "a token may be spelled in many ways",
-        edit("to_builtins(content) == text", "True"),
+        edit("not is_ours", "False", within="from_text"),
     ),
     broken(
         25,

@@ -136,6 +136,11 @@ MUTATIONS = (
     ),
     broken(
         9,
+        "use moves the absolute limit of a cookie",
+        edit("_time(opened.fields.get(BORN))", "now"),
+    ),
+    broken(
+        9,
         "a clear moves the absolute limit",
         edit(
             "raw is not None and regenerate is None",
