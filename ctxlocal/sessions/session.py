@@ -16,7 +16,7 @@ from typing import Any
 from .codec import encode
 from .errors import FreshLoginRequiredError, SessionError
 from .fields import MISSING, Fields, plain_key
-from .lifetime import idle_of
+from .lifetime import idle_of, time_field
 from .stores.protocol import FLASH, HANDLE, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
 
 AUTHENTICATED = "\0auth"  #: when the user logged in
@@ -201,7 +201,7 @@ class Session(Fields):
             self.clear()
         if name is not None:
             self._set_own(USER, name)
-            self._set_own(BORN, repr(self._now()).encode())
+            self._set_own(BORN, time_field(self._now()))
             self.authenticated_at = self._now()
 
     @property

@@ -87,7 +87,7 @@ def make(request: pytest.FixtureRequest, clock: Clock) -> Make:
         store = MemoryStore(clock=clock) if store is None else store
         made = StoredSessions(store, clock=clock, **settings)
         if request.param == "by the flow" and made.schema is None:
-            vars(made)["_kinds"] = (StoredSession, AsyncStoredSession)
+            made._kind, made._async_kind = StoredSession, AsyncStoredSession
         return made
 
     return make

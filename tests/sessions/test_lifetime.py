@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctxlocal.sessions.errors import SessionConfigError
-from ctxlocal.sessions.lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime
+from ctxlocal.sessions.lifetime import (
+    ABSOLUTE_TIMEOUT,
+    IDLE_TIMEOUT,
+    check_lifetime,
+    time_field,
+)
 
 DAY = 86400
 INFINITE = float("inf")
@@ -45,3 +52,12 @@ def test_times_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(SessionConfigError, match=f"^{re.escape(message)}$"):
         check_lifetime(idle, absolute, touch, most)
+
+
+def test_a_time_is_stored_to_the_millisecond() -> None:
+    assert [*map(time_field, (1000, 1764446535.6789))] == [b"1000.0", b"1764446535.678"]
+
+
+@given(st.floats(0, 1e10))
+def test_a_stored_time_is_not_later_than_it_was(when: float) -> None:
+    assert 0 <= when - float(time_field(when)) < 0.0021

@@ -52,7 +52,7 @@ def blocking(store: MemoryStore) -> MemoryStore:
 
 def by_the_flow(store: MemoryStore) -> StoredSessions[Any]:
     sessions = StoredSessions(store)
-    vars(sessions)["_kinds"] = (StoredSession, AsyncStoredSession)
+    sessions._kind, sessions._async_kind = StoredSession, AsyncStoredSession
     return sessions
 
 

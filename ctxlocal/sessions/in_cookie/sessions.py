@@ -29,7 +29,14 @@ from ..cookie import MAX_AGE, Cookie, cookie_or_default, finder
 from ..errors import NotSupportedByStore
 from ..fields import FIELDS, MORE, begun
 from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
-from ..lifetime import ABSOLUTE_TIMEOUT, IDLE_TIMEOUT, check_lifetime, idle_of, renewed_after
+from ..lifetime import (
+    ABSOLUTE_TIMEOUT,
+    IDLE_TIMEOUT,
+    check_lifetime,
+    idle_of,
+    renewed_after,
+    time_field,
+)
 from ..session import AUTHENTICATED, BORN, IDLE, PERMANENT, NullSession, Results, Session
 from ..stores.protocol import FLASH, USER
 from .envelope import Envelope, Rejected, Seal
@@ -316,7 +323,7 @@ class _CookieSessions(SessionInterface):
             return self.cookie.delete() if self._find(session._cookies) else None
         left = idle_of(fields[IDLE], self.idle_timeout) if IDLE in fields else self.idle_timeout
         if BORN not in fields:
-            fields[BORN] = repr(now).encode()
+            fields[BORN] = time_field(now)
         else:
             limit = session._begun[_LIMIT]  # of what was loaded
             if BORN in session._added:

@@ -10,6 +10,7 @@ import msgspec
 from .. import events
 from ..errors import CorruptRecordError, SessionEndedError, StoreUnavailableError
 from ..fields import Changes
+from ..lifetime import time_field
 from ..session import AUTHENTICATED, BORN, CURRENT, IDLE, PERMANENT, Results
 from ..stores.protocol import HANDLE, USER, AsyncStore, Incr, Record
 from .another_id import change_id, log_in, replace
@@ -86,7 +87,7 @@ class Saving(msgspec.Struct):
             return Results()
         now = sessions.clock()
         fields = session._all_fields()
-        fields.setdefault(BORN, repr(now).encode())
+        fields.setdefault(BORN, time_field(now))
         fields.setdefault(HANDLE, token_hex(16).encode())
         await refuse_when_full(sessions, self.store, None, fields)
         held = session._held = await self._create(fields, now)

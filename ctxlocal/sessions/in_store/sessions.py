@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 from ..._at_once import at_once
@@ -134,7 +133,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
                 f"{self.store.name} is asynchronous, and WSGI cannot await it; use its "
                 "synchronous twin.",
             )
-        return self._kinds[0](self, cookies)
+        return self._kind(self, cookies)
 
     def save(self, session: Session) -> SessionHeaders:
         """Store what changed and close the session; called once, before headers are sent."""
@@ -152,7 +151,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
 
         With ``load="explicit"`` it is left to ``await session.load()``.
         """
-        session = self._kinds[1](self, cookies)
+        session = self._async_kind(self, cookies)
         if self.loads_before_view and self.ids_in(cookies):
             try:
                 await session.load()
@@ -176,15 +175,14 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         """Whether the store has a synchronous way, and no subclass another one to save."""
         return self._sync is not None and type(self).save_async is StoredSessions.save_async
 
-    @cached_property
-    def _kinds(self) -> tuple[type[StoredSession], type[StoredSession]]:
-        """The session under WSGI, and under ASGI: the same, where loading does not block."""
+    def _take_kinds(self) -> None:
         kind, awaited = StoredSession, AsyncStoredSession
         if self.schema is not None:
             kind, awaited = TypedStoredSession, AsyncTypedStoredSession
         elif self.same_key == "last-wins":
             kind = QuickSession
-        return kind, awaited if self.store_blocks else kind
+        self._kind: type[StoredSession] = kind  # of the session under WSGI
+        self._async_kind = awaited if self.store_blocks else kind  # and under ASGI
 
     def null(self) -> Session:
         """Return an empty session that refuses every change."""

@@ -79,6 +79,7 @@ class StoredSettings:
         self.clock = clock
         self.corrupt_records = 0  #: how many this process has met
         self._take_store(store)
+        self._take_kinds()
 
     def _take_store(self, store: Any) -> None:
         self._sync: Any = None  # the store, if it can be asked without awaiting
@@ -105,6 +106,9 @@ class StoredSettings:
         self._awaited = in_threads(store) if self.store_blocks else self._at_once
         if self.store_blocks and self.load == "cookie" and (found := in_loop(store)) is not None:
             self._in_loop, self.load_in_loop = found
+
+    def _take_kinds(self) -> None:
+        """Choose the kinds of sessions that are opened."""
 
     @property
     def loads_before_view(self) -> bool:

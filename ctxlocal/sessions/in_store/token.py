@@ -6,8 +6,13 @@ import os
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from itertools import count
+
+try:  # before CPython 3.12: of a text this short in three quarters of the time of OpenSSL's
+    from _sha256 import sha256  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import sha256
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -31,7 +36,8 @@ def id_finder(name: str) -> Callable[[str], list[str]]:
 
 def key_of(session_id: str) -> str:
     """Return the store's key: SHA-256 in hexadecimal, so that a store never sees an id."""
-    return sha256(session_id.encode()).hexdigest()
+    key: str = sha256(session_id.encode()).hexdigest()
+    return key
 
 
 def is_key(text: object) -> bool:

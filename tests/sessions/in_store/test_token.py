@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import pytest
 
-from ctxlocal.sessions.in_store.token import commit_id, log_name
+from ctxlocal.sessions.in_store.token import commit_id, key_of, log_name, new_id
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -27,3 +28,8 @@ def test_a_forked_child_repeats_nothing_of_its_parent() -> None:
 
 def test_no_commit_id_comes_twice() -> None:
     assert len({commit_id() for _ in range(1000)}) == 1000
+
+
+def test_a_key_is_the_sha_256_of_the_id() -> None:
+    for session_id in (new_id(), "", "é"):
+        assert key_of(session_id) == hashlib.sha256(session_id.encode()).hexdigest()
