@@ -10,61 +10,11 @@ requests and responses of an App. They bear Flask's names, and Flask's own sessi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import SessionConfigError
+from .headers import SessionHeaders as SessionHeaders
 from .session import Session
-
-
-class SessionHeaders(NamedTuple):
-    """What a session asks of the response's header."""
-
-    vary: bool = False  #: the session was read or written: ``Vary: Cookie`` (R20)
-    cookies: tuple[str, ...] = ()  #: values of Set-Cookie; with any, ``Cache-Control: no-store``
-
-    def merge_into(self, headers: list[tuple[str, str]]) -> None:
-        """Put them into a list of header fields, in place; what is there is kept or joined."""
-        vary, cookies = self
-        stale: list[tuple[str, str]] = []
-        for field in headers:
-            name = field[0].lower()
-            if name == "vary":
-                vary = vary and not _lists_cookie(field[1])
-            elif cookies and name == "cache-control":
-                stale.append(field)
-        for field in stale:
-            headers.remove(field)
-        if vary:
-            headers.append(("Vary", "Cookie"))
-        if cookies:
-            headers.append(("Cache-Control", "no-store"))
-            for cookie in cookies:
-                headers.append(("Set-Cookie", cookie))
-
-    def merge_into_response(self, response: Any) -> None:
-        """Put them into the header of a werkzeug response, which has one ``Vary`` then."""
-        (vary, cookies), headers = self, response.headers
-        if cookies:
-            headers.remove("Cache-Control")
-            headers.add("Cache-Control", "no-store")
-            for cookie in cookies:
-                headers.add("Set-Cookie", cookie)
-        if not vary:
-            return
-        listed = headers.getlist("Vary")
-        if not listed:
-            headers.add("Vary", "Cookie")
-        elif not any(map(_lists_cookie, listed)):
-            headers["Vary"] = ", ".join([*listed, "Cookie"])
-
-
-NOTHING = SessionHeaders()
-ACCESSED = SessionHeaders(vary=True)
-
-
-def _lists_cookie(vary: str) -> bool:
-    listed = [part.strip().lower() for part in vary.split(",")]
-    return "cookie" in listed or "*" in listed
 
 
 class SessionInterface(ABC):
@@ -95,6 +45,27 @@ class SessionInterface(ABC):
     @abstractmethod
     async def save_async(self, session: Session) -> SessionHeaders:
         """Do what :meth:`save` does without blocking the event loop."""
+
+    def open_at_once(self, cookies: str) -> Session | None:
+        """Return what :meth:`open_async` does, if nothing is to be awaited for it; None: it is."""
+        return None
+
+    def save_at_once(self, session: Session) -> SessionHeaders | None:
+        """Do what :meth:`save_async` does, if nothing is to be awaited for it.
+
+        None: it is, and nothing was done. Where a subclass has another :meth:`save_async`, or
+        :meth:`open_async`, and none of these, they are not asked.
+        """
+        return None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, at_once in (("open_async", "open_at_once"), ("save_async", "save_at_once")):
+            first = next(
+                kind for kind in cls.__mro__ if name in vars(kind) or at_once in vars(kind)
+            )
+            if at_once not in vars(first):
+                setattr(cls, at_once, getattr(SessionInterface, at_once))
 
     @property
     def may_save_in_thread(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 from .codec import encode
 from .errors import FreshLoginRequiredError, SessionError
 from .fields import MISSING, Fields, plain_key
+from .headers import ACCESSED, NOTHING, SessionHeaders
 from .lifetime import idle_of, time_field
 from .stores.protocol import FLASH, HANDLE, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
 
@@ -397,6 +398,13 @@ class Session(Fields):
 
     # For the subclasses.
 
+    def _finish_at_once(self) -> SessionHeaders | None:
+        """Close the session, if nothing has to be awaited for that; None: it has."""
+        if self._accessed:
+            return None
+        self._closed = True
+        return NOTHING
+
     def _now(self) -> float:
         return time.time()
 
@@ -418,6 +426,9 @@ class NullSession(Session):
             "sessions: App(__name__, sessions=StoredSessions(MemoryStore()))."
         )
         self._begin({}, refusal)
+
+    def _finish_at_once(self) -> SessionHeaders:
+        return ACCESSED if self._accessed else super()._finish_at_once() or NOTHING
 
     def _idle(self) -> float:
         return 0.0

@@ -18,6 +18,9 @@ from ..sessions.errors import UnstorableValueError
 from ..sessions.session import Session
 from .session_end import close
 
+_KEYS = ("session", "ctxlocal.session")  # the places of the session in an ASGI scope
+_NOTHING: Mapping[str, Any] = {}
+
 
 def values_of(found: object) -> Mapping[Any, Any] | None:
     """Return the values of ``found``, an object in a session's place; None if we do not save it."""
@@ -111,14 +114,14 @@ class ScopeSession:
 
     __slots__ = ("_lost", "_outer", "_scope", "_seen", "_session")
 
-    _KEYS = ("session", "ctxlocal.session")
-
     def __init__(self, scope: MutableMapping[str, Any], session: Session, lost: Lost) -> None:
         self._lost = lost
         self._scope = scope
         self._session = session
         self._seen: object = None  # what stood there when the response started
-        self._outer = {k: scope[k] for k in self._KEYS if k in scope and not _is_over(scope[k])}
+        self._outer: Mapping[str, Any] = _NOTHING
+        if "session" in scope or "ctxlocal.session" in scope:
+            self._outer = {k: scope[k] for k in _KEYS if k in scope and not _is_over(scope[k])}
         scope["session"] = scope["ctxlocal.session"] = session
 
     def found(self) -> object:
@@ -132,11 +135,16 @@ class ScopeSession:
             return mine
         return ours if session is mine else session
 
+    def is_settled(self) -> bool:
+        """Whether the session itself is in its place, and takes nothing over before it is saved."""
+        self._seen = self.found()
+        return self._seen is self._session
+
     def settle(self) -> Mapping[Any, Any] | None:
         """Return the values that the session takes over before it is saved, or None."""
-        self._seen = found = self.found()
-        if found is self._session:
+        if self.is_settled():
             return None
+        found = self._seen
         values, sender = values_of(found), _session_middleware_inside()
         if values is not None and sender is None:
             self._scope["session"] = self._scope["ctxlocal.session"] = self._seen = self._session
@@ -149,7 +157,7 @@ class ScopeSession:
         return self._among_others(send, message) if self._outer else send(message)
 
     async def _among_others(self, send: Any, message: Any) -> None:
-        mine = {key: self._scope[key] for key in self._KEYS if key in self._scope}
+        mine = {key: self._scope[key] for key in _KEYS if key in self._scope}
         self._scope.update(self._outer)
         try:
             await send(message)
@@ -158,12 +166,13 @@ class ScopeSession:
 
     def close(self) -> None:
         """Close the session, and give its place back to a middleware around us."""
-        found = self.found()
-        is_late = self._seen is not None and found is not self._seen and found is not self._session
+        found, seen = self.found(), self._seen
+        is_late = seen is not None and found is not seen and found is not self._session
         if is_late and values_of(found) is not None:
             self._lost.late()
         close(self._session)
-        self._scope.update(self._outer)
+        if self._outer:
+            self._scope.update(self._outer)
 
 
 def _is_over(found: object) -> bool:

@@ -331,9 +331,10 @@ class RequestContext(_Context):
     def pop_last(self, error: BaseException | None = None) -> None:
         """Pop, as the last that is done in a frame which is thrown away then.
 
-        So are the stacks: nothing is taken out of them if nothing is called that could see it.
+        So are the stacks: nothing is taken out of them if nothing is called that could see it,
+        which is said of what follows an error.
         """
-        if self._teardowns or self._app_context is not None or self._is_kept:
+        if error is not None or self._teardowns or self._app_context is not None or self._is_kept:
             self.pop(error)
         elif self._place.release():
             self.error = None

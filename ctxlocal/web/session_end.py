@@ -11,7 +11,7 @@ the session layer raised the exception, the client is told so in place of the 50
 
 from __future__ import annotations
 
-from ..sessions.interface import ACCESSED, NOTHING, SessionHeaders
+from ..sessions.headers import ACCESSED, NOTHING, SessionHeaders
 from ..sessions.session import Session
 
 

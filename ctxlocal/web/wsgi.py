@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..errors import FrameBusyError
 from ..flow.frame import Frame
 from ..sessions.errors import SessionError
-from ..sessions.interface import NOTHING, SessionHeaders, SessionInterface
+from ..sessions.headers import NOTHING, SessionHeaders
+from ..sessions.interface import SessionInterface
 from ..sessions.session import Session
 from . import insecure_cookie
 from .adoption import Lost, adopt, values_of
@@ -229,7 +230,7 @@ class _Request:
     def _end_session(
         self, session: Session, sessions: SessionInterface, status: str, exc_info: ExcInfo | None
     ) -> SessionHeaders:
-        if exc_info is None and not is_failure(str(status)[:3]):
+        if exc_info is None and not is_failure(f"{status}"[:3]):
             self._take_over(session)
             return sessions.save(session)
         reason = behind(exc_info[1] if exc_info else None, session)
@@ -248,8 +249,8 @@ class _Request:
         """Take values over that the application has put in the session's place."""
         environ = self.environ
         self._seen = found = environ.get(PLACE, session)
-        if isinstance(found, Session):  # or that of a ContextMiddleware inside, which has saved it
-            return
+        if found is session or isinstance(found, Session):
+            return  # the latter: of a ContextMiddleware inside, which has saved it
         if (values := values_of(found)) is None:
             self.app._lost.another(found)
             return
@@ -276,10 +277,7 @@ class _Request:
             if found is not self._seen and values_of(found) is not None:
                 self.app._lost.late()
         try:
-            if error is None:
-                context.pop_last()  # the frame ends here
-            else:
-                context.pop(error)
+            context.pop_last(error)  # the frame ends here
         except Exception:
             _log.exception("A teardown of %r failed", context)
         if self._sessions is not None and (session := self.session) is not None:

@@ -11,7 +11,8 @@ import pytest
 from ctxlocal.sessions import SignedCookieSessions, StoredSessions
 from ctxlocal.sessions.errors import SessionClosedError, SessionError, SessionNotLoadedError
 from ctxlocal.sessions.fields import Fields
-from ctxlocal.sessions.interface import NOTHING, SessionInterface
+from ctxlocal.sessions.headers import NOTHING
+from ctxlocal.sessions.interface import SessionInterface
 from ctxlocal.sessions.session import NullSession, Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 

@@ -494,6 +494,13 @@ def test_a_context_that_is_popped_last_is_pushed_nowhere_and_keeps_no_error() ->
     assert context.error is None
 
 
+def test_a_context_that_is_popped_last_after_an_error_is_nowhere() -> None:
+    context = RequestContext(Application(), {})
+    context.push()
+    context.pop_last(ZeroDivisionError())
+    assert not has_request_context()
+
+
 def test_every_teardown_runs_even_if_one_raises(strategy: str) -> None:
     ran = []
 

@@ -28,7 +28,8 @@ from .. import events
 from ..cookie import MAX_AGE, Cookie, cookie_or_default, finder
 from ..errors import NotSupportedByStore
 from ..fields import FIELDS, MORE, begun
-from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
+from ..headers import ACCESSED, NOTHING, SessionHeaders
+from ..interface import SessionInterface
 from ..lifetime import (
     ABSOLUTE_TIMEOUT,
     IDLE_TIMEOUT,
@@ -160,6 +161,14 @@ class _CookieSessions(SessionInterface):
         # What SessionHeaders(...) does, without the Python function in between: 1 % of the row
         # "ctxlocal WSGI, signed cookie", read+write, of benchmarks.sessions.
         return _new_tuple(SessionHeaders, (True, cookies))
+
+    def open_at_once(self, cookies: str) -> Session:
+        """Do what :meth:`open` does."""
+        return self.open(cookies)
+
+    def save_at_once(self, session: Session) -> SessionHeaders:
+        """Do what :meth:`save` does."""
+        return self.save(session)
 
     async def open_async(self, cookies: str) -> Session:
         """Do what :meth:`open` does."""

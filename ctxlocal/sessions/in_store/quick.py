@@ -14,7 +14,7 @@ from __future__ import annotations
 from .. import events
 from ..errors import CorruptRecordError, StoreUnavailableError
 from ..fields import MORE
-from ..interface import ACCESSED, SessionHeaders
+from ..headers import ACCESSED, NOTHING, SessionHeaders
 from ..session import IDLE, PERMANENT
 from ..stores.protocol import Answer, Change, Record
 from .held import Held
@@ -45,6 +45,9 @@ class QuickSession(StoredSession):
         super()._fetch()
 
     def _finish_at_once(self) -> SessionHeaders | None:
+        if not self._accessed:
+            self._closed = True
+            return NOTHING
         begun = self._begun
         if not self._is_plain or self._closed or not begun or (held := begun[MORE]) is None:
             return None

@@ -16,7 +16,7 @@ from .. import events
 from ..cookie import MAX_AGE, scan
 from ..errors import SessionEndedError, SessionNotLoadedError, StoreUnavailableError
 from ..fields import MORE, begun
-from ..interface import ACCESSED, NOTHING, SessionHeaders
+from ..headers import ACCESSED, NOTHING, SessionHeaders
 from ..session import Results, Session
 from ..stores.protocol import AsyncStore, Clear, Incr, Record
 from .loading import find_live
@@ -119,10 +119,6 @@ class StoredSession(Session):
         return bool(scan(self._cookies, self._sessions.cookie.name))
 
     # Saving.
-
-    def _finish_at_once(self) -> SessionHeaders | None:
-        """Do what :meth:`_finish` does, if that is simple; None: it is not, await that."""
-        return None
 
     async def _finish(self, store: AsyncStore) -> SessionHeaders:
         if not self._begun:  # it could not be loaded, and the view went on

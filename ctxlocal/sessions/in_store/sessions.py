@@ -8,7 +8,8 @@ from ..._at_once import at_once
 from .. import events
 from ..errors import SessionConfigError, StoreUnavailableError
 from ..handle import handle_of, read_handle
-from ..interface import ACCESSED, NOTHING, SessionHeaders, SessionInterface
+from ..headers import SessionHeaders
+from ..interface import SessionInterface
 from ..session import BORN, NullSession, Session
 from ..stores.protocol import HANDLE, MEMBER, RESERVED, USER, AsyncStore, Record, Store
 from .held import Held
@@ -137,11 +138,6 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
 
     def save(self, session: Session) -> SessionHeaders:
         """Store what changed and close the session; called once, before headers are sent."""
-        if not session._accessed:
-            session._closed = True
-            return NOTHING
-        if session._sessions is None:  # a null session
-            return ACCESSED
         stored: Any = session
         asked: SessionHeaders | None = stored._finish_at_once()
         return at_once(stored._finish(self._at_once)) if asked is None else asked
@@ -159,13 +155,20 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
                 session._failure = error
         return session
 
+    def open_at_once(self, cookies: str) -> Session | None:
+        """Do what :meth:`open_async` does; None where that would load the record."""
+        if self.store_blocks and self.loads_before_view and self.ids_in(cookies):
+            return None
+        return self._async_kind(self, cookies)
+
+    def save_at_once(self, session: Session) -> SessionHeaders | None:
+        """Do what :meth:`save_async` does; None where that would await the store."""
+        stored: Any = session
+        asked: SessionHeaders | None = stored._finish_at_once()
+        return asked
+
     async def save_async(self, session: Session) -> SessionHeaders:
         """Do what :meth:`save` does without blocking the event loop."""
-        if not session._accessed:
-            session._closed = True
-            return NOTHING
-        if session._sessions is None:  # a null session
-            return ACCESSED
         stored: Any = session
         asked: SessionHeaders | None = stored._finish_at_once()
         return await stored._finish(self._awaited) if asked is None else asked

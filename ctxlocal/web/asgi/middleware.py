@@ -13,11 +13,12 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...flow.frame import Place, Rest, begin, carried
 from ...sessions.errors import SessionError
-from ...sessions.interface import NOTHING, SessionHeaders, SessionInterface
+from ...sessions.headers import NOTHING, SessionHeaders
+from ...sessions.interface import SessionInterface
 from ...sessions.session import Session
 from .. import insecure_cookie
 from ..adoption import Lost, ScopeSession, adopt
@@ -41,6 +42,9 @@ Pop: TypeAlias = Callable[[Any, "BaseException | None"], None]
 _log = logging.getLogger("ctxlocal.web.asgi")
 
 # The messages with the header of a response; a session is saved before it.
+_VARY = (b"vary", b"Cookie")
+_CONCERNED = (b"vary", b"cache-control")  # header fields that a session may change
+_SIZES = (4, 13)  # theirs, which are compared first: most other fields have another one
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
@@ -104,17 +108,23 @@ class ContextMiddleware(Middleware[ASGIApplication]):
     async def _serve_with_session(
         self, sessions: SessionInterface, context: RequestContext, receive: Receive, send: Send
     ) -> None:
-        scope = context.environ
-        response = _Response(sessions, scope, send, self._lost)
+        scope, response = context.environ, None
         try:
-            context.session = response.open(await sessions.open_async(cookies_of(scope)))
-            await _serve_in(context, self.app, scope, receive, response.send, RequestContext.pop)
+            cookies = cookies_of(scope)
+            if (session := sessions.open_at_once(cookies)) is None:
+                session = await sessions.open_async(cookies)
+            context.session = session
+            response = _Response(sessions, session, scope, send, self._lost)
+            pop = RequestContext.pop_last
+            await _serve_in(context, self.app, scope, receive, response.send, pop)
         except SessionError as error:
-            if response.is_started or not is_answer(error):
+            is_started = response is not None and response.is_started
+            if is_started or not is_answer(error):
                 raise
-            await response.refuse(error)
+            await (_refuse(scope, send, error) if response is None else response.refuse(error))
         finally:
-            response.close()
+            if response is not None:
+                response.close()
 
 
 def _begin(
@@ -190,105 +200,145 @@ async def _wait_for(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-class _Response:
-    """The response that an application sends, on its way to the server."""
+class _Response(ScopeSession):
+    """The response that an application sends, on its way to the server, and its session."""
 
-    def __init__(self, sessions: SessionInterface, scope: Scope, send: Send, lost: Lost) -> None:
-        self._session: Session | None = None  # until it is saved
-        self._place: ScopeSession | None = None
-        self._lost = lost
+    __slots__ = (
+        "_handled",
+        "_if_not_saved",
+        "_is_refused",
+        "_send",
+        "_sessions",
+        "_unsaved",
+        "is_started",
+    )
+
+    def __init__(
+        self,
+        sessions: SessionInterface,
+        session: Session,
+        scope: Scope,
+        send: Send,
+        lost: Lost,
+    ) -> None:
+        ScopeSession.__init__(self, scope, session, lost)  # super() would take longer
+        self._unsaved: Session | None = session
         self.is_started = False  # the header is passed on, or about to be
         self._is_refused = False  # a response of ours is sent, and the application's dropped
         self._if_not_saved = NOTHING
         self._sessions = sessions
-        self._scope = scope
         self._send = send
         self._handled = sys.exc_info()[1]  # by our caller: no exception of the application
 
-    def open(self, session: Session) -> Session:
-        """Put the session where the application looks for it."""
-        self._session, self._place = session, ScopeSession(self._scope, session, self._lost)
-        return session
-
-    def close(self) -> None:
-        """End the session, and give its place back: the application has ended."""
-        if self._place is not None:
-            self._place.close()
-
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the session is saved before the first one with a header."""
-        return self._send(message) if self.is_started else self._send_first(message)
+        if self.is_started:
+            return self._send(message)
+        if message["type"] not in _HEADS or self._is_refused:
+            return self._send_first(message)
+        try:
+            asked = self._end_at_once(message)
+        except SessionError as failure:
+            return self._fail(failure)
+        return self._send_first(message) if asked is None else self._send_head(message, asked)
 
     async def _send_first(self, message: Message) -> None:
         if self._is_refused:
             return
         if message["type"] in _HEADS:
             asked = await self._end_session(message)
-            if self._is_refused:
-                return
-            self.is_started = True
-            if asked is not NOTHING:
-                if asked.cookies and insecure_cookie.is_suspect(self._scope):
-                    insecure_cookie.warn_of(asked.cookies, self._scope)
-                message = with_headers(message, asked)
-            if self._place is not None:
-                return await self._place.pass_on(self._send, message)
+            if not self._is_refused:
+                await self._send_head(message, asked)
+            return
         await self._send(message)
+
+    def _send_head(self, message: Message, asked: SessionHeaders) -> Awaitable[None]:
+        self.is_started = True
+        if asked is not NOTHING:
+            if asked.cookies and insecure_cookie.is_suspect(self._scope):
+                insecure_cookie.warn_of(asked.cookies, self._scope)
+            message = with_headers(message, asked)
+        return self.pass_on(self._send, message)
 
     async def refuse(self, error: SessionError) -> None:
         """Send the response to ``error``; again is harmless."""
         if not self._is_refused:
             self._is_refused = True
-            log_refusal(_log, error)
-            for message in refusal_messages(self._scope, error):
-                await self._send(message)
+            await _refuse(self._scope, self._send, error)
+
+    def _end_at_once(self, message: Message) -> SessionHeaders | None:
+        """Do what :meth:`_end_session` does, if nothing is to be awaited for it; None: it is."""
+        session = self._unsaved
+        if session is None or is_failure(message.get("status")) or not self.is_settled():
+            return None
+        try:
+            return self._sessions.save_at_once(session)
+        except BaseException:
+            self._leave_unsaved(session)
+            raise
 
     async def _end_session(self, message: Message) -> SessionHeaders:
-        session, self._session = self._session, None
-        if session is None or self._place is None:
+        if (session := self._unsaved) is None:
             return self._if_not_saved
-        self._if_not_saved = headers_if_unsaved(session)
+        self._leave_unsaved(session)
         if not is_failure(message.get("status")):
             try:
-                if (values := self._place.settle()) is not None:
+                if (values := self.settle()) is not None:
                     await session.load()
                     adopt(session, values)
                 return await self._sessions.save_async(session)
             except SessionError as failure:
-                # Answered here, because frameworks would make a 500 of it.
-                if is_answer(failure):
-                    await self.refuse(failure)
-                raise
+                await self._fail(failure)
         error = sys.exc_info()[1]
         reason = behind(None if error is self._handled else error, session)
         if reason is not None:
             await self.refuse(reason)
         return self._if_not_saved
 
+    def _leave_unsaved(self, session: Session) -> None:
+        """Save it no more, whatever header is sent next."""
+        self._unsaved, self._if_not_saved = None, headers_if_unsaved(session)
+
+    async def _fail(self, failure: SessionError) -> NoReturn:
+        """Raise what a save has raised; answered here, as frameworks would make a 500 of it."""
+        if is_answer(failure):
+            await self.refuse(failure)
+        raise failure
+
+
+async def _refuse(scope: Scope, send: Send, error: SessionError) -> None:
+    log_refusal(_log, error)
+    for message in refusal_messages(scope, error):
+        await send(message)
+
 
 def cookies_of(scope: Scope) -> str:
     """Return the Cookie header; HTTP/2 clients may send it in several fields (RFC 9113, 8.2.3)."""
     found: list[bytes] = []
     for name, value in scope["headers"]:
-        if name.lower() == b"cookie":
+        if len(name) == 6 and name.lower() == b"cookie":
             found.append(value)
     return b"; ".join(found).decode("latin-1") if found else ""
 
 
 def with_headers(message: Message, asked: SessionHeaders) -> Message:
     """Return a copy of ``message`` with the header fields that a session asks for."""
-    if not asked.vary and not asked.cookies:
+    vary, cookies = asked
+    if not vary and not cookies:
         return message
     headers = []
     concerned = []
     for field in message.get("headers") or ():
-        name = bytes(field[0])
-        if name.lower() in (b"vary", b"cache-control"):
-            concerned.append((name.decode("latin-1"), bytes(field[1]).decode("latin-1")))
+        if len(field[0]) in _SIZES and bytes(field[0]).lower() in _CONCERNED:
+            concerned.append((bytes(field[0]).decode("latin-1"), bytes(field[1]).decode("latin-1")))
         else:
             headers.append(field)
-    asked.merge_into(concerned)
-    return {**message, "headers": headers + encoded(concerned)}
+    if concerned or cookies:
+        asked.merge_into(concerned)
+        headers += encoded(concerned)
+    else:
+        headers.append(_VARY)
+    return {**message, "headers": headers}
 
 
 def encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -67,7 +67,7 @@ MUTATIONS = (
     broken(
         20,
         "no Vary (ASGI)",
-        edit("not asked.vary and not asked.cookies", "not asked.cookies"),
+        edit("not vary and not cookies", "not cookies", within="with_headers"),
     ),
     broken(
         20,

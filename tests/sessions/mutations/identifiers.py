@@ -160,7 +160,8 @@ MUTATIONS = (
     broken(
         6,
         "an untouched session has headers",
-        edit("not session._accessed", "False", within="StoredSessions.save"),
+        edit("not self._accessed", "False", within="QuickSession._finish_at_once"),
+        edit("self._accessed", "True", within="Session._finish_at_once"),
     ),
     broken(
         6,

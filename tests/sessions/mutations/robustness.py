@@ -39,7 +39,7 @@ MUTATIONS = (
     broken(
         31,
         "no 503 (ASGI)",
-        edit("response.is_started or not is_answer(error)", "True"),
+        edit("is_started or not is_answer(error)", "True", within="_serve_with_session"),
     ),
     broken(
         31,
@@ -106,12 +106,13 @@ MUTATIONS = (
     broken(
         33,
         "an unhandled exception saves (WSGI)",
-        edit("exc_info is None and not is_failure(str(status)[:3])", "True"),
+        edit('exc_info is None and not is_failure(f"{status}"[:3])', "True"),
     ),
     broken(
         33,
         "an unhandled exception saves (ASGI)",
         edit('not is_failure(message.get("status"))', "True"),
+        edit('is_failure(message.get("status"))', "False", within="_end_at_once"),
     ),
     broken(
         33,
@@ -181,12 +182,33 @@ MUTATIONS = (
                     ...
             """,
         ),
-        edit("self._closed = True", "self._closed = False", within="_finish_at_once"),
+        edit(
+            """
+                self._closed = True
+                if not guard:
+                    ...
+            """,
+            """
+                if not guard:
+                    ...
+            """,
+        ),
     ),
     broken(
         34,
         "an untouched session stays open",
-        edit("session._closed = True", "pass", within="StoredSessions.save"),
+        edit(
+            """
+                if not self._accessed:
+                    self._closed = True
+                    ...
+            """,
+            """
+                if not self._accessed:
+                    ...
+            """,
+        ),
+        edit("self._closed = True", "pass", within="Session._finish_at_once"),
     ),
     broken(
         34,

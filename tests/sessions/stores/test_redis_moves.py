@@ -17,8 +17,8 @@ import redis
 
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import SessionConflictError
+from ctxlocal.sessions.headers import NOTHING
 from ctxlocal.sessions.in_store.sessions import StoredSessions
-from ctxlocal.sessions.interface import NOTHING
 from ctxlocal.sessions.stores.protocol import HANDLE, USER, Answer, Change, Clear, Incr
 from ctxlocal.sessions.stores.redis import RedisStore
 from ctxlocal.sessions.stores.redis.scripts import DELETE

@@ -7,6 +7,7 @@ import contextvars
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import anyio
@@ -27,13 +28,14 @@ from ctxlocal.sessions.errors import (
     SessionLimitError,
     StoreUnavailableError,
 )
+from ctxlocal.sessions.in_cookie.sessions import SignedCookieSessions
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.interface import SessionHeaders, SessionInterface
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.protocol import Record
 from ctxlocal.web.asgi import ContextMiddleware
-from ctxlocal.web.asgi.middleware import refusal_messages, with_headers
+from ctxlocal.web.asgi.middleware import encoded, refusal_messages, with_headers
 from ctxlocal.web.context import (
     copy_current_request_context,
     g,
@@ -605,9 +607,58 @@ class CountedSessions(StoredSessions[Any]):
         return await super().save_async(session)
 
 
-@pytest.fixture
-def counted() -> CountedSessions:
-    return CountedSessions(MemoryStore(), cookie=Cookie.for_development())
+class CountedAtOnce(CountedSessions):
+    """The same, where a save that need not be awaited is not."""
+
+    def save_at_once(self, session: Session) -> SessionHeaders | None:
+        if self.failure is not None:
+            self.saves += 1
+            raise self.failure
+        asked = super(CountedSessions, self).save_at_once(session)
+        self.saves += asked is not None
+        return asked
+
+
+@pytest.fixture(params=[CountedSessions, CountedAtOnce])
+def counted(request: pytest.FixtureRequest) -> CountedSessions:
+    kind: type[CountedSessions] = request.param
+    return kind(MemoryStore(), cookie=Cookie.for_development())
+
+
+class Awaiting:
+    """Mixed in before sessions, so that theirs are not the only way to open and save one."""
+
+    done: list[str]
+
+    async def open_async(self, cookies: str) -> Session:
+        self.done.append("opened")
+        opened: Session = await super().open_async(cookies)  # type: ignore[misc]
+        return opened
+
+    async def save_async(self, session: Session) -> SessionHeaders:
+        self.done.append("saved")
+        asked: SessionHeaders = await super().save_async(session)  # type: ignore[misc]
+        return asked
+
+
+class AwaitedSessions(Awaiting, StoredSessions[Any]):
+    pass
+
+
+class AwaitedCookieSessions(Awaiting, SignedCookieSessions):
+    pass
+
+
+@pytest.mark.parametrize(
+    "make", [partial(AwaitedSessions, MemoryStore()), partial(AwaitedCookieSessions, "k" * 32)]
+)
+def test_another_way_to_open_and_save_is_gone_though_nothing_need_be_awaited(
+    make: Callable[[], Awaiting],
+) -> None:
+    sessions: Any = make()
+    sessions.done = []
+    assert run(call(ContextMiddleware(counter, sessions))).body == b"1"
+    assert sessions.done == ["opened", "saved"]
 
 
 async def counter(scope: Any, receive: Any, send: Any) -> None:
@@ -798,6 +849,11 @@ class DownSessions(SessionInterface):
             raise DOWN
         return await self._sessions.save_async(session)
 
+    def save_at_once(self, session: Session) -> SessionHeaders | None:
+        if self._moment == "save at once":
+            raise DOWN
+        return None
+
 
 def framework(app: Any) -> Any:
     """Answer 500 to whatever the application raises, and raise it again, as Starlette does."""
@@ -812,8 +868,34 @@ def framework(app: Any) -> Any:
     return answering
 
 
+def test_r33_a_session_that_could_be_saved_at_once_is_not_with_a_500() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session["a"] = 1
+        await respond(send, b"Internal Server Error", 500)
+
+    exchange = run(call(ContextMiddleware(app, SignedCookieSessions("k" * 32))))
+    assert (exchange.status, exchange.header("set-cookie")) == (500, [])
+    assert exchange.header("vary") == ["Cookie"]
+
+
+def test_what_is_sent_after_a_refusal_is_dropped_and_saves_nothing() -> None:
+    sends = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sends.append(send)
+        session["a"] = 1
+        raise DOWN
+
+    async def main() -> None:
+        exchange = await call(ContextMiddleware(app, SignedCookieSessions("k" * 32)))
+        await respond(sends[0])
+        assert [message.get("status") for message in exchange.sent] == [503, None]
+
+    run(main())
+
+
 @pytest.mark.parametrize("wrap", [lambda app: app, framework])
-@pytest.mark.parametrize("moment", ["open", "use", "save"])
+@pytest.mark.parametrize("moment", ["open", "use", "save", "save at once"])
 def test_r31_a_store_that_is_down_is_a_503(
     moment: str, wrap: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1076,6 +1158,20 @@ def test_a_refusal_has_no_body_where_none_is_asked_for() -> None:
         "body": b"The session store is unavailable.\n",
     }
     assert head[1] == {"type": "http.response.body", "body": b""}
+
+
+@pytest.mark.parametrize("vary", ["Cookie", "accept, COOKIE", "*", "accept", None])
+@pytest.mark.parametrize("cookies", [(), ("a=1", "b=2")])
+def test_a_header_has_what_wsgi_would_have(vary: str | None, cookies: tuple[str, ...]) -> None:
+    asked = SessionHeaders(True, cookies)
+    fields = [("link", "*"), ("last-modified", "1"), ("cache-control", "public"), ("age", "2")]
+    if vary is not None:
+        fields.append(("VARY", vary))
+    message = {"type": "http.response.start", "status": 200, "headers": encoded(fields)}
+    before = encoded(fields)
+    asked.merge_into(fields)
+    assert sorted(with_headers(message, asked)["headers"]) == sorted(encoded(fields))
+    assert message["headers"] == before
 
 
 def test_a_response_that_a_session_asks_nothing_of_is_the_same() -> None:
