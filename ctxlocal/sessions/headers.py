@@ -16,7 +16,7 @@ class SessionHeaders(NamedTuple):
         vary, cookies = self
         for field in headers:
             if len(field[0]) == 4 and field[0].lower() == "vary":  # most names have another length
-                vary = vary and not _lists_cookie(field[1])
+                vary = vary and not lists_cookie(field[1])
         if vary:
             headers.append(("Vary", "Cookie"))
         if not cookies:
@@ -41,7 +41,7 @@ class SessionHeaders(NamedTuple):
         listed = headers.getlist("Vary")
         if not listed:
             headers.add("Vary", "Cookie")
-        elif not any(map(_lists_cookie, listed)):
+        elif not any(map(lists_cookie, listed)):
             headers["Vary"] = ", ".join([*listed, "Cookie"])
 
 
@@ -49,6 +49,7 @@ NOTHING = SessionHeaders()
 ACCESSED = SessionHeaders(vary=True)
 
 
-def _lists_cookie(vary: str) -> bool:
+def lists_cookie(vary: str) -> bool:
+    """Whether the value of a ``Vary`` says already what a session asks for."""
     listed = [part.strip().lower() for part in vary.split(",")]
     return "cookie" in listed or "*" in listed

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ...flow.frame import Place, Rest, begin, carried
 from ...sessions.errors import SessionError
-from ...sessions.headers import NOTHING, SessionHeaders
+from ...sessions.headers import NOTHING, SessionHeaders, lists_cookie
 from ...sessions.interface import SessionInterface
 from ...sessions.session import Session
 from .. import insecure_cookie
@@ -39,12 +39,19 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Pop: TypeAlias = Callable[[Any, "BaseException | None"], None]
 
+if sys.version_info >= (3, 11):
+    from sys import exception as handled  # which takes half the time
+else:
+
+    def handled() -> BaseException | None:
+        """Return the exception that is being handled here."""
+        return sys.exc_info()[1]
+
+
 _log = logging.getLogger("ctxlocal.web.asgi")
 
 # The messages with the header of a response; a session is saved before it.
-_VARY = (b"vary", b"Cookie")
-_CONCERNED = (b"vary", b"cache-control")  # header fields that a session may change
-_SIZES = (4, 13)  # theirs, which are compared first: most other fields have another one
+_VARY, _NO_STORE = (b"vary", b"Cookie"), (b"cache-control", b"no-store")
 _HEADS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
@@ -228,7 +235,7 @@ class _Response(ScopeSession):
         self._if_not_saved = NOTHING
         self._sessions = sessions
         self._send = send
-        self._handled = sys.exc_info()[1]  # by our caller: no exception of the application
+        self._handled = handled()  # by our caller: no exception of the application
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; the session is saved before the first one with a header."""
@@ -289,7 +296,7 @@ class _Response(ScopeSession):
                 return await self._sessions.save_async(session)
             except SessionError as failure:
                 await self._fail(failure)
-        error = sys.exc_info()[1]
+        error = handled()
         reason = behind(None if error is self._handled else error, session)
         if reason is not None:
             await self.refuse(reason)
@@ -314,30 +321,36 @@ async def _refuse(scope: Scope, send: Send, error: SessionError) -> None:
 
 def cookies_of(scope: Scope) -> str:
     """Return the Cookie header; HTTP/2 clients may send it in several fields (RFC 9113, 8.2.3)."""
-    found: list[bytes] = []
+    cookies = ""
     for name, value in scope["headers"]:
         if len(name) == 6 and name.lower() == b"cookie":
-            found.append(value)
-    return b"; ".join(found).decode("latin-1") if found else ""
+            text = value.decode("latin-1")
+            cookies = f"{cookies}; {text}" if cookies else text
+    return cookies
 
 
 def with_headers(message: Message, asked: SessionHeaders) -> Message:
-    """Return a copy of ``message`` with the header fields that a session asks for."""
+    """Return a copy of ``message`` with the header fields that a session asks for.
+
+    What ``asked.merge_into`` does; decoding and encoding them again would take thrice as long.
+    """
     vary, cookies = asked
     if not vary and not cookies:
         return message
-    headers = []
-    concerned = []
+    headers: list[Any] = []
     for field in message.get("headers") or ():
-        if len(field[0]) in _SIZES and bytes(field[0]).lower() in _CONCERNED:
-            concerned.append((bytes(field[0]).decode("latin-1"), bytes(field[1]).decode("latin-1")))
-        else:
-            headers.append(field)
-    if concerned or cookies:
-        asked.merge_into(concerned)
-        headers += encoded(concerned)
-    else:
+        size = len(field[0])  # most names have another one than these two
+        if size == 4 and bytes(field[0]).lower() == b"vary":
+            vary = vary and not lists_cookie(bytes(field[1]).decode("latin-1"))
+        elif size == 13 and cookies and bytes(field[0]).lower() == b"cache-control":
+            continue
+        headers.append(field)
+    if vary:
         headers.append(_VARY)
+    if cookies:
+        headers.append(_NO_STORE)
+        for cookie in cookies:
+            headers.append((b"set-cookie", cookie.encode("latin-1")))
     return {**message, "headers": headers}
 
 

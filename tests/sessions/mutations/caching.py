@@ -78,11 +78,13 @@ MUTATIONS = (
         21,
         "caches may keep the cookie",
         edit('headers.append(("Cache-Control", "no-store"))', "pass"),
+        edit("headers.append(_NO_STORE)", "pass"),
     ),
     broken(
         21,
         "the application's Cache-Control stays",
         edit("headers.remove(field)", "pass"),
+        edit("continue", "pass", within="with_headers"),
     ),
     broken(
         22,

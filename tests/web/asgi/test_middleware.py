@@ -1161,9 +1161,13 @@ def test_a_refusal_has_no_body_where_none_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("vary", ["Cookie", "accept, COOKIE", "*", "accept", None])
-@pytest.mark.parametrize("cookies", [(), ("a=1", "b=2")])
-def test_a_header_has_what_wsgi_would_have(vary: str | None, cookies: tuple[str, ...]) -> None:
-    asked = SessionHeaders(True, cookies)
+@pytest.mark.parametrize(
+    ("varies", "cookies"), [(True, ()), (True, ("a=1", "b=2")), (False, ("a=1",))]
+)
+def test_a_header_has_what_wsgi_would_have(
+    vary: str | None, varies: bool, cookies: tuple[str, ...]
+) -> None:
+    asked = SessionHeaders(varies, cookies)
     fields = [("link", "*"), ("last-modified", "1"), ("cache-control", "public"), ("age", "2")]
     if vary is not None:
         fields.append(("VARY", vary))
