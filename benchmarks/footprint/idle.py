@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 from contextlib import AsyncExitStack, closing
@@ -23,6 +24,7 @@ WARM_UP = 300
 async def measure(application: Application, connections: int) -> float:
     """Return the bytes of the machine's memory that each connection takes."""
     end_on_signals([])  # the server and the folder are not to outlive us
+    os.environ["UVICORN_TIMEOUT_KEEP_ALIVE"] = "600"  # 5 seconds, but a machine may be busy
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the server's too
     async with AsyncExitStack() as stack:

@@ -19,7 +19,7 @@ from ctxlocal.lab.servers.catalogue import BY_NAME
 
 from . import idle, opened
 
-SESSIONS, CONNECTIONS = 10_000, 3000  # in the 5 seconds for which uvicorn keeps the first one
+SESSIONS, CONNECTIONS = 10_000, 3000
 
 
 def main(argv: list[str] | None = None) -> int:
