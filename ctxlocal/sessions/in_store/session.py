@@ -103,17 +103,24 @@ class StoredSession(Session):
         try:
             held = await find_live(sessions, store, ids, overdue)
         except StoreUnavailableError as error:
-            if sessions.when_down == "raise":
-                self._failure = error  # for a framework's 500, which should be a 503
-                raise
-            log.warning("session store down, going on without a session: %s", error)
-            refusal = error
+            refusal = self._refused_by(error)
         if not ids and events.rejected.receivers and not self._begun and self._has_cookie():
             sessions.report_rejected("malformed id")
         fields = {} if held is None else held.record.values
         self._begin_with(fields, held, refusal, overdue or ())
         if held is not None and events.loaded.receivers and self._held is held:
             events.loaded.send(sessions, session=self)
+
+    def _refused_by(self, error: StoreUnavailableError) -> StoreUnavailableError:
+        """Return why nothing in it can be changed, as its store is down.
+
+        :raises StoreUnavailableError: the settings want that.
+        """
+        if self._sessions.when_down == "raise":
+            self._failure = error  # for a framework's 500, which should be a 503
+            raise error
+        log.warning("session store down, going on without a session: %s", error)
+        return error
 
     def _has_cookie(self) -> bool:
         return bool(scan(self._cookies, self._sessions.cookie.name))

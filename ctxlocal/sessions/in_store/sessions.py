@@ -13,7 +13,7 @@ from ..interface import SessionInterface
 from ..session import BORN, NullSession, Session
 from ..stores.protocol import HANDLE, MEMBER, RESERVED, USER, AsyncStore, Record, Store
 from .held import Held
-from .quick import QuickSession
+from .quick import AsyncQuickSession, QuickSession
 from .same_key import value_of
 from .session import AsyncStoredSession, StoredSession
 from .settings import StoredSettings
@@ -183,7 +183,7 @@ class StoredSessions(StoredSettings, SessionInterface, Generic[T]):
         if self.schema is not None:
             kind, awaited = TypedStoredSession, AsyncTypedStoredSession
         elif self.same_key == "last-wins":
-            kind = QuickSession
+            kind, awaited = QuickSession, AsyncQuickSession
         self._kind: type[StoredSession] = kind  # of the session under WSGI
         self._async_kind = awaited if self.store_blocks else kind  # and under ASGI
 

@@ -85,6 +85,7 @@ class StoredSettings:
         self._sync: Any = None  # the store, if it can be asked without awaiting
         self._in_loop: InLoop | None = None  # what tells whether that may be used
         self.load_in_loop: AsyncStore | None = None  #: loads, if need be, where nothing may wait
+        self._in_loop_alone: InLoop | None = None  # that, if nobody else is told of a load by it
         self.store_blocks = True  #: loading from it where nothing can be awaited is no option
         if isinstance(store, str):  # with a password in it, perhaps
             raise SessionConfigError(
@@ -106,6 +107,8 @@ class StoredSettings:
         self._awaited = in_threads(store) if self.store_blocks else self._at_once
         if self.store_blocks and self.load == "cookie" and (found := in_loop(store)) is not None:
             self._in_loop, self.load_in_loop = found
+            if type(self.load_in_loop) is AtOnce:
+                self._in_loop_alone = self._in_loop
 
     def _take_kinds(self) -> None:
         """Choose the kinds of sessions that are opened."""

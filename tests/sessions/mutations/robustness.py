@@ -11,7 +11,7 @@ MUTATIONS = (
         edit(
             """
                 self._failure = error
-                raise
+                raise error
             """,
             "pass",
         ),
@@ -19,12 +19,12 @@ MUTATIONS = (
     broken(
         31,
         "an anonymous session can log in",
-        edit("refusal = error", "refusal = None"),
+        edit("return error", "return None", within="_refused_by"),
     ),
     broken(
         31,
         "the policy anonymous raises",
-        edit("refusal = error", "raise"),
+        edit("return error", "raise error", within="_refused_by"),
     ),
     broken(
         31,
@@ -185,12 +185,10 @@ MUTATIONS = (
         edit(
             """
                 self._closed = True
-                if not guard:
-                    ...
+                return self._send_again() if commit and change.ops else ACCESSED
             """,
             """
-                if not guard:
-                    ...
+                return self._send_again() if commit and change.ops else ACCESSED
             """,
         ),
     ),
