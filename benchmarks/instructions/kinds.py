@@ -243,8 +243,16 @@ def _app() -> Any:
     def blocking() -> str:
         return "ok"
 
+    @app.get("/blocking/<name>")
+    def blocking_variable(name: str) -> str:
+        return "ok"
+
     @app.get("/awaited")
     async def awaited() -> str:
+        return "ok"
+
+    @app.get("/awaited/<path:name>")
+    async def awaited_variable(name: str) -> str:
         return "ok"
 
     return app
@@ -293,7 +301,13 @@ KINDS = (
         BARE_ASGI,
     ),
     Kind("App, a route", _wsgi(_app(), "/blocking"), BARE_WSGI),
+    Kind("App, a variable route", _wsgi(_app(), "/blocking/name"), BARE_WSGI),
     Kind("App, a route to an async view, ASGI", _asgi(_app().asgi, "/awaited"), BARE_ASGI),
+    Kind(
+        "App, a variable route to an async view, ASGI",
+        _asgi(_app().asgi, "/awaited/name/of/it"),
+        BARE_ASGI,
+    ),
     Kind("Local, 5 sets and 20 gets", _request_mix(Local)),
     Kind("Local of the pure twin, 5 sets and 20 gets", _request_mix(PureLocal)),
 )

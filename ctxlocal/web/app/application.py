@@ -53,7 +53,7 @@ try:
     from werkzeug.test import EnvironBuilder
 
     from .complete import wire_form
-    from .map import Map, match
+    from .map import match
 except ImportError as error:
     raise MissingDependencyError("ctxlocal.web.app", "werkzeug", "web") from error
 
@@ -263,15 +263,10 @@ class App(Registry):
         """
         if request is None:
             return self._adapter_by_config()
-        environ, url_map = request.environ, self.url_map
-        known = url_map.match_known(environ) if type(url_map) is Map else None
-        if known is not None:
-            request.url_rule, request.view_args = known[1], {}
-            return known[0]
         adapter = None
         try:
-            adapter = url_map.bind_to_environ(environ)
-            request.url_rule, request.view_args = match(adapter, environ)
+            adapter = self.url_map.bind_to_environ(request.environ)
+            request.url_rule, request.view_args = match(adapter)
         except HTTPException as error:
             request.routing_exception = error
         return adapter

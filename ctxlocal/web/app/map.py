@@ -1,11 +1,11 @@
-"""Map: werkzeug's URL map, which keeps the answers for paths that are a rule's own text.
+"""Map: werkzeug's URL map, which asks werkzeug once for what stays the same.
 
-Most requests are for such a path, and werkzeug finds the same rule for it each time: that
-depends on the method, the path, the rules, and whether it is a WebSocket; and on the domain,
-which is the map's own unless hosts are matched. So werkzeug is asked once for each method of
-such a rule, and the adapter is bound when something is asked of it, as for a URL. All else
-goes through werkzeug: variable parts, defaults, aliases, redirects, errors, WebSockets, hosts
-that it has not found valid yet, bytes beyond ASCII.
+That is a host: whether it is valid, and its name in ASCII, depends on four values of an environ,
+and adapters for the same host are made without looking again. And a path that is a rule's own text,
+as most are: which rule it leads to depends on the method, the rules, and whether it is a WebSocket;
+and on the domain, which is the map's own unless hosts are matched. So werkzeug is asked once for
+each method of such a rule. All else it is asked each time: variable parts, defaults, aliases,
+redirects, errors, WebSockets.
 
 No more is kept than the rules have methods: no path that leads nowhere, or to a variable part.
 It is forgotten when a rule is added; one that was added is not to be changed afterwards.
@@ -22,17 +22,14 @@ from werkzeug.routing import MapAdapter, Rule, RuleFactory
 MOST_HOSTS: Final = 128  #: hosts that are known to be valid, with the port and the scheme
 LONGEST_HOST: Final = 255  #: characters
 
-_HOST = ("wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT")
-_REST = ("REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME", "QUERY_STRING")
-
 
 class Map(BaseMap):
     """A URL map; see the module. Any number of threads may match requests."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[tuple[str, str | None], Rule] = {}
-        self._hosts: set[tuple[object, ...]] = set()
+        self._known: dict[tuple[str, str], Rule] = {}
+        self._hosts: dict[tuple[object, ...], str] = {}
 
     def add(self, rulefactory: RuleFactory) -> None:
         """Add rules, and forget what is known: one of them may come before those so far."""
@@ -42,76 +39,71 @@ class Map(BaseMap):
             # Replaced, not emptied: who asks werkzeug meanwhile keeps the answer in the old one.
             self._known = {}
 
-    def match_known(self, environ: dict[str, Any]) -> tuple[MapAdapter, Rule] | None:
-        """Return what werkzeug would find for a request, or None if it has to be asked.
+    def bind_to_environ(
+        self, environ: Any, server_name: str | None = None, subdomain: str | None = None
+    ) -> MapAdapter:
+        """Return an adapter for a request, as werkzeug's map does.
 
-        The view has no arguments then.
+        :raises BadHost: the request's host is none.
         """
+        is_by_itself = server_name is None and subdomain is None and type(environ) is dict
+        if not is_by_itself or "HTTP_UPGRADE" in environ:
+            return super().bind_to_environ(environ, server_name, subdomain)
         get = environ.get
         host = environ["wsgi.url_scheme"], get("HTTP_HOST"), get("SERVER_NAME"), get("SERVER_PORT")
-        if host not in self._hosts or self.host_matching or "HTTP_UPGRADE" in environ:
-            return None
-        method: str = environ["REQUEST_METHOD"]
-        path: str | None = get("PATH_INFO")
-        rule = self._known.get((method, path))
-        if rule is None:
-            return None
-        root, query = get("SCRIPT_NAME"), get("QUERY_STRING")
-        if not ((root or "").isascii() and (query or "").isascii()):  # they may be no bytes at all
-            return None
-        return _LateAdapter(self, (*host, method, path, root, query)), rule
-
-    def _is_always(self, rule: Rule, adapter: MapAdapter, environ: dict[str, Any]) -> bool:
-        """Whether each request of this method for this path leads to ``rule``."""
-        return (
-            environ.get("PATH_INFO") == rule.rule
-            and environ["REQUEST_METHOD"] in (rule.methods or ())
-            and not rule.arguments  # nor defaults, for which another rule may be preferred
-            and not rule.alias
-            and not adapter.websocket
-            and all(type(other) is Rule for other in self.iter_rules())
+        name = self._hosts.get(host)
+        if name is None:
+            adapter = super().bind_to_environ(environ)
+            self._keep_host(host, adapter.server_name)
+            return adapter
+        root, path, query = get("SCRIPT_NAME"), get("PATH_INFO"), get("QUERY_STRING")
+        return MapAdapter(
+            self,
+            name,
+            "/" if root is None else root if root.isascii() else _decoded(root),
+            None if self.host_matching else "",
+            host[0],
+            "/" if path is None else path if path.isascii() else _decoded(path),
+            environ["REQUEST_METHOD"],
+            query if query is None or query.isascii() else _decoded(query),
         )
 
-    def _keep_host(self, host: tuple[str | None, ...]) -> None:
+    def _keep_host(self, host: tuple[object, ...], name: str) -> None:
         if len(str(host)) > LONGEST_HOST:
             return
         if len(self._hosts) >= MOST_HOSTS:  # clients choose what they call it
-            self._hosts = set()
-        self._hosts.add(host)
+            self._hosts = {}
+        self._hosts[host] = name
+
+    def _is_always(self, rule: Rule, adapter: MapAdapter) -> bool:
+        """Whether each request of this method for this path leads to ``rule``."""
+        return (
+            adapter.path_info == rule.rule
+            and adapter.default_method in (rule.methods or ())
+            and not rule.arguments  # nor defaults, for which another rule may be preferred
+            and not rule.alias
+            and all(type(other) is Rule for other in self.iter_rules())
+        )
 
 
-def match(adapter: MapAdapter, environ: dict[str, Any]) -> tuple[Rule, Mapping[str, Any]]:
-    """Ask werkzeug, by an adapter that is bound to a request, and keep what can be kept.
+def match(adapter: MapAdapter) -> tuple[Rule, Mapping[str, Any]]:
+    """Return what ``adapter``, which is bound to a request, matches; keep what can be kept.
 
     :raises HTTPException: as :meth:`MapAdapter.match`.
     """
     url_map = adapter.map
-    if not isinstance(url_map, Map):  # another was put in its place
+    if type(url_map) is not Map or adapter.websocket or url_map.host_matching:
         return adapter.match(return_rule=True)
     known = url_map._known  # before
+    place = adapter.default_method, adapter.path_info
+    if (rule := known.get(place)) is not None:
+        return rule, {}
     rule, arguments = adapter.match(return_rule=True)
-    if url_map._is_always(rule, adapter, environ):
-        known[environ["REQUEST_METHOD"], environ["PATH_INFO"]] = rule
-        url_map._keep_host(tuple(environ.get(name) for name in _HOST))
+    if url_map._is_always(rule, adapter):
+        known[place] = rule
     return rule, arguments
 
 
-class _LateAdapter(MapAdapter):
-    """An adapter that is bound, to what the request was when it came, when it is first used."""
-
-    def __init__(self, url_map: Map, values: tuple[Any, ...]) -> None:
-        self.map = url_map
-        self._values = values
-
-    def __getattr__(self, name: str) -> Any:  # of what binding would have set
-        values = self.__dict__.get("_values")
-        if values is None or name.startswith("__"):
-            raise AttributeError(name)
-        pairs = zip(_HOST + _REST, values, strict=True)
-        environ = {key: value for key, value in pairs if value is not None}
-        for key, value in vars(self.map.bind_to_environ(environ)).items():
-            self.__dict__.setdefault(key, value)
-        try:
-            return self.__dict__[name]
-        except KeyError:
-            raise AttributeError(name) from None
+def _decoded(text: str) -> str:
+    """Return the text that an environ has as bytes; see PEP 3333."""
+    return text.encode("latin-1").decode(errors="replace")
