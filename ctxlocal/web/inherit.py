@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from ..flow.frame import Frame, first_step, frame_of
+from ..flow.frame import Frame, Place, first_step, frame_of
 from ..ident import default
 from ..ident.strategy import ContextIdent
 from ..ident.travel import storages
@@ -66,6 +66,13 @@ class Inheritance:
         if "opentelemetry.context" in sys.modules and (current := _current_trace()):
             frame.run(_attach, current)
         return frame
+
+    def place(self) -> Place:
+        """Return the same for an App under ASGI, which shows it to nobody."""
+        place = Place(self._context(outside) if (outside := copy_context()) else outside)
+        if "opentelemetry.context" in sys.modules and (current := _current_trace()):
+            place.step(_attach, current)
+        return place
 
     def begin(self, function: FirstStep[S, T, R], one: S, two: T) -> R:
         """Call ``function(one, two, context, values)`` as the first step of a request's frame.

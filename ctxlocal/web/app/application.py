@@ -132,6 +132,7 @@ class App(Registry):
     response_class: type[Response] = Response
     test_client_class: type[TestClient] = TestClient
     has_responses = True
+    _has_own_ends = False  #: a method that ends its contexts is its own
     testing = False  #: let unhandled exceptions pass instead of making a 500 of them
 
     def __init__(
@@ -148,6 +149,10 @@ class App(Registry):
         self._inheritance = Inheritance(inherit)
         #: the application's own settings; of them only url_for() reads any, outside of requests
         self.config: dict[str, Any] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._has_own_ends = any(getattr(cls, name) is not vars(App)[name] for name in _ENDS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -455,6 +460,7 @@ class App(Registry):
         return response_of(rv, self.response_class, current_request_context().environ)
 
 
+_ENDS = ("do_teardown_request", "do_teardown_appcontext", "did_pop_app_context")
 _STEPS = [name for name in vars(App) if name.endswith("_async")]
 
 

@@ -21,13 +21,14 @@ whether the task, another one or a thread goes on with the rest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..._async_library import library
+from ...flow.frame import Rest, begin
 from ...sessions.errors import StoreUnavailableError
 from .. import signals
 from ..asgi.body import close, send_complete, send_response
@@ -35,7 +36,7 @@ from ..asgi.environ import BodyTooLargeError, ClientGoneError, environ_of, read_
 from ..asgi.middleware import Receive, Scope, Send, outside
 from ..asgi.thread import Caller
 from ..context import RequestContext, call_now
-from .complete import wire_form
+from .complete import WireForm, wire_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from ..context import AppContext
     from ..inherit import Inheritance
     from .messages import Request, Response
+
+R = TypeVar("R")
 
 _log = logging.getLogger("ctxlocal.web.asgi")
 _SENT_BY_POP = (
@@ -64,6 +67,7 @@ class Application(Protocol):
     _shutdowns: list[Callable[..., Any]]
     _request_teardowns: list[Callable[..., Any]]
     _app_teardowns: list[Callable[..., Any]]
+    _has_own_ends: bool
 
     @property
     def executor(self) -> Executor: ...
@@ -105,15 +109,15 @@ class _Request:
     def __init__(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         self._app = app
         self._scope = scope
-        self._receive, self._send = outside(receive, send)
-        self._frame = app._inheritance.frame()
+        self._receive, self._send = receive, send
+        self._step = app._inheritance.place().step
         self._caller = Caller(app.executor)
         self._call: Callable[..., Awaitable[Any]] = self._caller
         self._ends: list[Callable[[BaseException | None], Awaitable[None]]] = []
 
     async def serve(self) -> None:
         try:
-            await self._frame.drive(self._respond_and_end())
+            await self._respond_and_end()
         except Exception:
             raise  # it has ended already
         except (GeneratorExit, KeyboardInterrupt, SystemExit) as error:
@@ -126,26 +130,46 @@ class _Request:
             await self._end_apart(None)
 
     async def _respond_and_end(self) -> None:
+        """Let the App's steps run in the frame, and the server's own where it called us."""
         try:
-            await self._respond()
+            environ, problem = await self._receive_environ()
+        except ClientGoneError:
+            return
+        try:
+            response, form = await self._inside(self._respond(environ, problem))
+            if form is not None:
+                body, headers = form
+                await self._caller.away(
+                    send_complete(response.status_code, body, headers, self._send)
+                )
+            else:
+                await self._stream(response, environ)
         except Exception as error:
-            await self._end(error)
+            await self._inside(self._end(error))
             raise
         if not self._caller.left_behind:
-            await self._end(None)
+            await self._inside(self._end(None))
 
-    async def _respond(self) -> None:
+    async def _receive_environ(self) -> tuple[dict[str, Any], HTTPException | None]:
+        """Return the environ with the request's whole body, and what there is against it.
+
+        :raises ClientGoneError: the client hung up meanwhile.
+        """
         environ = environ_of(self._scope)
         limit = self._app.request_class.max_content_length
         problem = None
         try:
             body = await read_body(self._receive, environ, limit, self._caller.elsewhere)
-        except ClientGoneError:
-            return
         except BodyTooLargeError:
             problem = RequestEntityTooLarge()
             body = environ["wsgi.input"] = BytesIO()
         self._ends.append(lambda error: _close(body))
+        return environ, problem
+
+    async def _respond(
+        self, environ: dict[str, Any], problem: HTTPException | None
+    ) -> tuple[Response, WireForm | None]:
+        """Return the response, and what is to be sent of it if it is complete."""
         context = self._app.request_context(environ)
         context.call = self._caller
         context.async_teardowns = []
@@ -153,12 +177,21 @@ class _Request:
             request: Any = context.request
             request.routing_exception = problem
         response = await self._response(context)
-        if (form := wire_form(response, environ["REQUEST_METHOD"])) is not None:
-            await self._caller.away(send_complete(response.status_code, *form, self._send))
-            return
-        self._ends.append(lambda error: self._caller.away(close(response, self._call)))
-        sending = send_response(response, environ, self._receive, self._send, self._call)
-        await self._caller.away(sending)
+        form = wire_form(response, environ["REQUEST_METHOD"])
+        if form is None:
+            self._ends.append(lambda error: self._caller.away(close(response, self._call)))
+        return response, form
+
+    async def _inside(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        """Await ``coroutine`` so that each of its steps runs in the request's frame."""
+        rest, awaited = self._step(begin, coroutine)
+        result: R = awaited if rest is None else await Rest(self._step, rest, awaited)
+        return result
+
+    async def _stream(self, response: Response, environ: dict[str, Any]) -> None:
+        receive, send = outside(self._receive, self._send)
+        sending = send_response(response, environ, receive, send, self._call)
+        await self._caller.away(self._inside(sending))
 
     async def _response(self, context: RequestContext) -> Response:
         app = self._app
@@ -197,8 +230,10 @@ class _Request:
     async def _pop(self, context: RequestContext, error: BaseException | None) -> None:
         if self._is_torn_down(context):
             await self._call(context.pop, error)
-        else:
+        elif self._app._has_own_ends:
             context.pop(error)
+        else:
+            context.drop()
 
     def _is_torn_down(self, context: RequestContext) -> bool:
         """Whether popping the context calls a function of the application."""
@@ -234,7 +269,7 @@ class _Request:
 
     async def _end_unharmed(self, error: BaseException | None) -> None:
         try:
-            await self._frame.drive(self._end(error))
+            await self._inside(self._end(error))
         except BaseException:  # the loop ends
             self._end_at_once(error)
             raise
@@ -245,7 +280,7 @@ class _Request:
 
         def finish() -> None:
             while self._ends:
-                self._frame.run(_run_to_first_wait, self._end(error))
+                self._step(_run_to_first_wait, self._end(error))
 
         self._caller.finish(finish)
 

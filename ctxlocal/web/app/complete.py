@@ -7,12 +7,13 @@ parts here, and the server gets the same; all others go werkzeug's way.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
 R = TypeVar("R", bound=Response)
+WireForm: TypeAlias = "tuple[list[bytes], list[tuple[str, str]]]"  #: a body and headers
 
 _PARTS = vars(Response("")).keys()
 _IS_KNOWN = (
@@ -22,6 +23,7 @@ _IS_KNOWN = (
     }
     == _PARTS
 )
+_CHANGED = ("location", "content-location")  # on the way to the server
 _INIT, _SET_DATA, _CLEAN = Response.__init__, Response.set_data, Response._clean_status
 _TYPES = {
     "text/html": ("Content-Type", "text/html; charset=utf-8"),
@@ -47,7 +49,7 @@ def made_of(kind: type[R], body: str | bytes, mimetype: str | None) -> R:
         return kind(body, mimetype=mimetype)
     data = body.encode() if isinstance(body, str) else body
     made: Any = kind.__new__(kind)
-    made.headers = headers = Headers()
+    made.headers = headers = Headers.__new__(Headers)
     headers._list = [content_type, ("Content-Length", str(len(data)))]
     made._status, made._status_code = "200 OK", 200
     made.direct_passthrough = False
@@ -56,32 +58,41 @@ def made_of(kind: type[R], body: str | bytes, mimetype: str | None) -> R:
     return made  # type: ignore[no-any-return]
 
 
-def wire_form(response: Response, method: str) -> tuple[list[bytes], list[tuple[str, str]]] | None:
+def wire_form(response: Response, method: str) -> WireForm | None:
     """Return the body and the headers as werkzeug would give them to the server.
 
     None if it has to be asked: the method is HEAD, something is overridden, the body streams or
     something waits for its end, the status has no body, or a header is changed on the way.
     """
-    kind = type(response)
-    body, headers, status = response.response, response.headers, response.status_code
+    kind, parts = type(response), response.__dict__
     if (
         method == "HEAD"
-        or response.__dict__.keys() != _PARTS  # methods may be replaced in the object, too
+        or len(parts) != len(_PARTS)  # methods may be replaced in the object, too
+        or not _IS_KNOWN
         or kind.get_wsgi_response is not Response.get_wsgi_response
         or kind.get_wsgi_headers is not Response.get_wsgi_headers
         or kind.get_app_iter is not Response.get_app_iter
         or kind.iter_encoded is not Response.iter_encoded
         or kind.is_sequence is not Response.is_sequence
-        or type(body) is not list
+    ):
+        return None
+    body, headers, status = parts.get("response"), parts.get("headers"), response.status_code
+    if (
+        type(body) is not list
         or type(headers) is not Headers
-        or response._on_close
-        or response.direct_passthrough
+        or parts.get("_on_close") != []
+        or parts.get("direct_passthrough") is not False
         or status < 200
         or status in (204, 304)
     ):
         return None
-    pairs = list(headers)
-    names = {name.lower() for name, _ in pairs}
-    if "content-length" not in names or "location" in names or "content-location" in names:
+    pairs = headers._list.copy()
+    has_length = False
+    for name, _ in pairs:
+        if (name := name.lower()) in _CHANGED:
+            return None
+        if name == "content-length":
+            has_length = True
+    if not has_length:
         return None
     return [chunk.encode() if isinstance(chunk, str) else chunk for chunk in body], pairs

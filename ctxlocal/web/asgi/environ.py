@@ -25,22 +25,21 @@ def environ_of(scope: MutableMapping[str, Any]) -> dict[str, Any]:
     ``asgi.scope`` is the scope. A header whose name has an underscore is left out: it could
     not be told from one with hyphens, which a proxy may have checked.
     """
-    root = scope.get("root_path", "")
-    path = scope["path"]
+    get = scope.get
+    root, path = get("root_path", ""), scope["path"]
     if root and (path == root or path.startswith(root.rstrip("/") + "/")):
         path = path[len(root.rstrip("/")) :]
-    query = scope.get("query_string", b"").decode("latin-1")
-    host, port = scope.get("server") or ("localhost", None)
-    scheme = scope.get("scheme", "http")
-    raw_path = scope.get("raw_path")
+    query = get("query_string", b"").decode("latin-1")
+    host, port = get("server") or ("localhost", None)
+    scheme = get("scheme", "http")
     environ = {
         "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": _wsgi_text(root),
-        "PATH_INFO": _wsgi_text(path),
+        "SCRIPT_NAME": root if root.isascii() else _wsgi_text(root),
+        "PATH_INFO": path if path.isascii() else _wsgi_text(path),
         "QUERY_STRING": query,
         "SERVER_NAME": host,
         "SERVER_PORT": str(port or (443 if scheme == "https" else 80)),
-        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "SERVER_PROTOCOL": f"HTTP/{get('http_version', '1.1')}",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.errors": sys.stderr,
@@ -49,34 +48,47 @@ def environ_of(scope: MutableMapping[str, Any]) -> dict[str, Any]:
         "wsgi.run_once": False,
         "asgi.scope": scope,
     }
-    if raw_path:
-        uri = raw_path.decode("latin-1") + (f"?{query}" if query else "")
-        environ["REQUEST_URI"] = environ["RAW_URI"] = uri
-    if scope.get("client"):
-        environ["REMOTE_ADDR"], remote_port = scope["client"]
-        environ["REMOTE_PORT"] = str(remote_port)
-    _add_headers(environ, scope["headers"])
-    return environ
-
-
-def _add_headers(environ: dict[str, Any], headers: Any) -> None:
-    for raw_name, raw_value in headers:
-        if b"_" in raw_name:
+    if raw_path := get("raw_path"):
+        uri = raw_path.decode("latin-1")
+        environ["REQUEST_URI"] = environ["RAW_URI"] = f"{uri}?{query}" if query else uri
+    if client := get("client"):
+        environ["REMOTE_ADDR"] = client[0]
+        environ["REMOTE_PORT"] = str(client[1])
+    for raw_name, raw_value in scope["headers"]:
+        if (name := _NAMES.get(raw_name) or _environ_name(raw_name)) is None:
             continue
-        name = _environ_name(raw_name)
         value = raw_value.decode("latin-1")
         if name in environ:  # RFC 9110, 5.3; a cookie's parts are joined as RFC 6265 has them
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
+    return environ
 
 
-def _environ_name(raw_name: bytes) -> str:
+def _environ_name(raw_name: bytes) -> str | None:
+    if b"_" in raw_name:
+        return None
     name = raw_name.decode("latin-1").upper().replace("-", "_")
     return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
 
 
+# Of the headers that browsers and proxies send most; the others' are made anew each time.
+_NAMES = {
+    name: _environ_name(name)
+    for name in (
+        *(b"host", b"user-agent", b"accept", b"accept-language", b"accept-encoding", b"referer"),
+        *(b"cookie", b"connection", b"cache-control", b"upgrade-insecure-requests", b"dnt"),
+        *(b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site", b"sec-fetch-user", b"priority"),
+        *(b"sec-ch-ua", b"sec-ch-ua-mobile", b"sec-ch-ua-platform", b"pragma", b"te", b"origin"),
+        *(b"content-type", b"content-length", b"transfer-encoding", b"authorization", b"range"),
+        *(b"if-none-match", b"if-modified-since", b"x-requested-with", b"x-real-ip", b"forwarded"),
+        *(b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"),
+        *(b"x-request-id", b"traceparent", b"tracestate", b"via"),
+    )
+}
+
+
 def _wsgi_text(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 async def read_body(
@@ -95,7 +107,7 @@ async def read_body(
     announced = environ.get("CONTENT_LENGTH", "")
     if limit is not None and announced.isdecimal() and int(announced) > limit:
         raise BodyTooLargeError
-    chunk, is_more = await _next_chunk(receive)
+    chunk, is_more = _chunk_of(await receive())
     size = len(chunk)
     body: Any
     if is_more or size > IN_MEMORY:
@@ -118,10 +130,7 @@ async def read_body(
     return body  # type: ignore[no-any-return]
 
 
-async def _next_chunk(
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-) -> tuple[bytes, bool]:
-    message = await receive()
+def _chunk_of(message: MutableMapping[str, Any]) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     return message.get("body", b""), message.get("more_body", False)
@@ -146,4 +155,4 @@ async def _spool(
             await in_thread(body.write, chunk)
         if not is_more:
             return size
-        chunk, is_more = await _next_chunk(receive)
+        chunk, is_more = _chunk_of(await receive())

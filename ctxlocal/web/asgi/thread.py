@@ -44,6 +44,8 @@ class Caller:
 
     async def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Return what ``function`` returns, or raise what it raises."""
+        if self._thread is None and is_async(function):  # by far the most of those
+            return await function(*args, **kwargs)
         if self.is_here:
             return self._call_here(function, args, kwargs)
         if is_async(function):

@@ -32,6 +32,7 @@ from ctxlocal.web.asgi.environ import IN_MEMORY, environ_of
 from ctxlocal.web.context import (
     after_this_request,
     current_app,
+    current_request_context,
     g,
     has_request_context,
     on_teardown,
@@ -592,6 +593,50 @@ def test_the_path_is_what_follows_the_root(root: str, path: str, rest: str) -> N
     found = (environ["SCRIPT_NAME"], environ["PATH_INFO"])
     # A path that is as long as the root with its slash is the application's own.
     assert found == (root, path if root == path + "/" else rest)
+
+
+# The end
+
+
+@pytest.mark.parametrize(
+    "name", ["do_teardown_request", "do_teardown_appcontext", "did_pop_app_context"]
+)
+def test_end_of_a_class_of_its_own_is_called(name: str) -> None:
+    calls = []
+
+    def end(self: App, *args: Any) -> None:
+        calls.append(name)
+        getattr(App, name)(self, *args)
+
+    app: App = type("Own", (App,), {name: end})("own")
+
+    @app.get("/")
+    async def view() -> str:
+        return "ok"
+
+    run(call(app.asgi, "/"))
+    assert calls == [name]
+
+
+def test_context_is_over_and_forgets_its_error_where_nothing_hears_of_the_end(app: App) -> None:
+    contexts = []
+
+    @app.get("/")
+    async def view() -> str:
+        contexts.append(current_request_context())
+        raise Forbidden
+
+    @app.errorhandler(403)
+    async def refused(error: Forbidden) -> tuple[str, int]:
+        contexts[0].error = error
+        return "refused", 403
+
+    run(call(app.asgi, "/"))
+    (context,) = contexts
+    assert not context.is_pushed
+    assert context._app_context is not None
+    assert not context._app_context.is_pushed
+    assert context.error is None
 
 
 # Bodies of responses

@@ -153,3 +153,8 @@ class OwnHeaders(Headers):
 )
 def test_what_is_no_plain_text_goes_by_werkzeug(response: Response) -> None:
     assert wire_form(response, "GET") is None
+
+
+def test_werkzeug_of_another_making_serves_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctxlocal.web.app.complete._IS_KNOWN", False)
+    assert wire_form(Response("text"), "GET") is None
