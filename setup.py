@@ -38,16 +38,22 @@ def extensions() -> list[Extension]:
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         return []
     return [
-        Extension(
-            "ctxlocal.local._native",
-            ["ctxlocal/local/native/module.c"],
-            depends=glob("ctxlocal/local/native/*.h"),
-            extra_compile_args=flags(),
-            extra_link_args=link_flags(),
-            define_macros=[("CTXLOCAL_DEBUG", "1")] if is_set("CTXLOCAL_DEBUG") else [],
-            optional=not is_set("CTXLOCAL_REQUIRE_NATIVE"),
-        )
+        native("ctxlocal.local._native", "ctxlocal/local/native"),
+        native("ctxlocal.sessions.values._native", "ctxlocal/sessions/values/native"),
     ]
+
+
+def native(name: str, folder: str) -> Extension:
+    """Return one extension: its ``module.c`` includes all else in the folder."""
+    return Extension(
+        name,
+        [f"{folder}/module.c"],
+        depends=glob(f"{folder}/*.h"),
+        extra_compile_args=flags(),
+        extra_link_args=link_flags(),
+        define_macros=[("CTXLOCAL_DEBUG", "1")] if is_set("CTXLOCAL_DEBUG") else [],
+        optional=not is_set("CTXLOCAL_REQUIRE_NATIVE"),
+    )
 
 
 setup(ext_modules=extensions())

@@ -1,7 +1,8 @@
 """Sessions: what a visitor's requests have in common, kept so that nothing is lost.
 
-``session`` is the dict that a view sees, and ``fields`` knows what changed in it; ``codec`` makes
-bytes of values, ``schema`` checks them; ``cookie`` has the cookie's name and attributes.
+``session`` is the dict that a view sees, and ``fields`` knows what changed in it, on ``values``,
+which has two twins; ``codec`` makes bytes of values, ``schema`` checks them; ``cookie`` has the
+cookie's name and attributes.
 ``in_store`` and ``in_cookie`` are the two ways of keeping them, both of ``interface``; ``stores``
 are the places, which know nothing of sessions.
 

@@ -9,29 +9,24 @@ is saved: if the bytes differ it has changed, however deep; nothing is proxied o
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .codec import IMMUTABLE, decode, encode, encode_again
-from .errors import SessionClosedError, SessionNotLoadedError, UnstorableValueError
+from .errors import SessionClosedError, SessionNotLoadedError
 from .jsonable import jsonable
 from .stores.protocol import MEMBER, RESERVED, Clear, Incr, Op, Take
+from .values import Values
+from .values.pure import BASELINES as BASELINES
+from .values.pure import FIELDS as FIELDS
+from .values.pure import MORE as MORE
+from .values.pure import NO_NAMES, NOTHING, REFUSAL, VALUES
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 MISSING: Any = object()  #: in place of a value where there is none
-
-# What was changed, where nothing was: all sessions share them, so nothing can be put into them.
-# Most requests change a key or none, and do without four containers.
-_NOTHING: Any = MappingProxyType({})
-_NO_NAMES: Any = frozenset()
-
-
-# What is where in what a session began with, which is put into its list in one step.
-FIELDS, REFUSAL, VALUES, BASELINES, MORE = range(5)
 
 
 def begun(place: int) -> Any:
@@ -73,29 +68,10 @@ class _LikeDict(dict[str, Any]):
 _LikeDict.__name__ = _LikeDict.__qualname__ = "Session (write session.to_dict())"
 
 
-class Fields(MutableMapping[str, Any]):
+class Fields(Values, MutableMapping[str, Any]):
     """The values of a session, as its mapping; what else can be done to them is the subclass's."""
 
-    __slots__ = (
-        "__weakref__",
-        "_accessed",
-        "_added",
-        "_assigned",
-        "_begun",
-        "_closed",
-        "_cookies",
-        "_destroyed",
-        "_dropped",
-        "_failure",
-        "_indexed",
-        "_is_cleared",
-        "_is_plain",
-        "_member_names",
-        "_ops",
-        "_regenerate",
-        "_renew",
-        "_sessions",
-    )
+    __slots__ = ()
 
     _fields: Mapping[str, bytes] = begun(FIELDS)  # as they were loaded, or stored since
     _values: dict[str, Any] = begun(VALUES)  # decoded or assigned, as the application sees them
@@ -104,27 +80,6 @@ class Fields(MutableMapping[str, Any]):
     _encode = staticmethod(encode)
     _encode_again = staticmethod(encode_again)
     _decode = staticmethod(decode)
-
-    def __init__(self, sessions: Any = None, cookies: str = "") -> None:
-        self._sessions = sessions  # what opened it
-        self._cookies = cookies  # the request's Cookie header, not looked at yet
-        self._accessed = self._closed = False
-        self._is_plain = True  # nothing was done but to read, set and delete keys
-        self._failure: Exception | None = None  # why it could not be loaded
-        self._begun: list[Any] = []  # what it began with when it was loaded; empty: it was not
-        # All below is as it has to be when it is loaded: to set it then would take away what
-        # another thread of the request, which was faster, has done by now.
-        self._indexed: Mapping[str, bytes] | None = None  # the fields that _member_names are of
-        self._renew = self._destroyed = self._is_cleared = False
-        # Each of these four is made when something is noted in it.
-        self._assigned = self._added = self._ops = _NOTHING
-        self._dropped = _NO_NAMES
-        self._regenerate: float | None = None  # the grace, if asked for
-
-    _assigned: dict[str, bytes | None]  # keys set; None: encode it later
-    _added: dict[str, bytes]  # fields of our own that were set
-    _dropped: set[str]  # loaded fields that are gone
-    _ops: dict[str, Op]  # by key
 
     def _begin(
         self, fields: Mapping[str, bytes], refusal: Exception | None = None, *more: Any
@@ -153,8 +108,8 @@ class Fields(MutableMapping[str, Any]):
         return refusal
 
     def _drop_changes(self) -> None:
-        self._assigned = self._added = self._ops = _NOTHING
-        self._dropped = _NO_NAMES
+        self._assigned = self._added = self._ops = NOTHING
+        self._dropped = NO_NAMES
         self._is_cleared = False
         self._regenerate = None
 
@@ -203,7 +158,7 @@ class Fields(MutableMapping[str, Any]):
         counted = {key: op.amount for key, op in self._ops.items() if isinstance(op, Incr)}
         self._values = {key: self._values[key] for key in self._assigned} | counted
         self._baselines = {}
-        self._dropped = _NO_NAMES
+        self._dropped = NO_NAMES
         self._fields = {}
 
     def _void(self, error: ValueError) -> None:
@@ -214,28 +169,6 @@ class Fields(MutableMapping[str, Any]):
         raise SessionNotLoadedError
 
     # The mapping.
-
-    def __getitem__(self, key: str) -> Any:
-        begun = self._begun
-        if not begun or not self._accessed:
-            self._read()
-        values = begun[VALUES]
-        if key in values:
-            return values[key]
-        raw = begun[FIELDS].get(key)
-        if raw is None or key in self._dropped or key[:1] == RESERVED:
-            return self._hand_out_set(key)
-        try:
-            value = self._decode(raw, key)
-            if type(value) not in IMMUTABLE:
-                self._baselines[key] = self._encode_again(key, value, raw)
-        except ValueError as error:
-            self._give_up(error)
-            raise KeyError(key) from None
-        except UnstorableValueError:  # another program stored it
-            self._give_up(ValueError("not a stored value (none that we would store)"))
-            raise KeyError(key) from None
-        return values.setdefault(key, value)  # one object, also when threads ask at once
 
     def _hand_out_set(self, key: str) -> frozenset[Any]:
         if not isinstance(key, str):
@@ -253,21 +186,6 @@ class Fields(MutableMapping[str, Any]):
         if not members:
             raise KeyError(key)
         return frozenset(members)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        begun = self._begun
-        if not begun or not self._accessed or self._closed or begun[REFUSAL] is not None:
-            self._write_key("session[...] = ...")
-        if type(key) is not str or key[:1] == RESERVED or not key.isascii():
-            key = plain_key(key)
-        raw = self._encode(key, value)  # refuse here, where the mistake is, what cannot be stored
-        if self._ops or begun[BASELINES] or self._added or MEMBER in "".join(begun[FIELDS]):
-            self._remove(key)
-        begun[VALUES][key] = value
-        assigned = self._assigned
-        if not assigned:
-            self._assigned = assigned = {}
-        assigned[key] = raw if type(value) in IMMUTABLE else None
 
     def __delitem__(self, key: str) -> None:
         self._write_key("del session[...]")
@@ -356,18 +274,6 @@ class Fields(MutableMapping[str, Any]):
         return f"<{type(self).__name__} {state}{', closed' if self._closed else ''}>"
 
     # For the subclasses.
-
-    def _sets(self) -> dict[str, bytes]:
-        """Return what to store of what was set, or changed within. O(values handed out)."""
-        sets = self._added.copy() if self._added else {}
-        begun = self._begun
-        values, baselines = begun[VALUES], begun[BASELINES]
-        for key, raw in self._assigned.items():
-            sets[key] = self._encode(key, values[key]) if raw is None else raw
-        for key, before in baselines.items() if baselines else ():
-            if (now := self._encode(key, values[key])) != before:
-                sets[key] = now
-        return sets
 
     def _changes(self) -> Changes:
         """Return what to store. O(values handed out)."""
@@ -480,23 +386,3 @@ class Fields(MutableMapping[str, Any]):
         if self._added:
             self._added.pop(name, None)
         self._drop(name)
-
-
-def plain_key(key: object) -> str:
-    """Return a key as a plain str.
-
-    :raises TypeError: it is no str.
-    :raises ValueError: it begins with NUL, or holds a lone surrogate.
-    """
-    if type(key) is not str:
-        if not isinstance(key, str):
-            raise TypeError(f"a session's keys are str; got {key!r}")
-        key = str.__str__(key)  # not str(): an enumeration's own __str__ gives something else
-    if key[:1] == RESERVED:
-        raise ValueError(f"a session's keys do not begin with NUL; got {key!r}")
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"a session's keys hold no lone surrogates; got {key!r}") from None
-    return key

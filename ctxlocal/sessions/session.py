@@ -15,10 +15,11 @@ from typing import Any
 
 from .codec import encode
 from .errors import FreshLoginRequiredError, SessionError
-from .fields import MISSING, Fields, plain_key
+from .fields import MISSING, Fields
 from .headers import ACCESSED, NOTHING, SessionHeaders
 from .lifetime import idle_of, time_field
 from .stores.protocol import FLASH, HANDLE, MAX_INT, MEMBER, MIN_INT, USER, Incr, Take
+from .values.pure import plain_key
 
 AUTHENTICATED = "\0auth"  #: when the user logged in
 BORN = "\0born"  #: when the session began: what the absolute limit counts from

@@ -1,4 +1,4 @@
-"""The sources of the native twin, as text."""
+"""The sources of the native twins, as text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = Path(__file__).parents[2] / "ctxlocal" / "local" / "native"
+PACKAGE = Path(__file__).parents[2] / "ctxlocal"
+FOLDERS = [PACKAGE / "local" / "native", PACKAGE / "sessions" / "values" / "native"]
 
 
-@pytest.mark.skipif(not NATIVE.is_dir(), reason="the sources are not beside what is tested")
-def test_lines_have_at_most_100_characters() -> None:
-    sources = [*NATIVE.glob("*.[ch]")]
+@pytest.mark.parametrize("folder", FOLDERS, ids=["local", "sessions"])
+@pytest.mark.skipif(not FOLDERS[0].is_dir(), reason="the sources are not beside what is tested")
+def test_lines_have_at_most_100_characters(folder: Path) -> None:
+    sources = [*folder.glob("*.[ch]")]
     assert sources
     assert [
         f"{path.name}:{number}"
