@@ -150,6 +150,14 @@ class TestKeys:
             assert pool.connection_kwargs["socket_timeout"] == 7  # redis-py's own word on it
             assert operations._epoch_interval == 2
 
+    @pytest.mark.parametrize("url", ["redis://host", "redis+sentinel://host/shop"])
+    def test_redis_speaks_resp_2_unless_the_url_says_otherwise(self, url: str) -> None:
+        for query, protocol in (("", 2), ("?protocol=3", 3)):
+            for store in (open_store(url + query), open_async_store(url + query)):
+                operations: Any = getattr(store, "_operations", store)
+                settings = operations._client.connection_pool.connection_kwargs
+                assert settings["protocol"] == protocol
+
     @pytest.mark.parametrize("kind", ["redis+sentinel", "rediss+sentinel"])
     def test_sentinels_are_reached_like_the_master_by_a_user_of_their_own(self, kind: str) -> None:
         url = (
