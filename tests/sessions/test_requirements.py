@@ -852,7 +852,7 @@ SPECIAL = {
     for name in dir(Session)
     if name.startswith("__")
     and name not in dir(type("", (), {}))
-    and inspect.isfunction(inspect.getattr_static(Session, name))
+    and callable(inspect.getattr_static(Session, name))
 }
 
 
