@@ -40,13 +40,19 @@ def main(counter: str, folder: str, *names: str) -> None:
             continue
         if (child := os.fork()) == 0:
             _count(kind, callgrind, Path(folder))
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            print(f"{kind.name}: ended by signal {os.WTERMSIG(status)}", file=sys.stderr)
 
 
 def leave_nothing_to_chance() -> None:
-    """Stop the clock, and have random bytes that are always the same."""
+    """Stop the clocks, and have random bytes that are always the same."""
     time.time = repeat(time.time()).__next__
+    time.monotonic = repeat(time.monotonic()).__next__
     os.urandom = random.Random(0).randbytes
+    from ctxlocal.sessions.stores import grouped  # which takes these functions
+
+    grouped.LINGER = 600.0  # seconds: between two requests of a busy machine a thread would end
 
 
 def _count(kind: Kind, callgrind: ctypes.CDLL, folder: Path) -> None:

@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"instructions are not counted: {missing} is missing", file=sys.stderr)
         return int("CI" in os.environ)
     try:
+        if not arguments.update:
+            _refuse_without_figures()
         now = described(_count_all(), sys.argv[1:] if argv is None else argv)
         if arguments.update:
             return _write(now)
@@ -81,10 +83,19 @@ def _write(now: Counts) -> int:
     return 0
 
 
-def _compare(now: Counts) -> int:
+def _refuse_without_figures() -> None:
+    """Say before the count that there is nothing to compare it with."""
     path = path_here()
     if not path.exists():
-        raise CountingError(f"no {path.name} to compare with; write it by --update")
+        others = ", ".join(sorted(other.stem for other in path.parent.glob("*.json")))
+        raise CountingError(
+            f"no figures of this Python ({path.stem}) to compare with, but those of {others}; "
+            "write them by --update"
+        )
+
+
+def _compare(now: Counts) -> int:
+    path = path_here()
     before = Counts(json.loads(path.read_text("utf-8")))
     if others := list(differences(before, now)):
         print("counted anew, with the package of the commit that wrote the figures, because of")
