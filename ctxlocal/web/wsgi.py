@@ -17,7 +17,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from functools import partial
-from itertools import chain, repeat
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -54,7 +53,6 @@ AnyWSGIApplication: TypeAlias = Callable[[Any, Any], Any]
 
 _log = logging.getLogger("ctxlocal.web.wsgi")
 _END: Any = object()
-_ENDS: Any = repeat(_END)
 _TAKEN: Any = object()
 
 
@@ -185,13 +183,13 @@ class _Request:
                 self._give_status()
                 return body
             iterator = iter(body)
-            first = next(iterator, _END)
+            first = _next_chunk(iterator)
             self._give_status()
         except BaseException:
             _close_body(body)  # the server never gets it, and cannot
             raise
         end = partial(self.end_stream, context, body)
-        return _Body(place, values, context, first, chain(iterator, _ENDS), end)
+        return _Body(place, values, context, first, iterator, end)
 
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
@@ -309,6 +307,11 @@ class _AppRequest(_Request):
     session = _sessions = None
 
 
+def _next_chunk(iterator: Iterator[bytes]) -> bytes:
+    """Return the next chunk of a body, or what stands for its end."""
+    return next(iterator, _END)
+
+
 def _close_body(body: object) -> None:
     close = getattr(body, "close", None)
     if close is not None:
@@ -342,7 +345,7 @@ class _Body(Frame):
         chunk = self._first
         if chunk is _TAKEN:
             try:
-                chunk = self._step(next, self._chunks)
+                chunk = self._step(_next_chunk, self._chunks)
             except FrameBusyError:
                 raise
             except BaseException as error:

@@ -1109,3 +1109,42 @@ def test_a_middleware_may_be_given_sessions_later() -> None:
     server = Server(middleware)
     assert server.run() == b""
     assert cookie_of(server)
+
+
+class StartsAnew:
+    """A body that may be iterated again, and is its own iterator."""
+
+    def __iter__(self) -> StartsAnew:
+        self.left = [b"c", b"b", b"a"]
+        return self
+
+    def __next__(self) -> bytes:
+        if not self.left:
+            raise StopIteration
+        return self.left.pop()
+
+
+class BareIterator:
+    """One that a ``for`` takes, though it cannot be iterated itself."""
+
+    def __init__(self) -> None:
+        self.left = [b"c", b"b", b"a"]
+
+    def __next__(self) -> bytes:
+        if not self.left:
+            raise StopIteration
+        return self.left.pop()
+
+
+class HasBareIterator:
+    def __iter__(self) -> BareIterator:
+        return BareIterator()
+
+
+@pytest.mark.parametrize("body", [StartsAnew, HasBareIterator])
+def test_a_body_is_asked_for_its_iterator_once(body: Any) -> None:
+    def application(environ: Any, start_response: StartResponse) -> Any:
+        start_response(OK, TEXT)
+        return body()
+
+    assert Server(ContextMiddleware(application)).run() == b"abc"
