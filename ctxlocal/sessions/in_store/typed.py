@@ -112,7 +112,9 @@ class TypedStoredSession(StoredSession):
 
     def _remove(self, key: str) -> None:
         super()._remove(key)
-        if key in self._migrated:  # or it would come back
+        # Or it would come back: migrate is asked of a record that has what does not fit.
+        may_come = self._misfits and self._schema.migrate is not None and key in self._schema.fields
+        if may_come or key in self._migrated:
             self._set_own(SETTLED + key, b"1")
 
     def _taken(self, key: str, raw: bytes) -> Any:

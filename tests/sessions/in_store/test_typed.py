@@ -332,6 +332,14 @@ def test_what_was_deleted_is_not_migrated_again(split: Browser) -> None:
     assert split.values() == {"n": "", "first": "", "last": "Byron", "visits": 0}
 
 
+def test_what_was_set_and_then_deleted_is_not_migrated_either(split: Browser) -> None:
+    with split.request() as session:
+        session["first"] = "Eve"
+    with split.request() as session:
+        del session["first"]
+    assert split.values() == SHOWN | {"first": ""}
+
+
 def test_what_was_migrated_counts_on(split: Browser) -> None:
     with split.request() as session:
         assert session.incr("visits") == 6
