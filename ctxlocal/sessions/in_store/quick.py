@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from .. import events
 from ..errors import CorruptRecordError, StoreUnavailableError
-from ..fields import MORE
+from ..fields import MORE, Changes
 from ..headers import ACCESSED, NOTHING, SessionHeaders
 from ..session import IDLE, PERMANENT
 from ..stores.protocol import Answer, AsyncStore, Change, Record
@@ -40,7 +40,7 @@ class _PlainSession(StoredSession):
             return None
         record, sessions = held.record, self._sessions
         values = record.values
-        if IDLE in values:
+        if IDLE in values or held.commit is not None:  # one that had no answer may be done again
             return None
         sets, dropped = self._sets(), self._dropped
         if sets or dropped:
@@ -51,6 +51,11 @@ class _PlainSession(StoredSession):
             change = Change(commit_id(), sets, deletes, guard)
             return held.key, record.generation, change, ttl, base
         return None if sessions.clock() - record.touched >= sessions.touch_interval else ()
+
+    def _note_unanswered(self, change: Change) -> None:
+        """Let a commit that is tried again have the same name, by which a store knows it."""
+        if self._held is not None:
+            self._held.commit = change.commit_id, Changes({**change.sets}, [*change.deletes], [])
 
     def _send_again(self) -> SessionHeaders:
         assert self._held is not None
@@ -93,6 +98,9 @@ class QuickSession(_PlainSession):
                 answer = self._sessions._sync.commit(key, generation, change, ttl, base)
             except CorruptRecordError:
                 return None
+            except BaseException:
+                self._note_unanswered(change)
+                raise
             if type(answer) is not Answer or answer.outcome != "committed":
                 return None
         self._closed = True
@@ -147,6 +155,7 @@ class AsyncQuickSession(_PlainSession, AsyncStoredSession):
             answer = None
         except BaseException:
             self._closed = False
+            self._note_unanswered(commit[2])
             raise
         if type(answer) is Answer and answer.outcome == "committed":
             return self._send_again() if commit[2].ops else ACCESSED

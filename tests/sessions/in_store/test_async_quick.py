@@ -12,7 +12,7 @@ import pytest
 
 from ctxlocal.sessions.errors import CorruptRecordError, StoreUnavailableError
 from ctxlocal.sessions.in_store.quick import AsyncQuickSession
-from ctxlocal.sessions.in_store.session import AsyncStoredSession, StoredSession
+from ctxlocal.sessions.in_store.session import AsyncStoredSession
 from ctxlocal.sessions.in_store.sessions import StoredSessions
 from ctxlocal.sessions.in_store.token import key_of
 from ctxlocal.sessions.stores.protocol import Answer
@@ -34,7 +34,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SQLiteStore]:
 
 def made(store: Any, clock: Clock, kind: type[AsyncStoredSession]) -> StoredSessions[Any]:
     sessions = StoredSessions(store, clock=clock, idle_timeout=1800, absolute_timeout=10_000)
-    vars(sessions)["_kinds"] = (StoredSession, kind)
+    sessions._async_kind = kind
     return sessions
 
 
@@ -205,6 +205,54 @@ async def test_a_commit_that_was_none_leaves_it_open_or_is_made_the_long_way(
     await browser.save_async(session)
     assert left == []
     assert browser.values()["a"] == 2
+
+
+class LosesAnswers:
+    """A store whose commits are done, and the first of them not answered."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, *arguments: Any) -> Answer:
+        answer: Answer = self._store.commit(*arguments)
+        if not self._lost:
+            self._lost = True
+            raise StoreUnavailableError("sqlite", "commit")
+        return answer
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_a_commit_without_an_answer_is_not_done_again_over_what_others_did(
+    is_awaited: bool, store: SQLiteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = made(store, clock, AsyncQuickSession)
+    browser = await visited(sessions, BEGUN["plain"])
+    losing = LosesAnswers(store)
+
+    async def commit(*arguments: Any) -> Answer:
+        return losing.commit(*arguments)
+
+    def save(session: Any) -> Any:
+        return (
+            browser.save_async(session) if is_awaited else asyncio.to_thread(browser.save, session)
+        )
+
+    session = await browser.open_async() if is_awaited else browser.open()
+    session["a"] = 2
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "_sync", losing)
+        patch.setattr(sessions._awaited, "commit", commit)
+        with pytest.raises(StoreUnavailableError):
+            await save(session)
+    other = browser.open()
+    other["a"] = 99
+    browser.save(other)
+    await save(session)  # which the store has done already
+    assert browser.values()["a"] == 99
 
 
 async def test_a_record_that_was_revoked_meanwhile_is_not_made_anew(
