@@ -141,6 +141,21 @@ def test_of_a_session_in_a_cookie(kind: Any, seen: Seen, clock: Clock) -> None:
     assert taken(seen) == [("expired", sessions, None, {})]
 
 
+@pytest.mark.parametrize("kind", [SignedCookieSessions, EncryptedCookieSessions])
+def test_whoever_is_told_of_a_load_may_read(kind: Any) -> None:
+    sessions, found = kind(b"k" * 32), []
+
+    def receive(sender: object, *, session: Any) -> None:
+        found.append(dict(session))
+
+    session = sessions.open("")
+    session["a"] = 1
+    (cookie,) = sessions.save(session).cookies
+    with event.loaded.connected_to(receive, sessions):
+        assert sessions.open(cookie.partition(";")[0])["a"] == 1
+    assert found == [{"a": 1}]
+
+
 def test_each_event_says_what_it_is() -> None:
     assert {name: (getattr(event, name).name, getattr(event, name).__doc__) for name in EVENTS} == {
         "created": ("session-created", "A record was created; its id is new."),

@@ -232,11 +232,11 @@ class _CookieSessions(SessionInterface):
         origin, limit = self._first_accepted(self._find(cookies), now)
         if origin is not None:
             fields = origin.fields
-            if events.loaded.receivers:
-                events.loaded.send(self, session=session)
         if self._flash_cookie.name in cookies and (tokens := self._find_flash(cookies)):
             fields = {**fields, **self._flashes(tokens, fields.get(USER), now)}
         session._begun.extend((fields, None, {}, {}, origin, limit))
+        if origin is not None and events.loaded.receivers and session._origin is origin:
+            events.loaded.send(self, session=session)
 
     def _first_accepted(self, tokens: list[str], now: float) -> tuple[Envelope | None, float]:
         """Return what the first token holds that verifies and is within the limits (R17).
