@@ -53,8 +53,10 @@ class SessionInterface(ABC):
     def save_at_once(self, session: Session) -> SessionHeaders | None:
         """Do what :meth:`save_async` does, if nothing is to be awaited for it.
 
-        None: it is, and nothing was done. Where a subclass has another :meth:`save_async`, or
-        :meth:`open_async`, and none of these, they are not asked.
+        None: it is, and nothing was done. It belongs to the :meth:`save_async` beside it, and
+        :meth:`open_at_once` to :meth:`open_async`: of a subclass that has another one of these
+        two, the one that it inherits is not asked. Only classes are looked at, and when they are
+        made: what is put into an object, or into a class later, is not seen.
         """
         return None
 
