@@ -210,7 +210,9 @@ async def test_an_idle_connection_of_uvicorn_keeps_no_context(
     make: Callable[..., Any], path: str, protocol: Any, tmp_path: Path
 ) -> None:
     seen = Seen()
-    config = Config(make(KINDS["memory"](tmp_path), seen), http=protocol, log_config=None)
+    config = Config(
+        make(KINDS["memory"](tmp_path), seen), http=protocol, ws="none", log_config=None
+    )
     config.load()
     state = ServerState()
     kind: Any = config.http_protocol_class
