@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextvars
 import copy
 import gc
-import importlib.util
 import math
 import operator
 import os
@@ -37,6 +36,7 @@ import pytest
 from ctxlocal import flow, ident, scoped
 from ctxlocal.local import unbound
 
+from ..support.another_module import another_module
 from ..support.new_owner import in_new_owner
 from ..support.twins import IMPLEMENTATIONS
 
@@ -1035,19 +1035,9 @@ def test_the_collector_is_told_of_all_that_is_referred_to(strategy: Any) -> None
     assert [each for each in referred if not gc.is_tracked(referred[each][0])] == []
 
 
-def another_module() -> Any:
-    """A second native twin, which has imported nothing yet."""
-    spec = sys.modules["ctxlocal.local._native"].__spec__
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_module_itself_is_collected() -> None:
     def use_another() -> list[weakref.ref[Any]]:
-        module = another_module()
+        module = another_module("ctxlocal.local._native")
         local = module.Local()
         local.x = 5
         assert local.x == 5
@@ -1106,7 +1096,7 @@ IMPORTS: dict[str, tuple[Callable[[Any], object], ...]] = {
 @pytest.mark.parametrize("name", IMPORTS)
 def test_an_import_that_fails_is_raised(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for use in IMPORTS[name]:
-        module = another_module()
+        module = another_module("ctxlocal.local._native")
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
             with pytest.raises(ImportError, match=re.escape(name)):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import re
 import sys
 import weakref
@@ -20,6 +19,7 @@ from ctxlocal.sessions.codec import decode, encode
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.values import Values, pure
 
+from ...support.another_module import another_module
 from ...support.session_twins import IS_NATIVE
 
 pytestmark = pytest.mark.skipif(not IS_NATIVE, reason="the native twin is not built")
@@ -157,18 +157,9 @@ def test_what_watches_one_is_told_of_its_end() -> None:
     assert told == [reference]
 
 
-def another_module() -> Any:
-    spec = sys.modules[f"{pure.__package__}._native"].__spec__
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_module_itself_is_collected() -> None:
     def use_another() -> list[weakref.ref[Any]]:
-        module = another_module()
+        module = another_module("ctxlocal.sessions.values._native")
 
         class Own(module.Values):  # type: ignore[misc, name-defined]
             _decode = staticmethod(decode)
@@ -189,7 +180,7 @@ def test_the_module_itself_is_collected() -> None:
 
 
 def test_an_object_outlives_the_names_of_its_module() -> None:
-    module = another_module()
+    module = another_module("ctxlocal.sessions.values._native")
     values = type("Own", (module.Values,), {"_read": lambda self: {}})(None, "")
     del module
     gc.collect()
@@ -202,7 +193,7 @@ def test_the_module_says_what_it_cannot_import(monkeypatch: pytest.MonkeyPatch) 
         with monkeypatch.context() as patched:
             patched.delattr(pure, name)
             with pytest.raises(AttributeError, match=name):
-                another_module()
+                another_module("ctxlocal.sessions.values._native")
 
 
 @pytest.mark.skipif(
