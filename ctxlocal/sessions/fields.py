@@ -18,10 +18,7 @@ from .errors import SessionClosedError, SessionNotLoadedError
 from .jsonable import jsonable
 from .stores.protocol import MEMBER, RESERVED, Clear, Incr, Op, Take
 from .values import Values
-from .values.pure import BASELINES as BASELINES
-from .values.pure import FIELDS as FIELDS
-from .values.pure import MORE as MORE
-from .values.pure import NO_NAMES, NOTHING, REFUSAL, VALUES
+from .values.pure import BASELINES, FIELDS, NO_NAMES, NOTHING, REFUSAL, VALUES
 
 if TYPE_CHECKING:
     from typing_extensions import Self

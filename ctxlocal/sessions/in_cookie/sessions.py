@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from .. import events
 from ..cookie import MAX_AGE, Cookie, cookie_or_default, finder
 from ..errors import NotSupportedByStore
-from ..fields import FIELDS, MORE, begun
+from ..fields import begun
 from ..headers import ACCESSED, NOTHING, SessionHeaders
 from ..interface import SessionInterface
 from ..lifetime import (
@@ -40,6 +40,7 @@ from ..lifetime import (
 )
 from ..session import AUTHENTICATED, BORN, IDLE, PERMANENT, NullSession, Results, Session
 from ..stores.protocol import FLASH, USER
+from ..values.pure import FIELDS, MORE
 from .envelope import Envelope, Rejected, Seal
 from .keyring import Keyring
 
@@ -226,7 +227,7 @@ class _CookieSessions(SessionInterface):
         cookies = session._cookies
         fields: dict[str, bytes] = {}
         if self.cookie.name not in cookies:  # nor is that of the flash cookie, which begins with it
-            session._begun.extend((fields, None, {}, {}, None, 0.0))
+            session._begin(fields, None, None, 0.0)
             return
         now = self.clock()
         origin, limit = self._first_accepted(self._find(cookies), now)
@@ -234,7 +235,7 @@ class _CookieSessions(SessionInterface):
             fields = origin.fields
         if self._flash_cookie.name in cookies and (tokens := self._find_flash(cookies)):
             fields = {**fields, **self._flashes(tokens, fields.get(USER), now)}
-        session._begun.extend((fields, None, {}, {}, origin, limit))
+        session._begin(fields, None, origin, limit)
         if origin is not None and events.loaded.receivers and session._origin is origin:
             events.loaded.send(self, session=session)
 

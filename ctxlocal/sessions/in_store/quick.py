@@ -17,10 +17,11 @@ from typing import TypeAlias
 
 from .. import events
 from ..errors import CorruptRecordError, StoreUnavailableError
-from ..fields import MORE, Changes
+from ..fields import Changes
 from ..headers import ACCESSED, NOTHING, SessionHeaders
 from ..session import IDLE, PERMANENT
 from ..stores.protocol import Answer, AsyncStore, Change, Record
+from ..values.pure import MORE
 from .held import Held
 from .session import AsyncStoredSession, StoredSession
 from .token import commit_id, key_of

@@ -15,10 +15,11 @@ from ..._at_once import at_once
 from .. import events
 from ..cookie import MAX_AGE, scan
 from ..errors import SessionEndedError, SessionNotLoadedError, StoreUnavailableError
-from ..fields import MORE, begun
+from ..fields import begun
 from ..headers import ACCESSED, NOTHING, SessionHeaders
 from ..session import Results, Session
 from ..stores.protocol import AsyncStore, Clear, Incr, Record
+from ..values.pure import MORE
 from .loading import find_live
 from .saving import Saving
 from .settings import StoredSettings, log

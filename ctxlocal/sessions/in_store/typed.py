@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..codec import IMMUTABLE
-from ..fields import MORE, begun
+from ..fields import begun
 from ..schema import Schema
 from ..stores.protocol import RESERVED
+from ..values.pure import MORE
 from .session import AsyncStoredSession, StoredSession
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class TypedStoredSession(StoredSession):
             raise TypeError(
                 f"session.incr({key!r}) counts from 0, but the field has another default"
             )
-        is_migrated = key in self._migrated and key not in (self._fields or ())
+        is_migrated = key in self._migrated and key not in self._fields
         if is_migrated or key in self._misfits:  # the store has nothing to add to
             self[key] = self[key]
         return super().incr(key, amount)
