@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ctxlocal.sessions.interface import SessionHeaders, SessionInterface
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.sessions.stores.sqlite import SQLiteStore
+from ctxlocal.sessions.values import pure
 
 from ..support.interleaving import interleavings
 
@@ -30,7 +32,7 @@ MODULES = (base, fields, in_cookie, loading, quick, session, typed)
 
 class Shop(msgspec.Struct):
     old: int = 0
-    new: str = ""
+    new: Any = ""
     cart: list[str] = []
 
 
@@ -150,6 +152,63 @@ def test_a_first_look_loses_no_change(server: Wsgi) -> None:
         assert (later["old"], later["new"]) == (2, "kept")
         if isinstance(server._sessions, StoredSessions):
             cookies = stored(server, old=1)
+
+
+def test_a_read_does_not_hinder_the_end_of_the_request(server: Wsgi) -> None:
+    """As a thread does that the view has left running, with what may change within."""
+    cookies = stored(server, cart=["a"], old=1)
+    opened: list[Session] = []
+
+    def make() -> Any:
+        session = server.open(cookies)
+        opened.append(session)
+        server.do(lambda: session.update(new="kept"))
+        return (
+            lambda: server.do(lambda: session["cart"]),
+            lambda: sent(server.save(session)) or cookies,
+        )
+
+    for cart, sends in interleavings(make, *MODULES, pure):
+        assert cart == ["a"]
+        assert server.open(sends)["new"] == "kept"
+
+
+def test_the_end_of_the_request_is_not_hindered_by_a_read(server: Wsgi) -> None:
+    cookies = stored(server, cart=["a"], new=[], old=1)
+    kept = count()
+
+    def make() -> Any:
+        session = server.open(cookies)
+        server.do(lambda: session["new"].append(next(kept)))
+        return (
+            lambda: sent(server.save(session)) or cookies,
+            lambda: server.do(lambda: session["cart"]),
+        )
+
+    for made, (sends, cart) in enumerate(interleavings(make, *MODULES, pure)):
+        assert cart == ["a"]
+        assert server.open(sends)["new"][-1] == made
+
+
+@pytest.mark.parametrize("kind", ["memory", "memory, same_key=raise", "memory, typed"])
+def test_what_was_saved_during_a_first_look_is_not_saved_again(kind: str, tmp_path: Path) -> None:
+    """It would undo what another request has made of it since."""
+    server = Wsgi(KINDS[kind](tmp_path))
+    opened: list[Session] = []
+
+    def make() -> Any:
+        session = server.open(stored(server, cart=["a"], old=1))
+        opened.append(session)
+
+        def change() -> None:
+            session["cart"].append("b")
+            session.save()
+
+        return lambda: session["cart"][0], change
+
+    for outcomes in interleavings(make, *MODULES, pure):
+        assert outcomes == ["a", None]
+        assert not opened[-1].modified
 
 
 def test_what_was_ended_at_a_first_look_stays_so(server: Wsgi) -> None:

@@ -98,7 +98,7 @@ class Values:
         try:
             value = self._decode(raw, key)
             if type(value) not in IMMUTABLE:
-                self._baselines[key] = self._encode_again(key, value, raw)
+                self._baselines.setdefault(key, self._encode_again(key, value, raw))
         except ValueError as error:
             self._give_up(error)
             raise KeyError(key) from None
@@ -129,8 +129,9 @@ class Values:
         values, baselines = begun[VALUES], begun[BASELINES]
         for key, raw in self._assigned.items():
             sets[key] = self._encode(key, values[key]) if raw is None else raw
-        for key, before in baselines.items() if baselines else ():
-            if (now := self._encode(key, values[key])) != before:
+        # Another thread may be reading: it notes what a value was, then gives out the value.
+        for key, before in baselines.copy().items() if baselines else ():
+            if key in values and (now := self._encode(key, values[key])) != before:
                 sets[key] = now
         return sets
 
