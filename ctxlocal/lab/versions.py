@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 import ctxlocal
-from ctxlocal.local import REASON
+from ctxlocal.local import IMPLEMENTATION, REASON
 
+PACKAGE = Path(ctxlocal.__file__).parent
 LIBRARIES = ("greenlet", "gevent", "eventlet", "asgiref", "trio", "anyio", "uvloop")
 HIDDEN = (
     "these are sources without the native twin, which hide an installed ctxlocal that has it: "
@@ -41,20 +42,25 @@ def hidden_twin() -> str:
     """
     if "not built" not in REASON:  # built, or not wanted
         return ""
-    package = Path(ctxlocal.__file__).parent
     others = (Path(str(found.locate_file("ctxlocal"))) for found in distributions(name="ctxlocal"))
-    return HIDDEN if not _is_built(package) and any(map(_is_built, others)) else ""
+    is_hidden = any(_is_built(package / "local") for package in others)
+    return HIDDEN if is_hidden and not _is_built(PACKAGE / "local") else ""
 
 
 def other_builds() -> tuple[str, ...]:
     """Return the files with a native twin that is another Python's, where this one found none."""
     if "not built" not in REASON:
         return ()
-    folder = Path(ctxlocal.__file__).parent / "local"
     loadable = {f"_native{suffix}" for suffix in EXTENSION_SUFFIXES}
-    files = (path.name for path in folder.glob("_native.*") if path.suffix in (".so", ".pyd"))
+    built = (PACKAGE / "local").glob("_native.*")
+    files = (path.name for path in built if path.suffix in (".so", ".pyd"))
     return tuple(sorted(name for name in files if name not in loadable))
 
 
-def _is_built(package: Path) -> bool:
-    return any((package / "local" / f"_native{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
+def lacks_native_values() -> bool:
+    """Return whether the core has its native twin, and the values of sessions have not."""
+    return IMPLEMENTATION == "native" and not _is_built(PACKAGE / "sessions" / "values")
+
+
+def _is_built(folder: Path) -> bool:
+    return any((folder / f"_native{suffix}").exists() for suffix in EXTENSION_SUFFIXES)

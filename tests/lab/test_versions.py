@@ -14,6 +14,7 @@ import pytest
 import ctxlocal
 from ctxlocal.lab.versions import HIDDEN
 from tests.support.patience import PATIENCE_S
+from tests.support.session_twins import IS_NATIVE
 
 PACKAGE = Path(ctxlocal.__file__).parent
 
@@ -71,3 +72,13 @@ def test_doctor_notes_it(checkout: Path, site: Path) -> None:
 def test_sources_that_were_built_hide_nothing(checkout: Path, site: Path) -> None:
     (checkout / "ctxlocal" / "local" / f"_native{EXTENSION_SUFFIXES[0]}").touch()
     assert HIDDEN not in ran(["--version"], checkout, site).stdout
+
+
+@pytest.mark.skipif(not IS_NATIVE, reason="the native twin is not built")
+def test_doctor_notes_that_the_core_alone_was_built(checkout: Path) -> None:
+    """As where an installed checkout came to have the other twin, and was not installed anew."""
+    for twin, note in {"local": True, "sessions/values": False}.items():
+        built = next(PACKAGE.joinpath(twin).glob(f"_native*{EXTENSION_SUFFIXES[0]}"))
+        shutil.copy(built, checkout / "ctxlocal" / twin)
+        done = ran(["doctor"], checkout, checkout)
+        assert ("Sessions have the pure Python twin of their values" in done.stdout) is note

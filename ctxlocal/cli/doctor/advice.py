@@ -240,6 +240,12 @@ def _notes(facts: Facts) -> Iterator[Finding]:
             f"The native twin here is that of another Python: {', '.join(facts.other_builds)}. "
             "Install ctxlocal anew with this Python's pip.",
         )
+    if facts.lacks_native_values:
+        yield Finding(
+            "note",
+            "Sessions have the pure Python twin of their values, which takes longer: the native "
+            "one was not built with the core's. Install ctxlocal anew.",
+        )
     if facts.environment_ident and default.source == "set_default":
         yield Finding(
             "note", f"CTXLOCAL_IDENT={facts.environment_ident} is overruled by set_default()."

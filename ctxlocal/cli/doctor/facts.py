@@ -14,7 +14,13 @@ import ctxlocal
 from ctxlocal import ident
 from ctxlocal.errors import CtxLocalError
 from ctxlocal.ident.named import kind_of
-from ctxlocal.lab.versions import has_gil, hidden_twin, installed_versions, other_builds
+from ctxlocal.lab.versions import (
+    has_gil,
+    hidden_twin,
+    installed_versions,
+    lacks_native_values,
+    other_builds,
+)
 from ctxlocal.local import REASON
 
 from .frameworks import Doubled, ScopedSession, doubled_sessions, in_threads, scoped_sessions
@@ -75,6 +81,7 @@ class Facts:
     environment_ident: str | None = None
     hidden_twin: str = ""  #: says that an installed ctxlocal with the native twin is not what runs
     other_builds: tuple[str, ...] = ()  #: the native twins of other Pythons, where this has none
+    lacks_native_values: bool = False  #: the core's native twin was built, that of sessions was not
 
     def is_patched_by(self, library: str) -> bool:
         """Whether ``library`` has patched anything."""
@@ -108,6 +115,7 @@ def gather(ignore: frozenset[str] = frozenset()) -> Facts:
         environment_ident=os.environ.get("CTXLOCAL_IDENT"),
         hidden_twin=hidden_twin(),
         other_builds=other_builds(),
+        lacks_native_values=lacks_native_values(),
     )
 
 
