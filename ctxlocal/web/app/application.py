@@ -72,6 +72,9 @@ class _NoSessions(SessionInterface):
     def save(self, session: Session) -> SessionHeaders:
         return SessionHeaders()
 
+    def open_at_once(self, cookies: str) -> Session:
+        return NullSession()
+
     async def open_async(self, cookies: str) -> Session:
         return NullSession()
 
@@ -385,8 +388,9 @@ class App(Registry):
 
     async def process_response_async(self, response: Response) -> Response:
         """Run the after_request functions, those of this request first, and save the session."""
-        response = await self._run_after_functions(response)
         context = current_request_context()
+        if context.after_functions or self._after:
+            response = await self._run_after_functions(response)
         sessions = self.session_interface
         if context.session is None or sessions.is_null_session(context.session):
             return response
@@ -470,7 +474,8 @@ def _send(signal: Any, app: App, **arguments: Any) -> None:
 
 
 async def _save(sessions: SessionInterface, session: Session) -> SessionHeaders:
-    return await sessions.save_async(session)
+    asked = sessions.save_at_once(session)
+    return await sessions.save_async(session) if asked is None else asked
 
 
 async def _tell(signal: Any, app: App, **arguments: Any) -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -113,7 +113,8 @@ class _Request:
         self._step = app._inheritance.place().step
         self._caller = Caller(app.executor)
         self._call: Callable[..., Awaitable[Any]] = self._caller
-        self._ends: list[Callable[[BaseException | None], Awaitable[None]]] = []
+        # Each returns what is to be awaited for it, None where that is nothing.
+        self._ends: list[Callable[[BaseException | None], Awaitable[None] | None]] = []
 
     async def serve(self) -> None:
         try:
@@ -163,7 +164,7 @@ class _Request:
         except BodyTooLargeError:
             problem = RequestEntityTooLarge()
             body = environ["wsgi.input"] = BytesIO()
-        self._ends.append(lambda error: _close(body))
+        self._ends.append(lambda error: body.close())
         return environ, problem
 
     async def _respond(
@@ -197,7 +198,9 @@ class _Request:
         app = self._app
         try:
             cookies = context.environ.get("HTTP_COOKIE", "")
-            context.session = await app.session_interface.open_async(cookies)
+            if (session := app.session_interface.open_at_once(cookies)) is None:
+                session = await app.session_interface.open_async(cookies)
+            context.session = session
         except StoreUnavailableError as error:
             context.session = app.session_interface.null()
             context.error = error
@@ -223,17 +226,21 @@ class _Request:
         else:  # no function of the application is called
             context.push()
 
-    async def _await_teardowns(self, context: RequestContext, error: BaseException | None) -> None:
+    def _await_teardowns(
+        self, context: RequestContext, error: BaseException | None
+    ) -> Awaitable[None] | None:
         if context.async_teardowns and self._call is not call_now:  # else no loop is left
-            await self._caller.away(context.await_teardowns(error))
+            return self._caller.away(context.await_teardowns(error))
+        return None
 
-    async def _pop(self, context: RequestContext, error: BaseException | None) -> None:
+    def _pop(self, context: RequestContext, error: BaseException | None) -> Awaitable[None] | None:
         if self._is_torn_down(context):
-            await self._call(context.pop, error)
-        elif self._app._has_own_ends:
+            return self._call(context.pop, error)
+        if self._app._has_own_ends:
             context.pop(error)
         else:
             context.drop()
+        return None
 
     def _is_torn_down(self, context: RequestContext) -> bool:
         """Whether popping the context calls a function of the application."""
@@ -252,7 +259,8 @@ class _Request:
         while self._ends:
             end = self._ends.pop()
             try:
-                await end(error)
+                if (rest := end(error)) is not None:
+                    await rest
             except Exception:
                 _log.exception("The end of a request failed")
             except BaseException:
@@ -283,10 +291,6 @@ class _Request:
                 self._step(_run_to_first_wait, self._end(error))
 
         self._caller.finish(finish)
-
-
-async def _close(body: IO[bytes]) -> None:
-    body.close()
 
 
 def _run_to_first_wait(coroutine: Any) -> None:

@@ -22,9 +22,11 @@ from werkzeug.exceptions import Forbidden
 import ctxlocal
 from ctxlocal import Local, LocalStack
 from ctxlocal._async_library import library
+from ctxlocal.sessions import SignedCookieSessions
 from ctxlocal.sessions.cookie import Cookie
 from ctxlocal.sessions.errors import SessionClosedError, StoreUnavailableError
 from ctxlocal.sessions.in_store.sessions import StoredSessions
+from ctxlocal.sessions.interface import SessionHeaders
 from ctxlocal.sessions.session import Session
 from ctxlocal.sessions.stores.memory import MemoryStore
 from ctxlocal.web.app import App, Response, abort
@@ -386,6 +388,35 @@ class _Down(StoredSessions[Any]):
         if self.moment == "save":
             raise StoreUnavailableError("memory", "commit")
         return await super().save_async(session)
+
+
+class _AtOnce(SignedCookieSessions):
+    """Sessions that are opened and saved at once, if the App asks for that."""
+
+    async def open_async(self, cookies: str) -> Session:
+        raise AssertionError("it could be opened at once")
+
+    def open_at_once(self, cookies: str) -> Session:
+        return self.open(cookies)
+
+    async def save_async(self, session: Session) -> SessionHeaders:
+        raise AssertionError("it could be saved at once")
+
+    def save_at_once(self, session: Session) -> SessionHeaders:
+        return self.save(session)
+
+
+def test_sessions_that_wait_for_nothing_are_not_awaited(app: App) -> None:
+    app.session_interface = _AtOnce("k" * 32, cookie=Cookie.for_development())
+
+    @app.get("/")
+    async def view() -> str:
+        session["seen"] = session.get("seen", 0) + 1
+        return str(session["seen"])
+
+    first = run(call(app.asgi))
+    again = run(call(app.asgi, cookie=cookie_of(first)))
+    assert (first.body, again.body) == (b"1", b"2")
 
 
 @pytest.mark.parametrize("moment", ["open", "save"])
