@@ -1216,9 +1216,10 @@ def test_a_request_leaves_nothing_in_memory(app: App, default: str) -> None:
         loop.run_until_complete(main(50))
         gc.collect()
         before = sys.getallocatedblocks()
-        loop.run_until_complete(main(100))
+        loop.run_until_complete(main(400))
         gc.collect()
-        assert sys.getallocatedblocks() - before < 400
+        grown = sys.getallocatedblocks() - before
+        assert grown < 700  # one for each request would be 800
     finally:
         loop.close()
 
