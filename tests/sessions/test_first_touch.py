@@ -157,11 +157,9 @@ def test_a_first_look_loses_no_change(server: Wsgi) -> None:
 def test_a_read_does_not_hinder_the_end_of_the_request(server: Wsgi) -> None:
     """As a thread does that the view has left running, with what may change within."""
     cookies = stored(server, cart=["a"], old=1)
-    opened: list[Session] = []
 
     def make() -> Any:
         session = server.open(cookies)
-        opened.append(session)
         server.do(lambda: session.update(new="kept"))
         return (
             lambda: server.do(lambda: session["cart"]),

@@ -72,8 +72,7 @@ class _NoSessions(SessionInterface):
     def save(self, session: Session) -> SessionHeaders:
         return SessionHeaders()
 
-    def open_at_once(self, cookies: str) -> Session:
-        return NullSession()
+    open_at_once = open
 
     async def open_async(self, cookies: str) -> Session:
         return NullSession()
